@@ -1,0 +1,26 @@
+"""The quick start: scikit-learn's 8x8 digits, on a laptop's CPU.
+
+python -m tf_mdsm.main --config=configs/digits.py
+python -m tf_mdsm.main --config=configs/digits.py --mode=sample
+"""
+
+from ml_collections import ConfigDict
+
+from tf_mdsm.config import default_config
+
+
+def get_config() -> ConfigDict:
+    config = default_config()
+    config.data.update(source="digits", name="", image_size=8, channels=1)
+    config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=64, spacing="geometric")
+    config.network.update(name="res12", channels=16)
+    config.optimizer.update(learning_rate=1e-3, ema_momentum=0.999)
+    config.training.update(
+        batch_size=64,
+        num_steps=3_000,
+        checkpoint_every=500,
+        log_every=50,
+        validate_every=250,
+        sample_every=1_000,
+    )
+    return config

@@ -1,0 +1,29 @@
+# Sourced by the other scripts: goes to the project's root and makes .venv there, once.
+# Install again after a change of requirements.txt; nothing to do otherwise.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python="${PYTHON:-python3}"
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "Python 3.11 or later is needed; name one with PYTHON=…  Found: $("$python" --version)" >&2
+  exit 1
+fi
+
+# install STAMP FILE... -- PIP_ARGUMENTS...: runs pip unless FILEs are as at the last time.
+install() {
+  local stamp=".venv/$1" files=() sum
+  shift
+  while [ "$1" != -- ]; do files+=("$1"); shift; done
+  shift
+  sum="$(cat "${files[@]}" | cksum)"
+  [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && return
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  echo "$sum" > "$stamp"
+}
+
+if [ ! -x .venv/bin/python ]; then
+  echo "Making .venv …"
+  "$python" -m venv .venv
+fi
+echo "Installing requirements.txt (a minute or two the first time) …"
+install requirements.installed requirements.txt -- -r requirements.txt

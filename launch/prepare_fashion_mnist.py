@@ -1,0 +1,44 @@
+"""Prepares TFDS' fashion_mnist from Debian's package dataset-fashion-mnist, without network.
+
+    apt-get install dataset-fashion-mnist
+    .venv/bin/python launch/prepare_fashion_mnist.py [FOLDER_OF_THE_FILES] [DATA_DIR]
+
+Debian recompresses nothing but strips name and time from the gzip headers, so TFDS does not
+recognise the files; with the original header put back, their SHA-256 is the registered one.
+"""
+
+import pathlib
+import struct
+import sys
+import tempfile
+
+# Modification times in the headers of the published files.
+_TIMES = {"train": 1504176606, "t10k": 1504176627}
+
+
+def with_original_header(content: bytes, name: str) -> bytes:
+    """A gzip file of Debian's with the published header: flag, time and name."""
+    if content[:4] != b"\x1f\x8b\x08\x00":
+        raise SystemExit(f"{name}: not a gzip file without a name")
+    time = struct.pack("<I", _TIMES[name.split("-")[0]])
+    return content[:3] + b"\x08" + time + content[8:10] + name.encode() + b"\x00" + content[10:]
+
+
+def prepare(folder: pathlib.Path, data_dir: str | None) -> None:
+    """Restores the four files and lets the stock TFDS builder prepare them."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder("fashion_mnist", data_dir=data_dir)
+    with tempfile.TemporaryDirectory() as manual_dir:
+        for path in sorted(folder.glob("*-ubyte.gz")):
+            restored = with_original_header(path.read_bytes(), path.name.removesuffix(".gz"))
+            (pathlib.Path(manual_dir) / path.name).write_bytes(restored)
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    print(f"fashion_mnist is prepared in {builder.data_dir}")
+
+
+if __name__ == "__main__":
+    folder = sys.argv[1] if len(sys.argv) > 1 else "/usr/share/datasets/fashion-mnist"
+    prepare(pathlib.Path(folder), sys.argv[2] if len(sys.argv) > 2 else None)

@@ -1,0 +1,28 @@
+"""Energy-based models of images by multi-scale denoising score matching.
+
+Names are loaded when first used, so that `import tf_mdsm` costs nothing: the
+command line answers `--help` and wrong settings without loading TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "EnergyModel": "energy",
+    "NoiseLevels": "noise",
+    "annealed_langevin": "samplers.langevin",
+    "annealing_temperatures": "samplers.schedules",
+    "build_network": "networks",
+    "default_config": "config",
+    "isotropic_start": "samplers.starts",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

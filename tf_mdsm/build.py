@@ -1,0 +1,136 @@
+"""From a configuration to the objects of a run: the one place, with `train` and `sample`,
+that reads a ConfigDict."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from tf_mdsm.datasets import loading, synthetic
+from tf_mdsm.energy import EnergyModel
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks import build_network
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.samplers.chains import Chain, compile_annealed_langevin
+from tf_mdsm.samplers.schedules import annealing_temperatures
+
+__all__ = [
+    "build_images",
+    "build_model",
+    "build_sampler",
+    "build_strategy",
+    "build_temperatures",
+    "true_energy",
+]
+
+
+def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+    """Training images and held-out images, [N, H, W, C] each."""
+    settings = {name: value for name, value in config.data.items() if name != "flip"}
+    with _group("config.data"):
+        training, held_out = loading.load_images(**settings)
+    batch_size = config.training.batch_size
+    if len(training) < batch_size:
+        raise InvalidArgument(
+            "config.training.batch_size",
+            f"not exceed the number of training images ({len(training)})",
+            batch_size,
+        )
+    return training, held_out
+
+
+def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
+    """One replica for each GPU of this machine, or for its CPU where there is none."""
+    devices = [
+        device.name
+        for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    ]
+    if config.training.strategy == "one_device":
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    if config.training.batch_size % len(devices):
+        raise InvalidArgument(
+            "config.training.batch_size",
+            f"be divisible by the number of replicas ({len(devices)})",
+            config.training.batch_size,
+        )
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def build_model(config: ConfigDict) -> EnergyModel:
+    """The compiled energy model with fresh weights, to be called under a strategy's scope."""
+    data, training = config.data, config.training
+    with _group("config.data"):
+        network = build_network(
+            config.network.name,
+            (data.image_size, data.image_size, data.channels),
+            config.network.channels,
+            config.network.head,
+            seed=config.seed,
+            precision=training.precision,
+        )
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    model = EnergyModel(
+        network,
+        NoiseLevels(**config.noise),
+        ema_momentum=config.optimizer.ema_momentum,
+        seed=config.seed,
+        compile_gradients={"auto": has_gpu, "on": True, "off": False}[training.jit_compile],
+    )
+    model.compile(optimizer=_build_optimizer(config.optimizer, training.num_steps))
+    return model
+
+
+def _build_optimizer(settings: ConfigDict, num_steps: int) -> keras.optimizers.Optimizer:
+    initial, final = settings.learning_rate, settings.final_learning_rate
+    rates = {
+        "cosine": keras.optimizers.schedules.CosineDecay(initial, num_steps, final / initial),
+        "constant": initial,
+    }
+    return keras.optimizers.Adam(
+        rates[settings.schedule], settings.beta_1, settings.beta_2, settings.epsilon
+    )
+
+
+def build_temperatures(config: ConfigDict) -> np.ndarray:
+    """The temperature of every step of the chain."""
+    settings = config.sampling
+    with _group("config.sampling"):
+        return annealing_temperatures(
+            settings.initial_temperature,
+            settings.hot_steps,
+            settings.cooling_steps,
+            settings.final_steps,
+            settings.cooling,
+        )
+
+
+def build_sampler(config: ConfigDict, model: EnergyModel) -> Callable[..., Chain]:
+    """A compiled function from seeds to a chain."""
+    return compile_annealed_langevin(
+        model.energy_and_score,
+        model.denoise,
+        model.image_shape,
+        build_temperatures(config),
+        config.sampling.step_size,
+        config.sampling.show_every,
+    )
+
+
+def true_energy(config: ConfigDict) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """The energy that training should find, where the data's law is known."""
+    if (config.data.source, config.data.name) != ("synthetic", "mixture"):
+        return None
+    sigmas = NoiseLevels(**config.noise).sigmas
+    return lambda points: synthetic.mixture_energy(points, sigmas)
+
+
+@contextlib.contextmanager
+def _group(name: str) -> Iterator[None]:
+    """Complaints about an argument become complaints about the field of this group."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise error.within(name) from error

@@ -1,0 +1,108 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+
+import tensorflow as tf
+
+from tf_mdsm.energy import EnergyModel
+from tf_mdsm.errors import InvalidArgument, RunError, one_line
+
+__all__ = ["TrainingCheckpoints", "restore_for_use"]
+
+
+class TrainingCheckpoints:
+    """Network, optimiser, averaged weights, running metrics and step under one folder.
+
+    TensorFlow writes a checkpoint's files first and the folder's pointer to it last, by an
+    atomic rename: a process killed at any moment leaves the previous checkpoint valid.
+
+    Args:
+        folder: where they are kept.
+        model: a compiled model; its optimiser's slots are created here.
+        keep: how many to keep, the newest.
+    """
+
+    def __init__(self, folder: str, model: EnergyModel, keep: int):
+        self._model = model
+        model.optimizer.build(model.network.trainable_variables)
+        parts = {"network": model.network, "optimizer": model.optimizer}
+        if model.ema_network is not None:
+            parts["ema_network"] = model.ema_network
+        parts["metrics"] = [v.value for metric in model.metrics for v in metric.variables]
+        self._checkpoint = tf.train.Checkpoint(**parts)
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, folder, max_to_keep=keep, checkpoint_name="step"
+        )
+
+    @property
+    def step(self) -> int:
+        """Updates done by the model."""
+        return int(self._model.optimizer.iterations.numpy())
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, if there is one."""
+        path = self._manager.latest_checkpoint
+        return path and _step_of(path)
+
+    def restore_latest(self) -> None:
+        """Brings the model to the newest checkpoint, if there is one.
+
+        Raises:
+            InvalidArgument: if it holds another network.
+            RunError: if it cannot be read.
+        """
+        path = self._manager.latest_checkpoint
+        if path:
+            _restore(self._checkpoint, path)
+
+    def save(self) -> None:
+        """Writes a checkpoint of the current step, unless it is the one already there.
+
+        Raises:
+            RunError: if it cannot be written; those before it stay valid.
+        """
+        step = self.step
+        if step == self.latest_step:
+            return
+        try:
+            self._manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            raise RunError(
+                f"step {step}: the checkpoint could not be written to "
+                f"{self._manager.directory} ({one_line(error)})"
+            ) from error
+
+
+def restore_for_use(folder: str, model: EnergyModel) -> int:
+    """Loads the newest checkpoint's weights into a model that will not be trained on.
+
+    Returns:
+        the step at which it was written.
+
+    Raises:
+        InvalidArgument: if there is none, or it holds another network.
+        RunError: if it cannot be read.
+    """
+    path = tf.train.latest_checkpoint(folder)
+    if path is None:
+        raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
+    parts = {"network": model.network}
+    if model.ema_network is not None:
+        parts["ema_network"] = model.ema_network
+    _restore(tf.train.Checkpoint(**parts), path)
+    return _step_of(path)
+
+
+def _step_of(path: str) -> int:
+    return int(path.rsplit("-", 1)[1])
+
+
+def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    try:
+        status = checkpoint.restore(path)
+        status.assert_existing_objects_matched()
+        status.expect_partial()
+    except (ValueError, AssertionError) as error:
+        ours = f"hold a checkpoint of this network ({one_line(error)})"
+        raise InvalidArgument("--workdir", ours, path) from error
+    except (tf.errors.OpError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({one_line(error)})") from error

@@ -1,0 +1,83 @@
+"""Batches in an order that can be entered at any step: no state, nothing to save.
+
+Image i = step * batch_size + place of a run belongs to epoch i // N, and each epoch is a
+pseudo-random permutation that can be evaluated at one place.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mdsm import randomness
+
+__all__ = ["image_indices", "to_float", "training_batches"]
+
+
+def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
+    """Which image stands at each place of a run.
+
+    Args:
+        counter: step * batch_size + place, int64 [b].
+        num_images: size N of the data set.
+        seed: the run's seed.
+
+    Returns:
+        indices into the data set, int64 [b]; N consecutive counters that begin at a multiple
+        of N hold every image once.
+    """
+    counter = tf.cast(counter, tf.int64)
+    epoch, position = counter // num_images, counter % num_images
+    seeds = tf.fill(tf.shape(counter), tf.constant(seed, tf.int64))
+    keys = randomness.integers(seeds, (epoch, 0), "order", 3)
+    last = tf.fill(tf.shape(counter), tf.constant(num_images - 1, tf.int64))
+    # The Python function of this op pads a table of seeds along the wrong axis (TF 2.21).
+    return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=4)
+
+
+def to_float(images: tf.Tensor) -> tf.Tensor:
+    """Pixels in [0, 1], float32; uint8 counts 255 levels."""
+    if images.dtype == tf.uint8:
+        return tf.cast(images, tf.float32) / 255.0
+    return tf.cast(images, tf.float32)
+
+
+def training_batches(
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    flip: bool = False,
+    first_step: int = 0,
+    num_replicas: int = 1,
+) -> tf.data.Dataset:
+    """Endless training images in each replica's share of the global batch.
+
+    Element j is the share of replica j % num_replicas at step first_step + j // num_replicas:
+    places in order, so the global batch does not depend on the number of replicas.
+
+    Args:
+        images: uint8, or float32 in [0, 1], [N, H, W, C].
+        batch_size: of the global batch, divisible by `num_replicas`.
+        seed: the run's seed.
+        flip: flip each image left to right with probability 1/2.
+        first_step: the first update to serve.
+        num_replicas: replicas in sync.
+
+    Returns:
+        a dataset of float32 [batch_size / num_replicas, H, W, C].
+    """
+    share = batch_size // num_replicas
+    with tf.device("CPU:0"):
+        stored = tf.constant(images)
+
+    def batch(element: tf.Tensor) -> tf.Tensor:
+        step, replica = element // num_replicas, element % num_replicas
+        place = replica * share + tf.range(share, dtype=tf.int64)
+        chosen = image_indices(step * batch_size + place, len(images), seed)
+        pixels = to_float(tf.gather(stored, chosen))
+        if flip:
+            seeds = tf.fill([share], tf.constant(seed, tf.int64))
+            flipped = randomness.uniform(seeds, (step, place), "flip", (1, 1, 1)) < 0.5
+            pixels = tf.where(flipped, pixels[:, :, ::-1], pixels)
+        return tf.ensure_shape(pixels, [share, *images.shape[1:]])
+
+    elements = tf.data.Dataset.range(first_step * num_replicas, tf.int64.max)
+    return elements.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -1,0 +1,31 @@
+"""The two ways a run can go wrong: it was called wrongly, or it failed later."""
+
+__all__ = ["InvalidArgument", "RunError", "one_line"]
+
+
+class InvalidArgument(ValueError):
+    """A setting or an input that cannot be used; nothing has been done yet.
+
+    Args:
+        field: name of the argument, as the caller knows it.
+        requirement: what it must be: "be positive", "name a folder".
+        received: the value that was given.
+    """
+
+    def __init__(self, field: str, requirement: str, received: object):
+        self.field, self.requirement, self.received = field, requirement, received
+        super().__init__(f"`{field}` must {requirement}. Received: {received}")
+
+    def within(self, group: str) -> "InvalidArgument":
+        """The same complaint about `group.field`."""
+        return InvalidArgument(f"{group}.{self.field}", self.requirement, self.received)
+
+
+class RunError(RuntimeError):
+    """A run that started well and cannot go on; what it saved stays usable."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line, shortened to what a terminal shows."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 600 else text[:600] + " …"

@@ -1,0 +1,227 @@
+"""Energy networks: an image in, one number out. Pure Keras 3, no TensorFlow inside.
+
+The ResNets are the authors' (MDSM, section 4 and its published code): no normalisation, ELU,
+PyTorch's default initialisation, weights and biases uniform in +-1/sqrt(fan_in).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = ["HEADS", "NETWORKS", "STAGES", "build_network", "downsampling"]
+
+# Residual blocks of each stage after the one that halves the image and doubles the channels.
+STAGES = {
+    "res6": (0, 0, 0),
+    "res12": (1, 1, 1),
+    "res18": (2, 2, 2),
+    "res34": (2, 3, 5, 2),
+}
+NETWORKS = (*STAGES, "dense")
+HEADS = ("quadratic", "linear")
+
+
+def downsampling(name: str) -> int:
+    """The number by which a network divides height and width."""
+    return 2 ** len(STAGES.get(name, ()))
+
+
+def build_network(
+    name: str,
+    image_shape: tuple[int, int, int],
+    channels: int,
+    head: str = "quadratic",
+    seed: int = 0,
+    precision: str = "float32",
+) -> keras.Model:
+    """An energy network with freshly drawn weights.
+
+    Args:
+        name: one of `NETWORKS`.
+        image_shape: height, width, channels of the images.
+        channels: width of the first layer.
+        head: one of `HEADS`.
+        seed: the weights follow from it.
+        precision: a Keras dtype policy for the body; the head always works in float32.
+
+    Returns:
+        a functional model from images float [B, H, W, C] to energies float32 [B].
+
+    Raises:
+        InvalidArgument: for an unknown name or head, or an image size it cannot halve.
+    """
+    if name not in NETWORKS:
+        raise InvalidArgument("name", f"be one of {', '.join(NETWORKS)}", name)
+    if head not in HEADS:
+        raise InvalidArgument("head", f"be one of {', '.join(HEADS)}", head)
+    factor = downsampling(name)
+    if any(side % factor for side in image_shape[:2]):
+        raise InvalidArgument(
+            "image_size", f"be divisible by {factor} for network {name}", image_shape[0]
+        )
+    seeds = _seeds(seed)
+    build_body = _dense_body if name == "dense" else _residual_body(STAGES[name])
+    images = keras.Input(image_shape, name="images")
+    features = build_body(images, channels, seeds, precision)
+    build_head = {"quadratic": _quadratic_head, "linear": _linear_head}[head]
+    return keras.Model(images, build_head(layers.Flatten()(features), seeds), name=name)
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """A different integer seed for every weight, all following from one."""
+    generator = np.random.default_rng(seed)
+    return (int(generator.integers(2**31 - 1)) for _ in itertools.count())
+
+
+def _uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
+    limit = 1.0 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-limit, limit, seed=seed)
+
+
+def _convolution(x, filters: int, size: int, seeds, dtype: str, name: str, use_bias: bool = True):
+    fan_in = x.shape[-1] * size**2
+    return layers.Conv2D(
+        filters,
+        size,
+        padding="same",
+        use_bias=use_bias,
+        kernel_initializer=_uniform(fan_in, next(seeds)),
+        bias_initializer=_uniform(fan_in, next(seeds)),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def _residual_block(x, filters: int, downsample: bool, seeds, dtype: str, name: str):
+    """ELU, 3x3 conv, ELU, 3x3 conv, with a 1x1 shortcut; both halved by 2x2 means at the end
+    of the residual and at the start of the shortcut when `downsample`."""
+
+    def halve(y, part: str):
+        if not downsample:
+            return y
+        return layers.AveragePooling2D(2, dtype=dtype, name=f"{name}_{part}_pool")(y)
+
+    shortcut = halve(x, "shortcut")
+    shortcut = _convolution(shortcut, filters, 1, seeds, dtype, f"{name}_shortcut")
+    y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu1")(x)
+    y = _convolution(y, x.shape[-1], 3, seeds, dtype, f"{name}_conv1", use_bias=False)
+    y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu2")(y)
+    y = halve(_convolution(y, filters, 3, seeds, dtype, f"{name}_conv2"), "residual")
+    return layers.Add(dtype=dtype, name=name)([y, shortcut])
+
+
+def _residual_body(stages: tuple[int, ...]) -> Callable:
+    def body(images, channels: int, seeds, dtype: str):
+        x = _convolution(images, channels, 3, seeds, dtype, "stem")
+        for stage, extra_blocks in enumerate(stages, start=1):
+            filters = channels * 2**stage
+            for block in range(extra_blocks + 1):
+                name = f"stage{stage}_block{block}"
+                x = _residual_block(x, filters, block == 0, seeds, dtype, name)
+        return x
+
+    return body
+
+
+def _dense_body(images, channels: int, seeds, dtype: str):
+    """Three SiLU layers: for points in the plane rather than images."""
+    x = layers.Flatten()(images)
+    for depth in range(1, 4):
+        fan_in = x.shape[-1]
+        x = layers.Dense(
+            channels,
+            activation="silu",
+            kernel_initializer=_uniform(fan_in, next(seeds)),
+            bias_initializer=_uniform(fan_in, next(seeds)),
+            dtype=dtype,
+            name=f"dense{depth}",
+        )(x)
+    return x
+
+
+def _quadratic_head(features, seeds):
+    return QuadraticHead(*(next(seeds) for _ in range(5)), name="energy")(features)
+
+
+def _linear_head(features, seeds):
+    """w . ELU(h), plus a constant that no score sees."""
+    activated = layers.Activation("elu", dtype="float32", name="head_elu")(features)
+    return LinearHead(next(seeds), name="energy")(activated)
+
+
+class _EnergyConstant(layers.Layer):
+    """A head in float32 with an additive constant, which shifts all energies alike.
+
+    The constant has no influence on any score, so it is not trained; it is kept because the
+    authors' weights hold one.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def build(self, shape):
+        self.constant = self.add_weight(
+            shape=(1,), initializer="zeros", trainable=False, name="constant"
+        )
+
+    def compute_output_shape(self, shape):
+        return shape[:1]
+
+    def _vector(self, size: int, seed: int, name: str, shape: tuple[int, ...]):
+        return self.add_weight(shape=shape, initializer=_uniform(size, seed), name=name)
+
+
+class LinearHead(_EnergyConstant):
+    """E = w . h + b: features [B, n] to energies [B]."""
+
+    def __init__(self, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self._seed = seed
+
+    def build(self, shape):
+        super().build(shape)
+        self.kernel = self._vector(shape[-1], self._seed, "kernel", (shape[-1], 1))
+
+    def call(self, features):
+        return ops.squeeze(ops.matmul(features, self.kernel), -1) + self.constant
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self._seed}
+
+
+class QuadraticHead(_EnergyConstant):
+    """E = (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b3: features [B, n] to energies [B]."""
+
+    def __init__(self, *seeds: int, **kwargs):
+        super().__init__(**kwargs)
+        self._seeds = seeds
+
+    def build(self, shape):
+        super().build(shape)
+        size = shape[-1]
+        kernel_1, bias_1, kernel_2, bias_2, kernel_square = self._seeds
+        self.kernel_1 = self._vector(size, kernel_1, "kernel_1", (size, 1))
+        self.bias_1 = self._vector(size, bias_1, "bias_1", (1,))
+        self.kernel_2 = self._vector(size, kernel_2, "kernel_2", (size, 1))
+        self.bias_2 = self._vector(size, bias_2, "bias_2", (1,))
+        self.kernel_square = self._vector(size, kernel_square, "kernel_square", (size, 1))
+
+    def call(self, features):
+        product = (ops.matmul(features, self.kernel_1) + self.bias_1) * (
+            ops.matmul(features, self.kernel_2) + self.bias_2
+        )
+        square = ops.matmul(ops.square(features), self.kernel_square)
+        return ops.squeeze(product + square, -1) + self.constant
+
+    def get_config(self):
+        return {**super().get_config(), "seeds": self._seeds}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(*config.pop("seeds"), **config)

@@ -1,0 +1,102 @@
+"""Noise levels: their grid, their weights, and which image of a batch gets which."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mdsm import randomness
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = ["NoiseLevels", "assign_levels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseLevels:
+    """The noise levels sigma_1 … sigma_K and how the loss weighs them.
+
+    With the weightings "inverse_square" (paper) and "constant", the energy that minimises the
+    loss is a blend over the levels: sigma0^2 dE/dx is the step to the denoised image, and
+    exp(-E) is not exactly any smoothed density. With "score" the minimiser is exactly
+    -log of the mean over the levels of the smoothed densities.
+
+    Args:
+        sigma_min: smallest level, in pixel units (images lie in [0, 1]).
+        sigma_max: largest level.
+        num_levels: K. It need not be the batch size.
+        spacing: "linear" or "geometric".
+        sigma0: the fixed width sigma_0 of the kernel in the residual.
+        weighting: "inverse_square", "constant" or "score".
+
+    Raises:
+        InvalidArgument: for an unknown spacing or weighting, or a grid that is none.
+    """
+
+    sigma_min: float = 0.05
+    sigma_max: float = 1.2
+    num_levels: int = 128
+    spacing: str = "linear"
+    sigma0: float = 0.1
+    weighting: str = "inverse_square"
+
+    def __post_init__(self) -> None:
+        for field, choices in (("spacing", _SPACINGS), ("weighting", _WEIGHTINGS)):
+            value = getattr(self, field)
+            if value not in choices:
+                raise InvalidArgument(field, f"be one of {', '.join(choices)}", value)
+        if not 0 < self.sigma_min <= self.sigma_max < np.inf:
+            raise InvalidArgument("sigma_min", "lie in (0, sigma_max]", self.sigma_min)
+        if self.num_levels < 1:
+            raise InvalidArgument("num_levels", "be positive", self.num_levels)
+        if not 0 < self.sigma0 < np.inf:
+            raise InvalidArgument("sigma0", "be positive", self.sigma0)
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """All levels, ascending: float32 [K]."""
+        space = _SPACINGS[self.spacing]
+        return space(self.sigma_min, self.sigma_max, self.num_levels).astype(np.float32)
+
+    def kernel_variance_and_weight(self, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The two factors of the loss l ||x - x_noisy + kernel_variance dE/dx||^2.
+
+        Args:
+            sigma: noise level of each image, [B].
+
+        Returns:
+            kernel variance [B] (sigma_0^2, or sigma^2 for "score") and weight l(sigma) [B].
+        """
+        return _WEIGHTINGS[self.weighting](sigma, tf.constant(self.sigma0, sigma.dtype))
+
+
+_SPACINGS = {"linear": np.linspace, "geometric": np.geomspace}
+
+_WEIGHTINGS = {
+    "inverse_square": lambda sigma, sigma0: (sigma0**2 * tf.ones_like(sigma), sigma**-2),
+    "constant": lambda sigma, sigma0: (sigma0**2 * tf.ones_like(sigma), tf.ones_like(sigma)),
+    "score": lambda sigma, sigma0: (sigma**2, sigma**-2),
+}
+
+
+def assign_levels(
+    place: tf.Tensor, batch_size: tf.Tensor, num_levels: int, seed: tf.Tensor, step: tf.Tensor
+) -> tf.Tensor:
+    """The noise level of each place of the global batch, spread evenly over the grid.
+
+    Systematic sampling: place k gets level floor((k K + u) / B) with one integer u, uniform
+    in [0, K), a step. So a batch of K places has each level once (as the paper), a batch of
+    2 K each twice, a smaller batch one level out of each stretch of the grid, and every level
+    is drawn equally often in the long run.
+
+    Args:
+        place: integer places within the global batch, [b].
+        batch_size: size B of the global batch.
+        num_levels: size K of the grid.
+        seed: the run's seed, int64 scalar.
+        step: number of the update, int64 scalar.
+
+    Returns:
+        indices into the grid, int64 [b].
+    """
+    offset = randomness.integers(seed[None], (step, 0), "levels", 1)[0, 0] % num_levels
+    return (tf.cast(place, tf.int64) * num_levels + offset) // tf.cast(batch_size, tf.int64)

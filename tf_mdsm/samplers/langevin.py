@@ -1,0 +1,53 @@
+"""Langevin dynamics."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tf_mdsm import randomness
+
+__all__ = ["annealed_langevin"]
+
+EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def annealed_langevin(
+    energy_and_score_fn: EnergyAndScoreFn,
+    images: tf.Tensor,
+    seeds: tf.Tensor,
+    temperatures: tf.Tensor,
+    step_size: float,
+    first_step: tf.Tensor | int = 0,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Unadjusted Langevin dynamics under a falling temperature (MDSM, section 4).
+
+        x <- x + step_size^2 / 2 * score(x) + step_size * sqrt(T) * N(0, I)
+
+    At constant T and small steps its law is exp(-E / T); it is not calibrated: a Gaussian of
+    variance s^2 T comes out with variance s^2 T / (1 - step_size^2 / (4 s^2)). Other projects'
+    step sizes are step_size^2 / 2 (NCSN) or step_size^2 (TensorFlow Probability).
+
+    Each image's noise depends on its seed and the number of the step only, so a chain may be
+    cut into calls, each with its `first_step`. To be called from a `tf.function`.
+
+    Args:
+        energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
+        images: where the chain stands, float32 [B, H, W, C].
+        seeds: one seed an image, int64 [B], each >= 0.
+        temperatures: T of each step, float32 [steps].
+        step_size: epsilon, in pixel units.
+        first_step: number of the first of these steps.
+
+    Returns:
+        the images after the last step, and the energy before each step, float32 [steps, B].
+    """
+    temperatures = tf.convert_to_tensor(temperatures, images.dtype)
+    steps = tf.shape(temperatures)[0]
+    energies = tf.TensorArray(tf.float32, steps)
+    for i in tf.range(steps):
+        energy, score = energy_and_score_fn(images)
+        energies = energies.write(i, energy)
+        noise = randomness.normal(seeds, (first_step + i, 0), "langevin", tuple(images.shape[1:]))
+        noise = tf.cast(step_size * tf.sqrt(temperatures[i]), images.dtype) * noise
+        images = images + 0.5 * step_size**2 * score + noise
+    return images, energies.stack()
