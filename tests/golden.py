@@ -80,12 +80,12 @@ class Golden:
         return self.images("image").shape[1] // 2 ** len(STAGES[self.name])
 
 
-def load(name: str) -> Golden:
+def load(name: str, precision: str = "float32") -> Golden:
     """The golden numbers of a network, and our network with the same weights."""
     arrays = np.load(FOLDER / f"{FILES[name]}.npz")
     channels = arrays["weight/conv1.conv.bias"].size
     shape = np.moveaxis(arrays["image"], 1, -1).shape[1:]
-    golden = Golden(name, arrays, build_network(name, shape, channels))
+    golden = Golden(name, arrays, build_network(name, shape, channels, precision=precision))
     for variable in golden.network.variables:
         variable.assign(golden.parameter("weight", variable))
     return golden

@@ -8,6 +8,7 @@ from golden import FILES, load, relative_error
 
 from tf_mdsm import losses
 from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.optimizers import Adam
 from tf_mdsm.samplers.langevin import annealed_langevin
 
 SIGMA0 = 0.1
@@ -40,6 +41,16 @@ def test_energy_and_gradient(golden, noisy, suffix):
     assert relative_error(gradient, golden.images(f"energy_gradient{suffix}")) < 1e-5
 
 
+def test_energy_and_gradient_in_float64(golden):
+    """The golden float64 numbers, from networks of float64: rounding is out of the picture."""
+    exact = load(golden.name, precision="float64")
+    noise, sigma = golden.images("noise").astype(float), golden.arrays["sigma"].astype(float)
+    noisy = tf.constant(golden.images("image") + sigma[:, None, None, None] * noise)
+    energy, gradient = losses.energy_and_gradient(exact.network, noisy)
+    assert relative_error(energy, golden.arrays["energy_float64"]) < 1e-7
+    assert relative_error(gradient, golden.images("energy_gradient_float64")) < 1e-7
+
+
 def test_denoised(golden, noisy):
     denoised = losses.denoise(golden.network, noisy, SIGMA0)
     assert relative_error(denoised, golden.images("denoised")) < 1e-5
@@ -54,15 +65,15 @@ def test_loss_and_its_gradient_in_every_parameter(golden):
     for variable, gradient in zip(variables, gradients, strict=True):
         expected = golden.parameter("loss_gradient", variable)
         error = relative_error(gradient, expected)
-        # The authors' own float32 gradient of a scalar bias is a sum that nearly cancels.
         assert error < 1e-4, f"{variable.path}: {error:.2e}"
 
 
 def test_five_adam_steps(golden):
     golden = load(golden.name)
     learning_rate = keras.optimizers.schedules.CosineDecay(1e-3, 50, alpha=1e-3)
-    optimizer = keras.optimizers.Adam(learning_rate, 0.9, 0.95, 1e-8)
+    optimizer = Adam(learning_rate, 0.9, 0.95, 1e-8)
     variables = golden.network.trainable_variables
+    # Five steps hardly move these losses: only the parameters tell one optimiser from another.
     for step, noise in enumerate(golden.images("adam_noise")):
         expected_rate = golden.arrays["adam_learning_rate"][step]
         assert float(learning_rate(step)) == pytest.approx(expected_rate, rel=1e-5)
@@ -74,7 +85,8 @@ def test_five_adam_steps(golden):
         optimizer.apply(gradients, variables)
     for variable in variables:
         error = relative_error(variable, golden.parameter("adam_weight", variable))
-        assert error < 1e-4, f"{variable.path}: {error:.2e}"
+        # PyTorch's own float32 and float64 differ by up to 1.7e-5 here.
+        assert error < 5e-5, f"{variable.path}: {error:.2e}"
 
 
 def test_twenty_langevin_steps_without_noise(golden):

@@ -14,6 +14,7 @@ from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.optimizers import Adam
 from tf_mdsm.samplers.chains import Chain, compile_annealed_langevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 
@@ -89,9 +90,7 @@ def _build_optimizer(settings: ConfigDict, num_steps: int) -> keras.optimizers.O
         "cosine": keras.optimizers.schedules.CosineDecay(initial, num_steps, final / initial),
         "constant": initial,
     }
-    return keras.optimizers.Adam(
-        rates[settings.schedule], settings.beta_1, settings.beta_2, settings.epsilon
-    )
+    return Adam(rates[settings.schedule], settings.beta_1, settings.beta_2, settings.epsilon)
 
 
 def build_temperatures(config: ConfigDict) -> np.ndarray:

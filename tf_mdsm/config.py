@@ -96,7 +96,7 @@ def default_config() -> ConfigDict:
     # Width of the kernel in whose score the residual is written; fixed over all levels.
     config.noise.sigma0 = 0.1
     # l(sigma): "inverse_square" (paper), "constant", or "score" (regression of the score
-    # itself, whose optimum is the density of the noisy data).
+    # itself, whose optimum is exactly a density: the noisy data's, levels mixed by sigma^2).
     config.noise.weighting = "inverse_square"
 
     config.network = ConfigDict()

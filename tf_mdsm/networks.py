@@ -48,10 +48,11 @@ def build_network(
         channels: width of the first layer.
         head: one of `HEADS`.
         seed: the weights follow from it.
-        precision: a Keras dtype policy for the body; the head always works in float32.
+        precision: a Keras dtype policy: "float32", "float64", or "mixed_bfloat16", which leaves
+            weights, head and energies in float32.
 
     Returns:
-        a functional model from images float [B, H, W, C] to energies float32 [B].
+        a functional model from images float [B, H, W, C] to energies [B].
 
     Raises:
         InvalidArgument: for an unknown name or head, or an image size it cannot halve.
@@ -67,10 +68,12 @@ def build_network(
         )
     seeds = _seeds(seed)
     build_body = _dense_body if name == "dense" else _residual_body(STAGES[name])
-    images = keras.Input(image_shape, name="images")
+    outside = "float64" if precision == "float64" else "float32"
+    images = keras.Input(image_shape, dtype=outside, name="images")
     features = build_body(images, channels, seeds, precision)
     build_head = {"quadratic": _quadratic_head, "linear": _linear_head}[head]
-    return keras.Model(images, build_head(layers.Flatten()(features), seeds), name=name)
+    features = layers.Flatten(dtype=outside)(features)
+    return keras.Model(images, build_head(features, seeds, outside), name=name)
 
 
 def _seeds(seed: int) -> Iterator[int]:
@@ -130,8 +133,11 @@ def _residual_body(stages: tuple[int, ...]) -> Callable:
 
 
 def _dense_body(images, channels: int, seeds, dtype: str):
-    """Three SiLU layers: for points in the plane rather than images."""
-    x = layers.Flatten()(images)
+    """Three SiLU layers, for points in the plane rather than images.
+
+    The unit square is stretched to +-4 first: at its own size all modes look like one.
+    """
+    x = layers.Rescaling(8.0, -4.0, dtype=dtype)(layers.Flatten(dtype=dtype)(images))
     for depth in range(1, 4):
         fan_in = x.shape[-1]
         x = layers.Dense(
@@ -145,72 +151,68 @@ def _dense_body(images, channels: int, seeds, dtype: str):
     return x
 
 
-def _quadratic_head(features, seeds):
-    return QuadraticHead(*(next(seeds) for _ in range(5)), name="energy")(features)
+def _quadratic_head(features, seeds, dtype: str):
+    return QuadraticHead([next(seeds) for _ in range(5)], name="energy", dtype=dtype)(features)
 
 
-def _linear_head(features, seeds):
-    """w . ELU(h), plus a constant that no score sees."""
-    activated = layers.Activation("elu", dtype="float32", name="head_elu")(features)
-    return LinearHead(next(seeds), name="energy")(activated)
+def _linear_head(features, seeds, dtype: str):
+    activated = layers.Activation("elu", dtype=dtype, name="head_elu")(features)
+    return LinearHead([next(seeds)], name="energy", dtype=dtype)(activated)
 
 
-class _EnergyConstant(layers.Layer):
-    """A head in float32 with an additive constant, which shifts all energies alike.
+class _Head(layers.Layer):
+    """Features to a scalar, with an additive constant, which shifts all energies alike.
 
     The constant has no influence on any score, so it is not trained; it is kept because the
     authors' weights hold one.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, seeds: list[int], **kwargs):
+        super().__init__(**kwargs)
+        self._seeds = list(seeds)
 
     def build(self, shape):
+        self._unused_seeds = iter(self._seeds)
         self.constant = self.add_weight(
             shape=(1,), initializer="zeros", trainable=False, name="constant"
         )
 
+    def _add_vector(self, name: str, fan_in: int, shape: tuple[int, ...]):
+        initializer = _uniform(fan_in, next(self._unused_seeds))
+        return self.add_weight(shape=shape, initializer=initializer, name=name)
+
     def compute_output_shape(self, shape):
         return shape[:1]
 
-    def _vector(self, size: int, seed: int, name: str, shape: tuple[int, ...]):
-        return self.add_weight(shape=shape, initializer=_uniform(size, seed), name=name)
-
-
-class LinearHead(_EnergyConstant):
-    """E = w . h + b: features [B, n] to energies [B]."""
-
-    def __init__(self, seed: int, **kwargs):
-        super().__init__(**kwargs)
-        self._seed = seed
-
-    def build(self, shape):
-        super().build(shape)
-        self.kernel = self._vector(shape[-1], self._seed, "kernel", (shape[-1], 1))
-
-    def call(self, features):
-        return ops.squeeze(ops.matmul(features, self.kernel), -1) + self.constant
-
     def get_config(self):
-        return {**super().get_config(), "seed": self._seed}
+        return {**super().get_config(), "seeds": self._seeds}
 
 
-class QuadraticHead(_EnergyConstant):
-    """E = (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b3: features [B, n] to energies [B]."""
-
-    def __init__(self, *seeds: int, **kwargs):
-        super().__init__(**kwargs)
-        self._seeds = seeds
+@keras.saving.register_keras_serializable("tf_mdsm")
+class LinearHead(_Head):
+    """E = w . h + b: features [B, n] to energies [B]."""
 
     def build(self, shape):
         super().build(shape)
         size = shape[-1]
-        kernel_1, bias_1, kernel_2, bias_2, kernel_square = self._seeds
-        self.kernel_1 = self._vector(size, kernel_1, "kernel_1", (size, 1))
-        self.bias_1 = self._vector(size, bias_1, "bias_1", (1,))
-        self.kernel_2 = self._vector(size, kernel_2, "kernel_2", (size, 1))
-        self.bias_2 = self._vector(size, bias_2, "bias_2", (1,))
-        self.kernel_square = self._vector(size, kernel_square, "kernel_square", (size, 1))
+        self.kernel = self._add_vector("kernel", size, (size, 1))
+
+    def call(self, features):
+        return ops.squeeze(ops.matmul(features, self.kernel), -1) + self.constant
+
+
+@keras.saving.register_keras_serializable("tf_mdsm")
+class QuadraticHead(_Head):
+    """E = (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b3: features [B, n] to energies [B]."""
+
+    def build(self, shape):
+        super().build(shape)
+        size = shape[-1]
+        self.kernel_1 = self._add_vector("kernel_1", size, (size, 1))
+        self.bias_1 = self._add_vector("bias_1", size, (1,))
+        self.kernel_2 = self._add_vector("kernel_2", size, (size, 1))
+        self.bias_2 = self._add_vector("bias_2", size, (1,))
+        self.kernel_square = self._add_vector("kernel_square", size, (size, 1))
 
     def call(self, features):
         product = (ops.matmul(features, self.kernel_1) + self.bias_1) * (
@@ -218,10 +220,3 @@ class QuadraticHead(_EnergyConstant):
         )
         square = ops.matmul(ops.square(features), self.kernel_square)
         return ops.squeeze(product + square, -1) + self.constant
-
-    def get_config(self):
-        return {**super().get_config(), "seeds": self._seeds}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(*config.pop("seeds"), **config)

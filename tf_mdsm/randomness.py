@@ -57,11 +57,16 @@ def philox(counter: list[tf.Tensor], key: list[tf.Tensor]) -> list[tf.Tensor]:
 def _bits(
     seeds: tf.Tensor, counter: tuple[tf.Tensor, tf.Tensor], stream: str, count: int
 ) -> tf.Tensor:
-    """`count` words of 32 random bits for each seed: four tensors uint64 [B, ceil(count/4)]."""
+    """At least `count` words of 32 random bits for each seed: four tensors uint64 [B, n].
+
+    n is a multiple of 16: compilers take the last few numbers of an array, short of a vector,
+    by another logarithm and cosine, and a row's numbers must not depend on the rows beside it.
+    """
     seeds = tf.cast(tf.convert_to_tensor(seeds, tf.int64), tf.uint64)[:, None]
     shift = tf.constant(32, tf.uint64)
     key = [tf.bitwise.bitwise_and(seeds, _MASK), tf.bitwise.right_shift(seeds, shift)]
-    blocks = tf.cast(tf.range(math.ceil(count / 4), dtype=tf.int64), tf.uint64)[None, :]
+    num_blocks = 16 * math.ceil(count / 64)
+    blocks = tf.cast(tf.range(num_blocks, dtype=tf.int64), tf.uint64)[None, :]
     first, second = (tf.cast(tf.reshape(word, [-1, 1]), tf.uint64) for word in counter)
     ones = tf.ones_like(seeds * blocks)
     stream_word = tf.constant(_STREAMS[stream], tf.uint64)

@@ -24,24 +24,28 @@ def mixture(count: int) -> np.ndarray:
     return np.clip(points, 0, 1).astype(np.float32)[:, None, None, :]
 
 
-def mixture_energy(points: tf.Tensor, sigmas: tf.Tensor) -> tf.Tensor:
-    """-log of the mixture's density, smoothed by noise and averaged over its levels.
+def mixture_energy(points: tf.Tensor, sigmas: np.ndarray) -> tf.Tensor:
+    """-log of the mixture's density smoothed by noise: sum_k sigma_k^2 p_k / sum_k sigma_k^2.
 
-    This is the energy (up to a constant) that the weighting "score" leads to.
+    This is the energy (up to a constant) that the weighting "score" leads to, see
+    `NoiseLevels`.
 
     Args:
         points: [B, 1, 1, 2].
-        sigmas: noise levels [K]; [0.0] for the density of the clean data.
+        sigmas: noise levels [K], positive.
 
     Returns:
         energies [B].
     """
-    offsets = tf.reshape(points, [-1, 1, 2]) - mixture_means()[None]
-    squared = tf.reduce_sum(offsets**2, -1)[:, :, None]
-    variance = MIXTURE_STD**2 + tf.cast(sigmas, points.dtype)[None, None, :] ** 2
-    log_density = -squared / (2 * variance) - tf.math.log(2 * np.pi * variance)
-    terms = tf.cast(_MODES * tf.size(sigmas), points.dtype)
-    return tf.math.log(terms) - tf.reduce_logsumexp(log_density, axis=(1, 2))
+    import tensorflow_probability as tfp
+
+    levels = np.tile(np.asarray(sigmas, np.float32), _MODES)
+    std = np.sqrt(MIXTURE_STD**2 + levels**2)[:, None].repeat(2, axis=1)
+    law = tfp.distributions.MixtureSameFamily(
+        tfp.distributions.Categorical(logits=2 * np.log(levels)),
+        tfp.distributions.MultivariateNormalDiag(mixture_means().repeat(len(sigmas), axis=0), std),
+    )
+    return -law.log_prob(tf.reshape(points, [-1, 2]))
 
 
 def blobs(count: int, image_size: int, channels: int) -> np.ndarray:

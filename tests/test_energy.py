@@ -1,0 +1,139 @@
+"""The Keras model: its methods, its training step, `fit`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mdsm import losses, randomness
+from tf_mdsm.energy import EnergyModel
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks import build_network
+from tf_mdsm.noise import NoiseLevels, assign_levels
+
+SHAPE = (8, 8, 1)
+
+
+def make_model(optimizer="sgd", **arguments):
+    network = build_network("res6", SHAPE, 2, seed=1)
+    model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8), **arguments)
+    rate = 1e-9
+    model.compile(optimizer=keras.optimizers.SGD(rate) if optimizer == "sgd" else optimizer)
+    return model
+
+
+def some_images(count=8, seed=0):
+    return tf.constant(np.random.default_rng(seed).uniform(size=(count, *SHAPE)), tf.float32)
+
+
+def test_methods_agree_with_each_other():
+    model, images = make_model(), some_images()
+    energy, gradient = losses.energy_and_gradient(model.network, images)
+    np.testing.assert_array_equal(model.energy(images), energy)
+    np.testing.assert_array_equal(model(images), energy)
+    np.testing.assert_array_equal(model.score(images), -gradient)
+    both = model.energy_and_score(images)
+    np.testing.assert_array_equal(both[0], energy)
+    np.testing.assert_allclose(model.denoise(images), images - 0.01 * gradient, rtol=1e-6)
+    assert model.image_shape == SHAPE
+
+
+def test_wrong_momentum_is_refused():
+    with pytest.raises(InvalidArgument, match=r"`ema_momentum` must lie in \[0, 1\)"):
+        make_model(ema_momentum=1.0)
+
+
+def expected_update(model, images, step):
+    """Loss and gradients computed by hand, from the definition."""
+    batch = len(images)
+    seed = tf.constant(model.noise_seed, tf.int64)
+    place = tf.range(batch)
+    levels = assign_levels(place, batch, model.noise.num_levels, seed, tf.constant(step, tf.int64))
+    sigma = tf.gather(model.noise.sigmas, levels)
+    normal = randomness.normal(tf.fill([batch], seed), (step, place), "training_noise", SHAPE)
+    noisy = images + sigma[:, None, None, None] * normal
+    with tf.GradientTape() as tape:
+        _, gradient = losses.energy_and_gradient(model.network, noisy)
+        residual = images - noisy + model.noise.sigma0**2 * gradient
+        each = tf.reduce_sum(residual**2, (1, 2, 3)) / sigma**2
+        loss = tf.reduce_mean(each)
+    return loss, tape.gradient(loss, [v.value for v in model.network.trainable_variables])
+
+
+def test_train_step_is_gradient_descent_on_the_raw_loss():
+    model, images = make_model(seed=5), some_images()
+    for step in range(2):
+        before = [v.numpy() for v in model.network.trainable_variables]
+        loss, gradients = expected_update(model, images, step)
+        model.reset_metrics()
+        logs = model.train_step(images)
+        assert float(logs["loss"]) == pytest.approx(float(loss), rel=1e-5)
+        norm = float(tf.linalg.global_norm(gradients))
+        assert float(logs["gradient_norm"]) == pytest.approx(norm, rel=1e-4)
+        for old, variable, gradient in zip(
+            before, model.network.trainable_variables, gradients, strict=True
+        ):
+            expected = old - 1e-9 * gradient.numpy() / model.noise.sigma0**4
+            np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_loss_per_band_adds_up_to_the_loss():
+    model, images = make_model(), some_images(16)
+    model.train_step(images)
+    bands = model.band_tracker.result().numpy()
+    assert bands.shape == (8,)
+    assert np.mean(bands) == pytest.approx(float(model.loss_tracker.result()), rel=1e-5)
+
+
+def test_averaged_weights_follow_their_recurrence():
+    model = make_model(keras.optimizers.SGD(1e-7), ema_momentum=0.5)
+    assert model.trained_network is model.ema_network
+    expected = [v.numpy() for v in model.network.variables]
+    for step in range(1, 12):
+        model.train_step(some_images(seed=step))
+        momentum = min(0.5, (1 + step) / (10 + step))
+        expected = [
+            momentum * average + (1 - momentum) * weight.numpy()
+            for average, weight in zip(expected, model.network.variables, strict=True)
+        ]
+    for ours, theirs in zip(model.ema_network.variables, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+    moved = [
+        not np.array_equal(a, b)
+        for a, b in zip(model.ema_network.variables, model.network.variables, strict=True)
+        if a.path != "energy/constant"
+    ]
+    assert all(moved)
+
+
+def test_held_out_losses_are_the_same_every_time():
+    model, images = make_model(), some_images()
+    first = model.held_out_losses(images, tf.constant(0))
+    model.train_step(images)
+    model.network.set_weights(make_model().network.get_weights())
+    np.testing.assert_array_equal(first, model.held_out_losses(images, tf.constant(0)))
+    assert not np.array_equal(first, model.held_out_losses(images, tf.constant(1)))
+
+
+def test_compiled_gradients_agree_with_plain_ones():
+    plain, compiled = make_model(), make_model(compile_gradients=True)
+    images = some_images()
+    expected, ours = plain.train_step(images), compiled.train_step(images)
+    for name, value in expected.items():
+        assert float(ours[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_fit_and_evaluate_as_keras_users_expect():
+    from tf_mdsm.datasets.synthetic import blobs
+    from tf_mdsm.optimizers import Adam
+
+    images = tf.data.Dataset.from_tensor_slices(blobs(256, 8, 1) / np.float32(255))
+    batches = images.repeat().batch(32)
+    model = EnergyModel(build_network("res6", SHAPE, 8), NoiseLevels(0.1, 1.0), ema_momentum=0.9)
+    model.compile(optimizer=Adam(3e-3, beta_2=0.95))
+    history = model.fit(batches, steps_per_epoch=60, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "gradient_norm"}
+    assert history["loss"][1] < 0.7 * history["loss"][0] < 64
+    held_out = model.evaluate(images.batch(32), verbose=0)
+    assert held_out < 0.7 * history["loss"][0]
+    assert int(model.optimizer.iterations.numpy()) == 120

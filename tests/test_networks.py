@@ -1,0 +1,160 @@
+"""Networks: sizes, initial weights, derivatives."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mdsm import losses, networks
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks import build_network
+
+
+def noisy_images(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).uniform(-0.5, 1.5, shape), tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "channels", "count"),
+    [
+        ("res12", (32, 32, 1), 64, 9_060_483),
+        ("res18", (32, 32, 3), 128, 62_339_075),
+    ],
+)
+def test_parameter_counts(name, shape, channels, count):
+    assert build_network(name, shape, channels).count_params() == count
+
+
+@pytest.mark.parametrize("head", networks.HEADS)
+@pytest.mark.parametrize("name", networks.STAGES)
+@pytest.mark.parametrize("shape", [(16, 16, 1), (64, 64, 3)])
+def test_every_network_at_other_sizes(name, shape, head):
+    network = build_network(name, shape, 2, head)
+    energy, gradient = losses.energy_and_gradient(network, noisy_images(3, *shape))
+    assert energy.shape == (3,)
+    assert gradient.shape == (3, *shape)
+    assert energy.dtype == tf.float32
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+
+
+def test_eight_pixels_are_enough_for_three_halvings():
+    assert build_network("res12", (8, 8, 1), 2)(noisy_images(2, 8, 8, 1)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("res50", (32, 32, 3), 4), "`name` must be one of res6"),
+        (("res12", (30, 30, 1), 4), "`image_size` must be divisible by 8"),
+        (("res34", (8, 8, 1), 4), "`image_size` must be divisible by 16"),
+        (("res12", (32, 32, 1), 4, "cubic"), "`head` must be one of quadratic"),
+    ],
+)
+def test_wrong_networks_are_refused(arguments, message):
+    with pytest.raises(InvalidArgument, match=message):
+        build_network(*arguments)
+
+
+def test_initial_weights_are_pytorchs_default():
+    """Uniform in +-1/sqrt(fan_in), every array drawn by itself, all following from the seed."""
+    network = build_network("res12", (32, 32, 1), 16, seed=3)
+    draws = {}
+    for variable in network.trainable_variables:
+        layer = network.get_layer(variable.path.split("/")[0])
+        fan_in = np.prod(getattr(layer, "kernel", getattr(layer, "kernel_1", None)).shape[:-1])
+        values = variable.numpy().ravel() * np.sqrt(fan_in)
+        assert np.abs(values).max() <= 1, variable.path
+        if len(values) > 1_000:
+            assert values.std() == pytest.approx(1 / np.sqrt(3), rel=0.1), variable.path
+        draws[variable.path] = values
+    first = np.array([values[0] for values in draws.values()])
+    assert len(np.unique(first)) == len(first)
+    again = build_network("res12", (32, 32, 1), 16, seed=3)
+    other = build_network("res12", (32, 32, 1), 16, seed=4)
+    for ours, same, different in zip(
+        network.trainable_variables,
+        again.trainable_variables,
+        other.trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, same)
+        assert not np.array_equal(ours, different)
+
+
+def test_the_constant_is_not_trained():
+    for head in networks.HEADS:
+        network = build_network("res6", (8, 8, 1), 2, head)
+        assert [v.path for v in network.non_trainable_variables] == ["energy/constant"]
+
+
+@pytest.mark.parametrize("head", networks.HEADS)
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_gradients_by_finite_differences(name, head):
+    """dE/dx, and the loss' derivative in every weight (which needs second derivatives)."""
+    shape = (1, 1, 2) if name == "dense" else (16, 16, 1)
+    network = build_network(name, shape, 2, head, seed=1, precision="float64")
+    generator = np.random.default_rng(0)
+    clean, noisy, direction = (tf.constant(generator.normal(size=(4, *shape))) for _ in range(3))
+    ones = tf.ones(4, tf.float64)
+    step = 1e-6
+
+    _, gradient = losses.energy_and_gradient(network, noisy)
+    slope = (network(noisy + step * direction) - network(noisy - step * direction)) / (2 * step)
+    expected = tf.reduce_sum(gradient * direction, (1, 2, 3))
+    np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-9)
+
+    def loss():
+        return tf.reduce_sum(losses.mdsm_losses(network, clean, noisy, ones, ones))
+
+    variables = network.trainable_variables
+    with tf.GradientTape() as tape:
+        value = loss()
+    gradients = tape.gradient(value, [v.value for v in variables], unconnected_gradients="zero")
+    for variable, gradient in zip(variables, gradients, strict=True):
+        origin = variable.numpy()
+        move = generator.normal(size=origin.shape)
+        values = []
+        for sign in (1, -1):
+            variable.assign(origin + sign * step * move)
+            values.append(float(loss()))
+        variable.assign(origin)
+        slope = (values[0] - values[1]) / (2 * step)
+        expected = float(tf.reduce_sum(gradient * move))
+        # Cancellation leaves eps * loss / step, some 1e-9; the rest is of the order of step.
+        assert slope == pytest.approx(expected, rel=1e-4, abs=1e-7), variable.path
+
+
+def test_mixed_precision_keeps_head_and_weights_in_float32():
+    shape = (16, 16, 1)
+    full = build_network("res12", shape, 8, seed=2)
+    mixed = build_network("res12", shape, 8, seed=2, precision="mixed_bfloat16")
+    images = noisy_images(8, *shape)
+    energy, gradient = losses.energy_and_gradient(full, images)
+    mixed_energy, mixed_gradient = losses.energy_and_gradient(mixed, images)
+    assert all(v.dtype == "float32" for v in mixed.variables)
+    assert mixed_energy.dtype == mixed_gradient.dtype == tf.float32
+    assert mixed.get_layer("stage1_block0_conv1").compute_dtype == "bfloat16"
+    # bfloat16 keeps 8 bits: each of some ten layers rounds by up to 2^-9.
+    difference = np.linalg.norm(mixed_gradient - gradient) / np.linalg.norm(gradient)
+    assert 0 < difference < 10 * 2**-8
+    np.testing.assert_allclose(mixed_energy, energy, rtol=0.1, atol=0.02)
+
+
+def test_networks_are_pure_keras():
+    source = pathlib.Path(networks.__file__).read_text()
+    assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
+
+
+def test_weights_file_opens_again(tmp_path):
+    network = build_network("res6", (8, 8, 1), 2, seed=1)
+    network.save_weights(tmp_path / "energy.weights.h5")
+    other = build_network("res6", (8, 8, 1), 2, seed=9)
+    other.load_weights(tmp_path / "energy.weights.h5")
+    images = noisy_images(2, 8, 8, 1)
+    np.testing.assert_array_equal(network(images), other(images))
+    clone = keras.Model.from_config(network.get_config())
+    clone.set_weights(network.get_weights())
+    np.testing.assert_array_equal(network(images), clone(images))

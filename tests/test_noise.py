@@ -1,0 +1,92 @@
+"""The grid of noise levels, its weights, and its even coverage by every batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.noise import NoiseLevels, assign_levels
+
+
+def test_grids():
+    linear = NoiseLevels(0.05, 1.2, 128, "linear").sigmas
+    np.testing.assert_allclose(np.diff(linear), 1.15 / 127, rtol=1e-4)
+    geometric = NoiseLevels(0.1, 3.0, 128, "geometric").sigmas
+    np.testing.assert_allclose(geometric[1:] / geometric[:-1], 30 ** (1 / 127), rtol=1e-5)
+    for grid, ends in ((linear, (0.05, 1.2)), (geometric, (0.1, 3.0))):
+        np.testing.assert_allclose(grid[[0, -1]], ends, rtol=1e-6)
+        assert grid.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("weighting", "variance", "weight"),
+    [
+        ("inverse_square", [0.01, 0.01], [4.0, 0.25]),
+        ("constant", [0.01, 0.01], [1.0, 1.0]),
+        ("score", [0.25, 4.0], [4.0, 0.25]),
+    ],
+)
+def test_weightings(weighting, variance, weight):
+    levels = NoiseLevels(sigma0=0.1, weighting=weighting)
+    ours = levels.kernel_variance_and_weight(tf.constant([0.5, 2.0]))
+    np.testing.assert_allclose(ours, [variance, weight], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spacing": "cubic"},
+        {"weighting": "none"},
+        {"sigma_min": 0.0},
+        {"sigma_min": float("nan")},
+        {"sigma_min": 2.0, "sigma_max": 1.0},
+        {"sigma_max": float("inf")},
+        {"num_levels": 0},
+        {"sigma0": -1.0},
+    ],
+)
+def test_wrong_levels_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="must"):
+        NoiseLevels(**wrong)
+
+
+def levels_of_batch(batch_size, num_levels, step, seed=0):
+    places = tf.range(batch_size)
+    seed, step = tf.constant(seed, tf.int64), tf.constant(step, tf.int64)
+    return assign_levels(places, batch_size, num_levels, seed, step).numpy()
+
+
+def test_a_batch_of_as_many_places_has_each_level_once():
+    for step in range(5):
+        np.testing.assert_array_equal(levels_of_batch(128, 128, step), np.arange(128))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch_size=st.integers(1, 300),
+    num_levels=st.integers(1, 300),
+    step=st.integers(0, 2**31 - 1),
+    seed=st.integers(0, 2**62),
+)
+def test_every_batch_covers_the_grid_evenly(batch_size, num_levels, step, seed):
+    levels = levels_of_batch(batch_size, num_levels, step, seed)
+    assert levels.min() >= 0
+    assert levels.max() < num_levels
+    counts = np.bincount(levels, minlength=num_levels)
+    assert counts.max() - counts.min() <= 1
+    # Any stretch of the grid gets its share, up to one place at each end.
+    cumulative = np.abs(np.cumsum(counts) / batch_size - np.arange(1, num_levels + 1) / num_levels)
+    assert cumulative.max() <= 1 / batch_size + 1e-9
+
+
+def test_every_level_is_drawn_equally_often():
+    batch_size, num_levels, steps = 12, 64, 2_000
+    counts = sum(
+        np.bincount(levels_of_batch(batch_size, num_levels, step), minlength=num_levels)
+        for step in range(steps)
+    )
+    # Each level comes with probability 12/64 a step: binomial, at most one each step.
+    rate = batch_size / num_levels
+    assert np.abs(counts - steps * rate).max() < 4.5 * np.sqrt(steps * rate * (1 - rate))

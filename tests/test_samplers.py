@@ -1,0 +1,167 @@
+"""Schedules and Langevin dynamics against closed forms."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.chains import compile_annealed_langevin
+from tf_mdsm.samplers.langevin import annealed_langevin
+from tf_mdsm.samplers.schedules import annealing_temperatures
+from tf_mdsm.samplers.starts import isotropic_start
+
+SHAPE = (4, 4, 1)
+
+
+def gaussian(std):
+    """Energy and score of N(0, std^2)."""
+
+    def energy_and_score(x):
+        return tf.reduce_sum(x**2, (1, 2, 3)) / (2 * std**2), -x / std**2
+
+    return energy_and_score
+
+
+def int_seeds(count, first=0):
+    return tf.range(first, first + count, dtype=tf.int64)
+
+
+compiled_langevin = tf.function(annealed_langevin)
+
+
+def test_the_papers_temperatures():
+    for cooling, middle in (("exponential", 10.0), ("linear", 50.5)):
+        temperatures = annealing_temperatures(cooling=cooling)
+        assert len(temperatures) == 2_700
+        assert (temperatures[:501] == 100).all()
+        assert temperatures[1_500] == pytest.approx(middle, rel=1e-5)
+        assert temperatures[2_500] == 1
+        assert temperatures[-1] == 0
+        assert (np.diff(temperatures) <= 0).all()
+    fall = annealing_temperatures()[500:2_500]
+    expected = 100 * np.exp(-np.arange(2_000) * np.log(100) / 2_000)
+    np.testing.assert_allclose(fall, expected, rtol=1e-6)
+    np.testing.assert_allclose(np.diff(annealing_temperatures()[2_500:]), -1 / 199, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"cooling": "sudden"}, {"hot_steps": 0, "cooling_steps": 0, "final_steps": 0}],
+)
+def test_wrong_schedules_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="must"):
+        annealing_temperatures(**wrong)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.25])
+def test_stationary_variance(temperature):
+    """Exact law of the discretised chain: variance T s^2 / (1 - eps^2 / (4 s^2))."""
+    std, step_size, count = 0.5, 0.4, 4_000
+    start = tf.zeros((count, *SHAPE))
+    temperatures = np.full(60, temperature, np.float32)
+    images, _ = compiled_langevin(gaussian(std), start, int_seeds(count), temperatures, step_size)
+    expected = temperature * std**2 / (1 - step_size**2 / (4 * std**2))
+    pixels = count * np.prod(SHAPE)
+    # What is left of the start after 60 steps is (1 - 0.32)^120, nothing.
+    assert np.var(images) == pytest.approx(expected, rel=4.5 * np.sqrt(2 / pixels))
+    assert abs(np.mean(images)) < 4.5 * np.sqrt(expected / pixels)
+
+
+def test_temperature_is_the_square_of_the_noise_level():
+    """exp(-E/T) with the energy of noise sigma0 is noise of sigma0 sqrt(T)."""
+    sigma0, temperature, count = 0.1, 16.0, 2_000
+    images, _ = compiled_langevin(
+        gaussian(sigma0),
+        0.4 * tf.random.stateless_normal((count, *SHAPE), [1, 2]),
+        int_seeds(count),
+        np.full(100, temperature, np.float32),
+        0.04,
+    )
+    corrected = np.std(images) * np.sqrt(1 - 0.04**2 / (4 * sigma0**2))
+    assert corrected == pytest.approx(sigma0 * np.sqrt(temperature), rel=0.02)
+
+
+def test_nothing_moves_without_gradient_and_temperature():
+    start = isotropic_start(int_seeds(3), SHAPE)
+
+    def flat(x):
+        return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
+
+    images, energies = compiled_langevin(flat, start, int_seeds(3), np.zeros(7, np.float32), 0.02)
+    np.testing.assert_array_equal(images, start)
+    assert energies.shape == (7, 3)
+
+
+def test_eager_and_compiled_agree():
+    start = isotropic_start(int_seeds(4), SHAPE)
+    arguments = (gaussian(0.3), start, int_seeds(4), annealing_temperatures(4.0, 2, 5, 3), 0.05)
+    eager, eager_energies = annealed_langevin(*arguments)
+    compiled, compiled_energies = compiled_langevin(*arguments)
+    np.testing.assert_allclose(eager, compiled, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(eager_energies, compiled_energies, rtol=1e-5)
+
+
+def test_an_image_depends_on_its_own_seed_only():
+    temperatures = annealing_temperatures(4.0, 2, 5, 3)
+
+    def sample(seeds):
+        start = isotropic_start(seeds, SHAPE)
+        return compiled_langevin(gaussian(0.3), start, seeds, temperatures, 0.05)[0].numpy()
+
+    together = sample(int_seeds(6))
+    alone = np.concatenate([sample(int_seeds(1, seed)) for seed in range(6)])
+    np.testing.assert_array_equal(together, alone)
+    backwards = sample(int_seeds(6)[::-1])
+    np.testing.assert_array_equal(together, backwards[::-1])
+    assert len(np.unique(together[:, 0, 0, 0])) == 6
+
+
+def test_where_a_chain_is_cut_does_not_change_it():
+    temperatures = annealing_temperatures(4.0, 3, 8, 6)
+
+    def sample(show_every, seen=lambda _: None):
+        energy_and_score = gaussian(0.3)
+        sampler = compile_annealed_langevin(
+            energy_and_score,
+            lambda x: 0.5 * x,
+            SHAPE,
+            temperatures,
+            step_size=0.05,
+            show_every=show_every,
+        )
+        return sampler(np.arange(5), seen)
+
+    steps = []
+    whole, cut = sample(100), sample(4, steps.append)
+    np.testing.assert_array_equal(whole.images, cut.images)
+    np.testing.assert_array_equal(whole.energies, cut.energies)
+    assert steps == [4, 4, 4, 4, 1]
+    assert cut.energies.shape == (17, 5)
+    # The start, the state after each stretch, and the denoised images.
+    assert cut.states.shape == (1 + 5 + 1, 5, *SHAPE)
+    np.testing.assert_array_equal(cut.states[0], isotropic_start(int_seeds(5), SHAPE))
+    np.testing.assert_allclose(cut.images, 0.5 * cut.states[-2])
+    np.testing.assert_allclose(cut.energy, gaussian(0.3)(cut.images)[0], rtol=1e-6)
+
+
+def test_mixture_weights_are_reached():
+    """Annealing down to T = 1 on two modes of weights 0.3 and 0.7."""
+    weights, means, std = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.5
+
+    def energy_and_score(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            log_terms = -((x - means) ** 2) / (2 * std**2) + tf.math.log(weights)
+            energy = -tf.reduce_logsumexp(log_terms, axis=(1, 2, 3))
+        return energy, -tape.gradient(energy, x)
+
+    count = 4_000
+    seeds = int_seeds(count)
+    temperatures = annealing_temperatures(4.0, 100, 400, 0)
+    temperatures = np.concatenate([temperatures, np.ones(300, np.float32)])
+    start = isotropic_start(seeds, (1, 1, 1))
+    images, _ = compiled_langevin(energy_and_score, start, seeds, temperatures, 0.2)
+    share = np.mean(images.numpy() > 0)
+    right, left = 0.7, 0.3
+    expected = right * 0.97725 + left * 0.02275  # each mode has 2.3 % beyond the middle
+    assert share == pytest.approx(expected, abs=4.5 * np.sqrt(0.21 / count) + 0.01)

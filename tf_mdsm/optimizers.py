@@ -1,0 +1,39 @@
+"""Adam as PyTorch computes it, which the paper's runs used."""
+
+import keras
+from keras import ops
+
+__all__ = ["Adam"]
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam with epsilon added to the corrected second moment's root.
+
+        w <- w - rate * m_hat / (sqrt(v_hat) + epsilon)
+
+    as Kingma and Ba (2015, algorithm 1) and PyTorch have it. Keras adds epsilon before the
+    correction, which makes it 1 / sqrt(1 - beta_2^t) times as large in effect: over the first
+    steps this moves the weights of a deep network, whose gradients are small, another way.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, name="adam")
+
+    def update_step(self, gradient, variable, learning_rate):
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        correction_1 = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
+        correction_2 = 1 - ops.power(ops.cast(self.beta_2, variable.dtype), step)
+        index = self._get_variable_index(variable)
+        mean, square = self._momentums[index], self._velocities[index]
+        self.assign_add(mean, (gradient - mean) * (1 - self.beta_1))
+        self.assign_add(square, (ops.square(gradient) - square) * (1 - self.beta_2))
+        root = ops.sqrt(square / correction_2) + self.epsilon
+        self.assign_sub(variable, rate * (mean / correction_1) / root)
