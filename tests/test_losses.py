@@ -56,7 +56,7 @@ def test_minimiser_of_the_constant_weighting():
 
 
 def test_minimiser_of_the_score_weighting():
-    """sum sigma^2 p_sigma's score, on quadratic energies: mean sigma^2 / mean sigma^2 (s^2 + sigma^2)."""
+    """k* = mean sigma^2 / mean[sigma^2 (s^2 + sigma^2)]: each level weighs sigma^2."""
     levels = NoiseLevels(**LEVELS, weighting="score")
     squares = levels.sigmas**2
     expected = np.mean(squares) / np.mean(squares * (STD**2 + squares))

@@ -123,8 +123,8 @@ def test_gradients_by_finite_differences(name, head):
         variable.assign(origin)
         slope = (values[0] - values[1]) / (2 * step)
         expected = float(tf.reduce_sum(gradient * move))
-        # Cancellation leaves eps * loss / step, some 1e-9; the rest is of the order of step.
-        assert slope == pytest.approx(expected, rel=1e-4, abs=1e-7), variable.path
+        # Cancellation leaves eps * loss / step, some 1e-8, and the kinks of ELU' some 1e-7.
+        assert slope == pytest.approx(expected, rel=1e-3, abs=1e-6), variable.path
 
 
 def test_mixed_precision_keeps_head_and_weights_in_float32():

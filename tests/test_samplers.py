@@ -26,7 +26,7 @@ def int_seeds(count, first=0):
     return tf.range(first, first + count, dtype=tf.int64)
 
 
-compiled_langevin = tf.function(annealed_langevin)
+compiled_langevin = tf.function(annealed_langevin, autograph=False)
 
 
 def test_the_papers_temperatures():

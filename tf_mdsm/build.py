@@ -21,6 +21,7 @@ from tf_mdsm.samplers.schedules import annealing_temperatures
 __all__ = [
     "build_images",
     "build_model",
+    "build_optimizer",
     "build_sampler",
     "build_strategy",
     "build_temperatures",
@@ -61,7 +62,7 @@ def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
 
 
 def build_model(config: ConfigDict) -> EnergyModel:
-    """The compiled energy model with fresh weights, to be called under a strategy's scope."""
+    """The energy model with fresh weights, to be called under a strategy's scope."""
     data, training = config.data, config.training
     with _group("config.data"):
         network = build_network(
@@ -73,18 +74,18 @@ def build_model(config: ConfigDict) -> EnergyModel:
             precision=training.precision,
         )
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    model = EnergyModel(
+    return EnergyModel(
         network,
         NoiseLevels(**config.noise),
         ema_momentum=config.optimizer.ema_momentum,
         seed=config.seed,
         compile_gradients={"auto": has_gpu, "on": True, "off": False}[training.jit_compile],
     )
-    model.compile(optimizer=_build_optimizer(config.optimizer, training.num_steps))
-    return model
 
 
-def _build_optimizer(settings: ConfigDict, num_steps: int) -> keras.optimizers.Optimizer:
+def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
+    """Adam under the run's learning-rate schedule."""
+    settings, num_steps = config.optimizer, config.training.num_steps
     initial, final = settings.learning_rate, settings.final_learning_rate
     rates = {
         "cosine": keras.optimizers.schedules.CosineDecay(initial, num_steps, final / initial),

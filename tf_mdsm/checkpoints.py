@@ -16,13 +16,12 @@ class TrainingCheckpoints:
 
     Args:
         folder: where they are kept.
-        model: a compiled model; its optimiser's slots are created here.
+        model: a compiled model.
         keep: how many to keep, the newest.
     """
 
     def __init__(self, folder: str, model: EnergyModel, keep: int):
         self._model = model
-        model.optimizer.build(model.network.trainable_variables)
         parts = {"network": model.network, "optimizer": model.optimizer}
         if model.ema_network is not None:
             parts["ema_network"] = model.ema_network
@@ -104,5 +103,5 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     except (ValueError, AssertionError) as error:
         ours = f"hold a checkpoint of this network ({one_line(error)})"
         raise InvalidArgument("--workdir", ours, path) from error
-    except (tf.errors.OpError, OSError) as error:
+    except (tf.errors.OpError, OSError, IndexError) as error:
         raise RunError(f"{path} cannot be read ({one_line(error)})") from error

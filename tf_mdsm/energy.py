@@ -56,8 +56,14 @@ class EnergyModel(keras.Model):
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm")
         self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band")
         self._gradient_fn = tf.function(
-            self._losses_and_gradients, jit_compile=compile_gradients, reduce_retracing=True
+            self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
         )
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, **options) -> None:
+        """As `keras.Model.compile`; the optimiser's variables are made here, not in a graph."""
+        super().compile(optimizer=optimizer, **options)
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.network.trainable_variables)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -21,7 +21,7 @@ from tf_mdsm.monitor import Monitor
 from tf_mdsm.pictures import write_png
 from tf_mdsm.progress import progress_bar
 
-__all__ = ["train"]
+__all__ = ["compile_steps", "train"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ def train(config: ConfigDict, workdir: str) -> None:
     strategy = build.build_strategy(config)
     with strategy.scope():
         model = build.build_model(config)
+        model.compile(build.build_optimizer(config))
     sample = build.build_sampler(config, model)
     try:
         save_config(config, config_path)
@@ -84,7 +85,7 @@ def _loop(
     observer: "_Observer",
     stop_requested: Callable[[], bool],
 ) -> None:
-    run_steps = _compile_steps(model)
+    run_steps = compile_steps(model)
     iterator = iter(batches)
     step, last = checkpoints.step, settings.num_steps
     events = {
@@ -132,21 +133,25 @@ def _require_finite(history: np.ndarray, step: int, checkpoints: TrainingCheckpo
     raise RunError(f"step {step + int(np.argmin(finite)) + 1}: the loss is not finite; {kept}")
 
 
-def _compile_steps(model: EnergyModel) -> Callable:
+def compile_steps(model: EnergyModel) -> Callable:
     """A function of an iterator and a number of steps: running means of loss and gradient
     norm after each step, float32 [steps, 2]."""
     strategy = model.distribute_strategy
 
-    @tf.function
+    # No autograph anywhere: it reads source files when it traces, which in a long run may be
+    # long after they were edited.
+    @tf.function(autograph=False)
     def run_steps(iterator, count):
-        history = tf.TensorArray(tf.float32, count)
-        for i in tf.range(count):
+        def step(i, history):
             logs = strategy.run(model.train_step, args=(next(iterator),))
             means = [
                 strategy.reduce(tf.distribute.ReduceOp.MEAN, logs[name], axis=None)
                 for name in ("loss", "gradient_norm")
             ]
-            history = history.write(i, tf.stack(means))
+            return i + 1, history.write(i, tf.stack(means))
+
+        history = tf.TensorArray(tf.float32, count)
+        _, history = tf.while_loop(lambda i, _: i < count, step, (tf.constant(0), history))
         return history.stack()
 
     return run_steps
@@ -164,8 +169,8 @@ class _Observer:
         self._held_out = to_float(tf.constant(chosen))
         self._batch_size = config.training.batch_size
         self._images, self._seconds = 0, 0.0
-        self._held_out_losses = tf.function(model.held_out_losses, reduce_retracing=True)
-        self._energy = tf.function(model.energy, reduce_retracing=True)
+        self._held_out_losses = tf.function(model.held_out_losses, autograph=False)
+        self._energy = tf.function(model.energy, autograph=False)
 
     def count(self, steps: int, seconds: float) -> None:
         self._images += steps * self._batch_size

@@ -98,15 +98,23 @@ def _conform_all(
 
     shape = (image_size, image_size, channels)
     if isinstance(images, np.ndarray):
+        _require_convertible(images.shape[-1], channels)
         if images.shape[1:] == shape and not crop:
             return images
         batches = tf.data.Dataset.from_tensor_slices(images).batch(1024).map(conform_one)
     elif isinstance(images, tf.data.Dataset):
+        _require_convertible(images.element_spec.shape[-1], channels)
         batches = images.map(conform_one, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
     else:
+        _require_convertible(3, channels)
         return np.stack([conform_one(image).numpy() for image in images])
     arrays = list(batches.as_numpy_iterator())
     return np.concatenate(arrays) if arrays else np.zeros((0, *shape), np.uint8)
+
+
+def _require_convertible(have: int, wanted: int) -> None:
+    if have != wanted and {have, wanted} != {1, 3}:
+        raise InvalidArgument("channels", f"be {have}, as the data have", wanted)
 
 
 def conform(image: tf.Tensor, image_size: int, channels: int, crop: int = 0) -> tf.Tensor:
@@ -121,8 +129,6 @@ def conform(image: tf.Tensor, image_size: int, channels: int, crop: int = 0) -> 
         image = tf.image.rgb_to_grayscale(image)
     if image.shape[-1] == 1 and channels == 3:
         image = tf.image.grayscale_to_rgb(image)
-    if image.shape[-1] != channels:
-        raise InvalidArgument("channels", f"be {image.shape[-1]}, as the data have", channels)
     height, width = tf.shape(image)[-3], tf.shape(image)[-2]
     if crop:
         image = tf.image.resize_with_crop_or_pad(image, crop, crop)

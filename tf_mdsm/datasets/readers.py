@@ -139,7 +139,6 @@ def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
     try:
         examples = builder.as_dataset(split=split, shuffle_files=False)
     except (ValueError, KeyError) as error:
-        raise InvalidArgument(
-            "split", f"be one of {', '.join(builder.info.splits)}", split
-        ) from error
+        known = ", ".join(builder.info.splits)
+        raise InvalidArgument("split", f"be one of {known}", split) from error
     return examples.map(lambda example: example["image"])

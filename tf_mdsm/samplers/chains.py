@@ -55,11 +55,11 @@ def compile_annealed_langevin(
         just been done; it returns a `Chain`.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def advance(images, seeds, stretch, first_step):
         return annealed_langevin(energy_and_score_fn, images, seeds, stretch, step_size, first_step)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def finish(images):
         images = denoise_fn(images)
         return images, energy_and_score_fn(images)[0]

@@ -28,7 +28,7 @@ def annealed_langevin(
     step sizes are step_size^2 / 2 (NCSN) or step_size^2 (TensorFlow Probability).
 
     Each image's noise depends on its seed and the number of the step only, so a chain may be
-    cut into calls, each with its `first_step`. To be called from a `tf.function`.
+    cut into calls, each with its `first_step`. To be called from a `tf.function`, of which it becomes one loop.
 
     Args:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
@@ -43,11 +43,17 @@ def annealed_langevin(
     """
     temperatures = tf.convert_to_tensor(temperatures, images.dtype)
     steps = tf.shape(temperatures)[0]
-    energies = tf.TensorArray(tf.float32, steps)
-    for i in tf.range(steps):
+    image_shape = tuple(images.shape[1:])
+
+    def step(i, images, energies):
         energy, score = energy_and_score_fn(images)
-        energies = energies.write(i, energy)
-        noise = randomness.normal(seeds, (first_step + i, 0), "langevin", tuple(images.shape[1:]))
-        noise = tf.cast(step_size * tf.sqrt(temperatures[i]), images.dtype) * noise
+        noise = randomness.normal(seeds, (first_step + i, 0), "langevin", image_shape)
+        noise = step_size * tf.sqrt(temperatures[i]) * tf.cast(noise, images.dtype)
         images = images + 0.5 * step_size**2 * score + noise
+        return i + 1, images, energies.write(i, energy)
+
+    energies = tf.TensorArray(tf.float32, steps)
+    _, images, energies = tf.while_loop(
+        lambda i, *_: i < steps, step, (tf.constant(0), images, energies)
+    )
     return images, energies.stack()

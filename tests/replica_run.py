@@ -1,0 +1,49 @@
+"""Run by `test_replicas`: trains on N logical devices and writes the weights.
+
+    python replica_run.py N VARIANT FILE
+
+VARIANT: "loop" is the program's own loop; "sgd" the same with plain gradient descent, as Adam
+would hide a wrong scale of the gradients; "fit" is Keras' loop.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+from small_runs import small_config
+
+from tf_mdsm import build
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.train import compile_steps
+
+replicas, variant, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * replicas,
+)
+config = small_config(training__num_steps=20, data__flip=True)
+images, _ = build.build_images(config)
+strategy = build.build_strategy(config)
+with strategy.scope():
+    model = build.build_model(config)
+    is_sgd = variant == "sgd"
+    model.compile(keras.optimizers.SGD(1e-9) if is_sgd else build.build_optimizer(config))
+assert strategy.num_replicas_in_sync == replicas
+if variant == "fit":
+    batches = training_batches(images, 16, config.seed, config.data.flip)
+    model.fit(batches, steps_per_epoch=20, verbose=0)
+else:
+    batches = strategy.distribute_datasets_from_function(
+        lambda _: training_batches(images, 16, config.seed, config.data.flip, 0, replicas)
+    )
+    compile_steps(model)(iter(batches), tf.constant(20))
+weights = {v.path: v.numpy() for v in model.network.trainable_variables}
+averages = {
+    f"average/{average.path}": average.numpy()
+    for average, weight in zip(model.ema_network.variables, model.network.variables, strict=True)
+    if weight.trainable
+}
+scalars = {"loss": model.loss_tracker.result(), "bands": model.band_tracker.result()}
+scalars["gradient_norm"] = model.gradient_norm_tracker.result()
+np.savez(path, **weights, **averages, **scalars)

@@ -1,0 +1,257 @@
+"""Recipes, ranges, relations, and what the command line makes of nonsense."""
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+from small_runs import ROOT, call, flags
+
+from tf_mdsm.config import check_same_run, default_config, load_config, save_config, validate
+from tf_mdsm.errors import InvalidArgument
+
+RECIPES = sorted((ROOT / "configs").glob("*.py"))
+
+
+def load_recipe(path: pathlib.Path) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def recipe(name: str) -> ConfigDict:
+    return load_recipe(ROOT / "configs" / f"{name}.py")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_says_how_to_run_it(path):
+    config = load_recipe(path)
+    assert validate(config) is config
+    assert config.is_locked
+    assert f"--config=configs/{path.name}" in path.read_text().split('"""')[1]
+
+
+def test_the_papers_cifar_run():
+    """MDSM, section 4: published settings, to the letter."""
+    config = recipe("cifar")
+    assert (config.network.name, config.network.channels) == ("res18", 128)
+    noise = config.noise.to_dict()
+    assert noise == {
+        "sigma_min": 0.05,
+        "sigma_max": 1.2,
+        "num_levels": 128,
+        "spacing": "linear",
+        "sigma0": 0.1,
+        "weighting": "inverse_square",
+    }
+    optimizer = config.optimizer.to_dict()
+    assert optimizer == {
+        "learning_rate": 5e-5,
+        "final_learning_rate": 1e-6,
+        "schedule": "cosine",
+        "beta_1": 0.9,
+        "beta_2": 0.95,
+        "epsilon": 1e-8,
+        "ema_momentum": 0.0,
+    }
+    assert (config.training.batch_size, config.training.num_steps) == (128, 300_000)
+    assert (config.data.split, config.data.flip) == ("train", False)
+    sampling = config.sampling
+    assert sampling.step_size == 0.02
+    steps = (sampling.hot_steps, sampling.cooling_steps, sampling.final_steps)
+    assert (sampling.initial_temperature, *steps) == (100.0, 500, 2_000, 200)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_the_papers_grey_runs(name):
+    config = recipe(name)
+    assert (config.network.name, config.network.channels) == ("res12", 64)
+    noise = config.noise
+    assert (noise.sigma_min, noise.sigma_max, noise.num_levels) == (0.1, 3.0, 128)
+    assert noise.spacing == "geometric"
+    assert (config.optimizer.learning_rate, config.training.num_steps) == (1e-4, 100_000)
+    assert (config.data.image_size, config.data.split) == (32, "train")
+
+
+def test_celeba_is_cifar_with_flips():
+    ours, cifar = recipe("celeba"), recipe("cifar")
+    assert ours.data.flip
+    for group in ("noise", "network", "optimizer", "training", "sampling"):
+        assert ours[group] == cifar[group]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.source", "imagenet"),
+        ("data.image_size", 0),
+        ("data.channels", 4),
+        ("data.held_out_fraction", 1.0),
+        ("noise.sigma_min", 0.0),
+        ("noise.sigma_min", -0.1),
+        ("noise.sigma_min", float("nan")),
+        ("noise.sigma_max", float("inf")),
+        ("noise.num_levels", 0),
+        ("noise.spacing", "cubic"),
+        ("noise.weighting", ""),
+        ("network.name", "res50"),
+        ("network.channels", 0),
+        ("optimizer.learning_rate", 0.0),
+        ("optimizer.beta_2", 1.0),
+        ("optimizer.ema_momentum", 1.0),
+        ("training.batch_size", 0),
+        ("training.num_steps", 0),
+        ("training.log_every", -1),
+        ("training.precision", "float16"),
+        ("training.strategy", "magic"),
+        ("sampling.sampler", "magic"),
+        ("sampling.num_samples", 0),
+        ("sampling.step_size", 0.0),
+        ("sampling.initial_temperature", 0.5),
+        ("sampling.show_every", 0),
+        ("seed", -1),
+    ],
+)
+def test_values_out_of_range_are_named(field, value):
+    config = default_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InvalidArgument) as caught:
+        validate(config)
+    assert str(caught.value).startswith(f"`config.{field}` must ")
+    assert str(caught.value).endswith(f"Received: {value}")
+
+
+def test_relations_between_fields():
+    config = default_config()
+    config.noise.sigma_max = 0.05
+    with pytest.raises(InvalidArgument, match=r"`config.noise.sigma_max` must exceed"):
+        validate(config)
+    config.noise.num_levels = 1
+    validate(config)
+    config.data.source = "npz"
+    with pytest.raises(InvalidArgument, match=r"`config.data.path` must be given for source npz"):
+        validate(config)
+    config.data.path = "data.npz"
+    config.optimizer.final_learning_rate = 1.0
+    with pytest.raises(InvalidArgument, match=r"`config.optimizer.final_learning_rate` must not"):
+        validate(config)
+
+
+def test_a_recipe_cannot_add_or_lose_fields():
+    config = default_config()
+    with config.unlocked():
+        config.noise.sigma_typo = 1.0
+    with pytest.raises(InvalidArgument, match=r"`config.noise.sigma_typo` must be a known"):
+        validate(config)
+    with config.unlocked():
+        del config.noise.sigma_typo, config.noise.sigma_min
+    with pytest.raises(InvalidArgument, match=r"`config.noise.sigma_min` must be present"):
+        validate(config)
+
+
+def test_saved_configs_come_back(tmp_path):
+    config = recipe("digits")
+    save_config(config, str(tmp_path / "config.json"))
+    assert load_config(str(tmp_path / "config.json")) == config
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"noise": 3}', '{"nose": {}}', "{", "null"])
+def test_foreign_config_files_are_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InvalidArgument, match=r"`--workdir` must hold a valid config.json"):
+        load_config(str(tmp_path / "config.json"))
+
+
+def test_a_run_keeps_its_settings():
+    saved, config = default_config(), default_config()
+    config.training.log_every = 7
+    config.sampling.num_samples = 5
+    check_same_run(config, saved)
+    config.noise.sigma0 = 0.2
+    with pytest.raises(InvalidArgument, match=r"`config.noise.sigma0` must stay 0.1"):
+        check_same_run(config, saved)
+
+
+def test_only_a_constant_learning_rate_lets_a_run_grow():
+    saved, config = default_config(), default_config()
+    config.training.num_steps += 1
+    with pytest.raises(InvalidArgument, match=r"`config.training.num_steps` must stay"):
+        check_same_run(config, saved)
+    config.optimizer.schedule = saved.optimizer.schedule = "constant"
+    check_same_run(config, saved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "`--config` must name a recipe"),
+        (["--config=configs/none.py"], "`--config` must name an existing recipe"),
+        (["--config=configs/digits.py", "--mode=dream"], "`--mode` must be one of train, sample"),
+        (["--config=configs/digits.py", "--config.noise.sigma_mn=1"], "did you mean sigma_min?"),
+        (["--config=configs/digits.py", "--config.noise.num_levels=x"], "must be an integer"),
+        (["--config=configs/digits.py", "--config.noise.num_levels=1.5"], "must be an integer"),
+        (["--config=configs/digits.py", "--config.noise.sigma_min=x"], "must be a number"),
+        (["--config=configs/digits.py", "--config.data.flip=maybe"], "must be true or false"),
+        (["--config=configs/digits.py", "--config.noise.sigma_min=nan"], "a finite number"),
+        (["--config=configs/digits.py", "--config.noise=1"], "config.noise"),
+        (["--config=configs/digits.py", "--config.seed"], "config.seed"),
+        (["--config=configs/digits.py", "--wrkdir=x"], "wrkdir"),
+        (["--config=configs/digits.py", "something"], "must hold flags only"),
+        (["--config=setup.txt"], "`--config` must name an existing recipe"),
+        (["--mode=sample", "--workdir=/nowhere/at/all"], "hold a run's config.json"),
+        (["--config"], "Missing value for flag"),
+    ],
+)
+def test_wrong_calls_end_with_one_line(arguments, message, tmp_path):
+    folder = [] if arguments in ([], ["--config"]) else [f"--workdir={tmp_path}/run"]
+    result = call(*folder, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"training.batch_size": 2_000}, "`config.training.batch_size` must not exceed"),
+        ({"data.image_size": 12}, "`config.data.image_size` must be divisible by 8"),
+        ({"data.source": "idx", "data.path": "/nowhere"}, "`config.data.path` must be a folder"),
+        ({"data.channels": 2}, "`config.data.channels` must be 1"),
+    ],
+)
+def test_wrong_data_end_with_one_line(fields, message, tmp_path):
+    changes = {name.replace(".", "__"): value for name, value in fields.items()}
+    result = call(*flags(**changes), f"--workdir={tmp_path}/run")
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_recipe_is_a_wrong_call(tmp_path):
+    for text in ("def get_config(:", "def get_config():\n  raise RuntimeError('no')\n", "x = 1\n"):
+        (tmp_path / "recipe.py").write_text(text)
+        result = call(f"--config={tmp_path}/recipe.py", f"--workdir={tmp_path}/run")
+        assert result.returncode == 2, text
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+        assert not (tmp_path / "run").exists()
+
+
+def test_help():
+    result = call("--help")
+    assert result.returncode == 0
+    assert "--mode=MODE" in result.stdout
+
+
+def test_verbosity_shows_the_traceback(tmp_path):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "config.json").write_text(json.dumps(default_config().to_dict()))
+    result = call("--mode=sample", f"--workdir={workdir}", "--config.network.channels=2")
+    assert result.returncode == 2
+    assert "must hold a checkpoint" in result.stderr
+    assert "Traceback" not in result.stderr

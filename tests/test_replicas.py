@@ -1,0 +1,45 @@
+"""One, two and four replicas compute the same training."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from golden import relative_error
+from small_runs import ROOT, environment
+
+
+def train_on(replicas: int, variant: str, folder) -> dict[str, np.ndarray]:
+    """Weights after 20 steps in a process of its own: two strategies in one do not mix."""
+    path = folder / f"{replicas}_{variant}.npz"
+    arguments = [sys.executable, "tests/replica_run.py", str(replicas), variant, str(path)]
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    subprocess.run(arguments, cwd=ROOT, env=environment(**paths), check=True, timeout=300)
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+    assert ours.keys() == theirs.keys()
+    errors = {name: relative_error(value, theirs[name]) for name, value in ours.items()}
+    worst = max(errors, key=errors.get)
+    assert errors[worst] < 1e-5, f"{worst}: {errors[worst]:.1e}"
+
+
+@pytest.fixture(scope="module")
+def one_replica(tmp_path_factory):
+    return train_on(1, "loop", tmp_path_factory.mktemp("one"))
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_replicas_compute_the_same_training(tmp_path, one_replica, replicas):
+    assert_same(train_on(replicas, "loop", tmp_path), one_replica)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_fit_computes_the_same_training(tmp_path, one_replica, replicas):
+    assert_same(train_on(replicas, "fit", tmp_path), one_replica)
+
+
+def test_gradients_have_the_same_scale(tmp_path):
+    assert_same(train_on(2, "sgd", tmp_path), train_on(1, "sgd", tmp_path))

@@ -1,0 +1,233 @@
+"""The training run: what it writes, how it stops, resumes and fails."""
+
+import pathlib
+import random
+import resource
+import signal
+
+import numpy as np
+import pytest
+import small_runs as runs
+import tensorflow as tf
+
+from tf_mdsm import train as train_module
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.monitor import drop_events_after
+from tf_mdsm.train import train
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run of the small recipe."""
+    workdir = tmp_path_factory.mktemp("whole")
+    train(runs.small_config(), str(workdir))
+    return workdir
+
+
+def test_folder_of_a_run(tmp_path):
+    config = runs.small_config(
+        training__num_steps=20, training__validate_every=10, training__sample_every=20
+    )
+    train(config, str(tmp_path))
+    assert runs.saved_config(tmp_path) == config.to_dict()
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "samples",
+        "tensorboard",
+    }
+    assert [p.name for p in (tmp_path / "samples").iterdir()] == ["step_00000020.png"]
+    scalars = {"loss", "gradient_norm", "learning_rate", "images_per_second", "held_out_loss"}
+    pictures = {"samples", "clean_noisy_denoised", "config"}
+    energies = {f"energy/{kind}" for kind in ("clean", "noisy", "uniform")}
+    found = runs.tags(tmp_path)
+    assert scalars | pictures | energies <= found
+    assert len([tag for tag in found if tag.startswith("loss_by_sigma/")]) == 8
+    losses = runs.events(tmp_path, "loss")
+    assert [step for step, _ in losses] == [4, 8, 12, 16, 20]
+    assert losses[0][1] == pytest.approx(64, rel=0.2)
+    bands = {tag: dict(runs.events(tmp_path, tag)) for tag in found if tag.startswith("loss_by")}
+    for step, loss in losses:
+        assert np.mean([band[step] for band in bands.values()]) == pytest.approx(loss, rel=1e-4)
+    rates = dict(runs.events(tmp_path, "learning_rate"))
+    expected = 1e-6 + (1e-3 - 1e-6) * (1 + np.cos(np.pi * 8 / 20)) / 2
+    assert rates[8] == pytest.approx(expected, rel=1e-4)
+
+
+def test_only_the_newest_checkpoints_are_kept(whole):
+    names = {path.name for path in (whole / "checkpoints").glob("*.index")}
+    assert names == {"step-20.index", "step-30.index", "step-40.index"}
+
+
+def test_the_same_config_gives_the_same_run(whole, tmp_path):
+    train(runs.small_config(), str(tmp_path))
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+    assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
+
+
+def test_another_seed_gives_another_run(whole, tmp_path):
+    train(runs.small_config(seed=1), str(tmp_path))
+    assert runs.events(whole, "loss") != runs.events(tmp_path, "loss")
+
+
+def test_intervals_do_not_change_the_run(whole, tmp_path):
+    config = runs.small_config(
+        training__steps_per_call=7,
+        training__checkpoint_every=0,
+        training__validate_every=3,
+        training__sample_every=13,
+    )
+    train(config, str(tmp_path))
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+
+
+def test_a_finished_run_stays_as_it_is(whole):
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    train(runs.small_config(), str(whole))
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+
+
+def test_zero_means_never(tmp_path):
+    config = runs.small_config(
+        training__num_steps=6, training__checkpoint_every=0, training__log_every=0
+    )
+    train(config, str(tmp_path))
+    assert runs.tags(tmp_path) == {"config"}
+    assert runs.latest_step(tmp_path) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_end_cleanly(whole, tmp_path, number):
+    arguments = runs.flags(training__num_steps=40, training__steps_per_call=1)
+    with runs.started(*arguments, f"--workdir={tmp_path}") as process:
+        runs.wait_for(lambda: runs.latest_step(tmp_path), process)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 0
+        message = process.stderr.read()
+    assert signal.Signals(number).name in message
+    train(runs.small_config(training__steps_per_call=1), str(tmp_path))
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+    assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
+
+
+def test_kill_at_random_moments_loses_nothing(whole, tmp_path):
+    """`kill -9`, four times, also while a checkpoint is being written, then to the end."""
+    generator = random.Random(0)
+    arguments = [
+        *runs.flags(training__steps_per_call=1, training__checkpoint_every=1),
+        f"--workdir={tmp_path}",
+    ]
+    checkpoints = pathlib.Path(tmp_path) / "checkpoints"
+    for attempt in range(4):
+        seen = runs.latest_step(tmp_path) or 0
+        target = seen + generator.randint(1, 8)
+        with runs.started(*arguments) as process:
+            if attempt % 2:
+                runs.wait_for(
+                    lambda target=target: (runs.latest_step(tmp_path) or 0) >= target, process
+                )
+                # A file of the next checkpoint is on its way.
+                unfinished = f"step-{target + 1}*"
+                runs.wait_for(lambda name=unfinished: any(checkpoints.glob(name)), process)
+            else:
+                runs.wait_for(
+                    lambda target=target: (runs.latest_step(tmp_path) or 0) >= target, process
+                )
+            process.kill()
+            process.wait()
+        assert (runs.latest_step(tmp_path) or 0) >= seen
+    assert 0 < runs.latest_step(tmp_path) < 40
+    train(runs.small_config(training__steps_per_call=1), str(tmp_path))
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+    assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    """The first bad step is named and the last good checkpoint kept."""
+    real = train_module.training_batches
+
+    def poisoned(*arguments, **options):
+        steps = tf.data.Dataset.counter()
+        return tf.data.Dataset.zip(steps, real(*arguments, **options)).map(
+            lambda step, images: tf.where(step == 13, np.float32("nan"), images)
+        )
+
+    monkeypatch.setattr(train_module, "training_batches", poisoned)
+    with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
+        train(runs.small_config(), str(tmp_path))
+    assert runs.latest_step(tmp_path) == 10
+    assert all(np.isfinite(value).all() for value in runs.final_weights(tmp_path).values())
+
+
+def test_a_diverging_run_ends_with_one_line(tmp_path):
+    arguments = runs.flags(optimizer__learning_rate=10.0, training__num_steps=200)
+    result = runs.call(*arguments, f"--workdir={tmp_path}")
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("tf_mdsm: step ")
+    assert "the loss is not finite" in last
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path):
+    """Files may not grow beyond what exists: as a full disk, for the writer."""
+    arguments = [*runs.flags(), f"--workdir={tmp_path}"]
+    assert runs.call(*arguments, "--config.training.num_steps=40").returncode == 0
+    before = runs.final_weights(tmp_path)
+    (tmp_path / "config.json").write_text(
+        (tmp_path / "config.json").read_text().replace('"num_steps": 40', '"num_steps": 60')
+    )
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
+
+    result = runs.call(f"--workdir={tmp_path}", preexec_fn=limit)
+    assert result.returncode == 1
+    assert "the checkpoint could not be written" in result.stderr.splitlines()[-1]
+    assert runs.latest_step(tmp_path) == 40
+    runs.assert_same_weights(before, runs.final_weights(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = runs.call(*runs.flags(), f"--workdir={tmp_path}/file/run")
+    assert result.returncode == 2
+    assert "`--workdir` must be writable" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_checkpoint_of_another_network_is_refused(whole, tmp_path):
+    wider = runs.small_config(network__channels=4)
+    for path in whole.rglob("*"):
+        target = tmp_path / path.relative_to(whole)
+        target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
+        train(wider, str(tmp_path))
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named(whole, tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for path in (whole / "checkpoints").iterdir():
+        content = path.read_bytes()
+        damaged = content[: len(content) // 2] if "data" in path.name else content
+        (folder / path.name).write_bytes(damaged)
+    with pytest.raises(RunError, match="step-40 cannot be read"):
+        train(runs.small_config(), str(tmp_path))
+
+
+def test_events_after_a_step_are_dropped(tmp_path):
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    with writer.as_default():
+        for step in range(10):
+            tf.summary.scalar("loss", float(step), step=step)
+    writer.close()
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-7])
+    drop_events_after(str(tmp_path), 6)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    steps = [tf.compat.v1.Event.FromString(record).step for record in records]
+    assert steps == [0, *range(7)]
