@@ -13,15 +13,15 @@ from tf_mdsm.config import default_config
 def get_config() -> ConfigDict:
     config = default_config()
     config.data.update(source="idx", name="", path="/usr/share/datasets/fashion-mnist", channels=1)
-    config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=128, spacing="geometric")
+    config.noise.update(sigma_min=0.1, sigma_max=1.5, num_levels=128, spacing="geometric")
     config.network.update(name="res12", channels=16)
     config.optimizer.update(learning_rate=1e-3, final_learning_rate=1e-5, ema_momentum=0.999)
     config.training.update(
         batch_size=64,
-        num_steps=5_000,
-        checkpoint_every=500,
+        num_steps=8_000,
+        checkpoint_every=1_000,
         log_every=50,
-        validate_every=500,
+        validate_every=1_000,
         sample_every=0,
     )
     return config

@@ -8,8 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 from small_runs import ROOT, call, flags
 
-from tf_mdsm.config import check_same_run, default_config, load_config, save_config, validate
+from tf_mdsm.config import default_config, load_config, save_config
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.validation import check_same_run, validate
 
 RECIPES = sorted((ROOT / "configs").glob("*.py"))
 

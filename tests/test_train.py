@@ -111,33 +111,32 @@ def test_signals_save_and_end_cleanly(whole, tmp_path, number):
     assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
 
 
-def test_kill_at_random_moments_loses_nothing(whole, tmp_path):
-    """`kill -9`, four times, also while a checkpoint is being written, then to the end."""
-    generator = random.Random(0)
+def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
+    """`kill -9` again and again, every other time while a checkpoint is being written."""
+    kills = request.config.getoption("--kills")
+    generator = random.Random(kills)
     arguments = [
         *runs.flags(training__steps_per_call=1, training__checkpoint_every=1),
         f"--workdir={tmp_path}",
     ]
     checkpoints = pathlib.Path(tmp_path) / "checkpoints"
-    for attempt in range(4):
-        seen = runs.latest_step(tmp_path) or 0
-        target = seen + generator.randint(1, 8)
+
+    def step() -> int:
+        return runs.latest_step(tmp_path) or 0
+
+    for kill in range(kills):
+        before = step()
+        target = before + generator.randint(1, max(1, 36 // kills))
         with runs.started(*arguments) as process:
-            if attempt % 2:
-                runs.wait_for(
-                    lambda target=target: (runs.latest_step(tmp_path) or 0) >= target, process
-                )
+            runs.wait_for(lambda target=target: step() >= target, process)
+            if kill % 2:
                 # A file of the next checkpoint is on its way.
-                unfinished = f"step-{target + 1}*"
-                runs.wait_for(lambda name=unfinished: any(checkpoints.glob(name)), process)
-            else:
-                runs.wait_for(
-                    lambda target=target: (runs.latest_step(tmp_path) or 0) >= target, process
-                )
+                next_files = f"step-{target + 1}*"
+                runs.wait_for(lambda name=next_files: any(checkpoints.glob(name)), process)
             process.kill()
             process.wait()
-        assert (runs.latest_step(tmp_path) or 0) >= seen
-    assert 0 < runs.latest_step(tmp_path) < 40
+        assert step() >= before
+    assert 0 < step() < 40
     train(runs.small_config(training__steps_per_call=1), str(tmp_path))
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
     assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")

@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.validation import validate
 
 _MODES = ("train", "sample")
 
@@ -103,7 +104,7 @@ def _parse(argv: list[str]):
     sys.argv = [argv[0], f"--config={recipe}", *_without_flag(argv[1:], "config")]
     try:
         unused = flags.FLAGS(sys.argv)[1:]
-        config = configuration.validate(_CONFIG.value)
+        config = validate(_CONFIG.value)
     except InvalidArgument:
         raise
     except Exception as error:

@@ -13,13 +13,14 @@ from ml_collections import ConfigDict
 
 from tf_mdsm import build, views
 from tf_mdsm.checkpoints import TrainingCheckpoints
-from tf_mdsm.config import check_same_run, load_config, save_config
+from tf_mdsm.config import load_config, save_config
 from tf_mdsm.datasets.batches import to_float, training_batches
 from tf_mdsm.energy import NUM_BANDS, EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.monitor import Monitor
 from tf_mdsm.pictures import write_png
 from tf_mdsm.progress import progress_bar
+from tf_mdsm.validation import check_same_run
 
 __all__ = ["compile_steps", "train"]
 

@@ -28,7 +28,8 @@ def annealed_langevin(
     step sizes are step_size^2 / 2 (NCSN) or step_size^2 (TensorFlow Probability).
 
     Each image's noise depends on its seed and the number of the step only, so a chain may be
-    cut into calls, each with its `first_step`. To be called from a `tf.function`, of which it becomes one loop.
+    cut into calls, each with its `first_step`. To be called from a `tf.function`, of which it
+    becomes one loop.
 
     Args:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].

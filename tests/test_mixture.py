@@ -1,0 +1,51 @@
+"""A density that is known: what the weighting "score" learns is what it should."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_config import recipe
+
+from tf_mdsm import build, views
+from tf_mdsm.datasets import synthetic
+from tf_mdsm.datasets.batches import training_batches
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The recipe with batches of half the size."""
+    config = recipe("mixture")
+    config.training.update(batch_size=256)
+    images, _ = build.build_images(config)
+    model = build.build_model(config)
+    model.compile(build.build_optimizer(config), steps_per_execution=100)
+    batches = training_batches(images, 256, config.seed)
+    model.fit(batches, steps_per_epoch=config.training.num_steps, verbose=0)
+    return config, model
+
+
+def test_learned_score_against_the_true_score(trained, capsys):
+    config, model = trained
+    sigmas = model.noise.sigmas
+    generator = np.random.default_rng(1)
+    sigma = generator.choice(sigmas, 4_000)[:, None, None, None]
+    noise = generator.standard_normal((4_000, 1, 1, 2))
+    points = tf.constant(synthetic.mixture(4_000) + sigma * noise, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        energy = build.true_energy(config)(points)
+    true_score = -tape.gradient(energy, points)
+    error = float(tf.norm(model.score(points) - true_score) / tf.norm(true_score))
+    with capsys.disabled():
+        print(f"\nmixture: relative error of the learned score {error:.3f}")
+    assert error < 0.15
+    shift = model.energy(points) - energy
+    assert np.std(shift) < 0.1 * np.std(energy)
+
+
+def test_picture_of_learned_and_true_energy(trained):
+    config, model = trained
+    points = synthetic.mixture(50)
+    picture = views.samples_picture(model, points, build.true_energy(config))
+    assert picture.shape == (500, 1000, 3)
+    alone = views.samples_picture(model, points)
+    assert alone.shape == (500, 500, 3)

@@ -1,0 +1,172 @@
+"""Which settings make sense, and which a continued run may change."""
+
+import math
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from tf_mdsm.config import default_config
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = ["check_same_run", "validate"]
+
+_CHOICES = {
+    "data.source": ("tfds", "digits", "idx", "npz", "folder", "synthetic"),
+    "noise.spacing": ("linear", "geometric"),
+    "noise.weighting": ("inverse_square", "constant", "score"),
+    "network.name": ("res6", "res12", "res18", "res34", "dense"),
+    "network.head": ("quadratic", "linear"),
+    "optimizer.schedule": ("cosine", "constant"),
+    "training.precision": ("float32", "mixed_bfloat16"),
+    "training.strategy": ("mirrored", "one_device"),
+    "training.jit_compile": ("auto", "on", "off"),
+    "sampling.sampler": ("annealed_langevin",),
+    "sampling.cooling": ("exponential", "linear"),
+}
+
+_RANGES: tuple[tuple[str, str, Callable], ...] = (
+    ("seed sampling.seed", "lie in [0, 2^62]", lambda v: 0 <= v <= 2**62),
+    ("data.image_size", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
+    ("data.channels", "be 1, 2 (points) or 3", lambda v: v in (1, 2, 3)),
+    ("data.crop", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
+    ("data.split data.held_out_split", "name a split", bool),
+    ("data.held_out_fraction", "lie in (0, 1)", lambda v: 0 < v < 1),
+    ("noise.sigma_min noise.sigma_max", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
+    ("noise.sigma0", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
+    ("noise.num_levels", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
+    ("network.channels", "lie in [1, 4096]", lambda v: 1 <= v <= 4096),
+    ("optimizer.learning_rate", "lie in (0, 10]", lambda v: 0 < v <= 10),
+    ("optimizer.final_learning_rate", "not be negative", lambda v: v >= 0),
+    ("optimizer.beta_1 optimizer.beta_2", "lie in [0, 1)", lambda v: 0 <= v < 1),
+    ("optimizer.epsilon", "be positive", lambda v: v > 0),
+    ("optimizer.ema_momentum", "lie in [0, 1)", lambda v: 0 <= v < 1),
+    ("training.batch_size", "lie in [1, 1048576]", lambda v: 1 <= v <= 2**20),
+    ("training.num_steps", "lie in [1, 2147483647]", lambda v: 1 <= v < 2**31),
+    ("training.steps_per_call", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
+    (
+        "training.checkpoint_every training.log_every training.validate_every"
+        " training.sample_every",
+        "not be negative (0 means never)",
+        lambda v: v >= 0,
+    ),
+    ("training.keep_checkpoints training.validation_images", "be positive", lambda v: v > 0),
+    ("training.preview_images", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
+    ("sampling.num_samples", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
+    ("sampling.batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
+    ("sampling.step_size", "lie in (0, 10]", lambda v: 0 < v <= 10),
+    ("sampling.initial_temperature", "lie in [1, 1e12]", lambda v: 1 <= v <= 1e12),
+    (
+        "sampling.hot_steps sampling.cooling_steps sampling.final_steps",
+        "lie in [0, 10000000]",
+        lambda v: 0 <= v <= 10**7,
+    ),
+    ("sampling.show_every", "be positive", lambda v: v > 0),
+)
+
+# What a continued run may change: nothing in these changes what is trained.
+_FREE_FIELDS = (
+    "sampling.",
+    "data.path",
+    "data.data_dir",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.log_every",
+    "training.validate_every",
+    "training.validation_images",
+    "training.sample_every",
+    "training.preview_images",
+    "training.steps_per_call",
+    "training.strategy",
+    "training.jit_compile",
+)
+
+
+def validate(config: ConfigDict) -> ConfigDict:
+    """Returns `config` if every value and every pair of values makes sense.
+
+    Raises:
+        InvalidArgument: for the first field that does not.
+    """
+    _check_types(config, default_config())
+    for field, choices in _CHOICES.items():
+        _require(config, field, f"be one of {', '.join(choices)}", lambda v, c=choices: v in c)
+    for fields, requirement, holds in _RANGES:
+        for field in fields.split():
+            _require(config, field, requirement, holds)
+    noise = config.noise
+    levels = "noise.num_levels"
+    if noise.num_levels == 1:
+        same = noise.sigma_min == noise.sigma_max
+        _require(config, levels, "exceed 1 unless sigma_min equals sigma_max", lambda _: same)
+    else:
+        above = f"exceed config.noise.sigma_min ({noise.sigma_min})"
+        _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
+    if config.data.source in ("idx", "npz", "folder"):
+        _require(config, "data.path", f"be given for source {config.data.source}", bool)
+    rate = config.optimizer.learning_rate
+    final = "optimizer.final_learning_rate"
+    _require(config, final, f"not exceed the learning_rate ({rate})", lambda v: v <= rate)
+    return config
+
+
+def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
+    """Refuses to continue a run under settings that would have made another one.
+
+    `training.num_steps` may grow when the learning rate does not depend on it.
+
+    Raises:
+        InvalidArgument: for the first such field.
+    """
+    free = _FREE_FIELDS
+    if config.optimizer.schedule == "constant":
+        free += ("training.num_steps",)
+    before = _flat(saved)
+    for field, value in _flat(config).items():
+        if value != before[field] and not field.startswith(free):
+            raise InvalidArgument(
+                f"config.{field}",
+                f"stay {before[field]!r}, as this --workdir was made with it "
+                "(or choose another --workdir)",
+                repr(value),
+            )
+
+
+def _value(config: ConfigDict, field: str) -> object:
+    for name in field.split("."):
+        config = config[name]
+    return config
+
+
+def _require(config: ConfigDict, field: str, requirement: str, holds: Callable) -> None:
+    value = _value(config, field)
+    if not holds(value):
+        raise InvalidArgument(f"config.{field}", requirement, value)
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    """{"noise.sigma_min": 0.05, …} over all groups."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _check_types(config: ConfigDict, default: ConfigDict) -> None:
+    expected, given = _flat(default), _flat(config)
+    for field in expected.keys() - given.keys():
+        raise InvalidArgument(f"config.{field}", "be present", "nothing")
+    for field, value in given.items():
+        if field not in expected:
+            raise InvalidArgument(f"config.{field}", "be a known setting", value)
+        kind = type(expected[field])
+        wanted = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
+        is_right = (
+            (isinstance(value, (int, float)) and not isinstance(value, bool))
+            if kind is float
+            else type(value) is kind
+        )
+        if not is_right or (kind is float and not math.isfinite(value)):
+            raise InvalidArgument(f"config.{field}", f"be {wanted[kind]}", value)
