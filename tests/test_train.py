@@ -4,12 +4,14 @@ import pathlib
 import random
 import resource
 import signal
+import time
 
 import numpy as np
 import pytest
 import small_runs as runs
 import tensorflow as tf
 
+from tf_mdsm import build
 from tf_mdsm import train as train_module
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.monitor import drop_events_after
@@ -86,6 +88,43 @@ def test_a_finished_run_stays_as_it_is(whole):
     train(runs.small_config(), str(whole))
     for path, content in before.items():
         assert path.read_bytes() == content, path
+
+
+def test_a_signal_gives_up_the_preview(tmp_path):
+    """A chain of ten million steps does not keep a run from stopping; the loss is logged."""
+    changes = {"training__sample_every": 4, "sampling__cooling_steps": 10_000_000}
+    arguments = runs.flags(training__steps_per_call=1, **changes)
+    with runs.started(*arguments, f"--workdir={tmp_path}") as process:
+        time.sleep(5)
+        runs.wait_for(lambda: runs.events(tmp_path, "loss"), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    assert runs.latest_step(tmp_path) == 4
+    assert [step for step, _ in runs.events(tmp_path, "loss")] == [4]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training__jit_compile": "on"},
+        {"training__strategy": "one_device"},
+        {"training__precision": "mixed_bfloat16"},
+    ],
+)
+def test_other_ways_to_compute_give_nearly_the_same_loss(whole, tmp_path, change):
+    train(runs.small_config(training__num_steps=20, **change), str(tmp_path))
+    tolerance = 0.02 if "training__precision" in change else 1e-4
+    ours, theirs = dict(runs.events(tmp_path, "loss")), dict(runs.events(whole, "loss"))
+    # The first interval, before the learning rate's other schedule has told.
+    assert ours[4] == pytest.approx(theirs[4], rel=tolerance)
+    assert np.isfinite(list(ours.values())).all()
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused(monkeypatch):
+    devices = tf.config.list_logical_devices("CPU") * 3
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: devices)
+    with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(3\)"):
+        build.build_strategy(runs.small_config())
 
 
 def test_zero_means_never(tmp_path):

@@ -16,8 +16,8 @@ _HOME = {
     "annealed_langevin": "samplers.langevin",
     "annealing_temperatures": "samplers.schedules",
     "build_network": "networks",
+    "compile_annealed_langevin": "samplers.chains",
     "default_config": "config",
-    "isotropic_start": "samplers.starts",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -93,7 +93,7 @@ def _loop(
         observer.log: settings.log_every,
         observer.validate: settings.validate_every,
         lambda _: _save(checkpoints, observer): settings.checkpoint_every,
-        observer.preview: settings.sample_every,
+        lambda step: observer.preview(step, stop_requested): settings.sample_every,
     }
     with progress_bar("training", last, "step", step) as bar:
         while step < last and not stop_requested():
@@ -107,7 +107,7 @@ def _loop(
             bar.update(count)
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
             for happen, every in events.items():
-                if every and step % every == 0 and not stop_requested():
+                if every and step % every == 0:
                     happen(step)
         _save(checkpoints, observer)
     ending = "finished" if step == last else "stopped; run again to continue"
@@ -156,6 +156,10 @@ def compile_steps(model: EnergyModel) -> Callable:
         return history.stack()
 
     return run_steps
+
+
+class _StopRequested(Exception):
+    """Leaves a chain that is being drawn."""
 
 
 class _Observer:
@@ -214,9 +218,17 @@ class _Observer:
             strip = views.denoising_strip(self._model, self._held_out[:8].numpy())
             self.monitor.picture("clean_noisy_denoised", strip, step)
 
-    def preview(self, step: int) -> None:
-        """A few samples, to TensorBoard and samples/."""
-        chain = self._sample(self._seeds)
+    def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
+        """A few samples, to TensorBoard and samples/; given up when the run is to stop."""
+
+        def give_up_if_stopped(_: int) -> None:
+            if stop_requested():
+                raise _StopRequested
+
+        try:
+            chain = self._sample(self._seeds, give_up_if_stopped)
+        except _StopRequested:
+            return
         picture = views.samples_picture(self._model, chain.images, self._true_energy)
         self.monitor.picture("samples", picture, step)
         write_png(picture, os.path.join(self._workdir, "samples", f"step_{step:08d}.png"))

@@ -1,7 +1,7 @@
 """A whole chain from seeds to images, with a look at it on the way."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +36,7 @@ def compile_annealed_langevin(
     temperatures: np.ndarray,
     step_size: float,
     show_every: int = 100,
-) -> Callable[[np.ndarray, Callable[[int], None]], Chain]:
+) -> Callable[[Sequence[int], Callable[[int], None]], Chain]:
     """The paper's sampler: start at 0.5 + N(0, I), anneal, denoise once at the end.
 
     The chain is compiled once, as one loop, and run in stretches of `show_every` steps; where
@@ -51,7 +51,7 @@ def compile_annealed_langevin(
         show_every: steps between the states that are kept.
 
     Returns:
-        a function of seeds, int64 [B], and of a callback that is told how many steps have
+        a function of seeds, [B], each >= 0, and of a callback that is told how many steps have
         just been done; it returns a `Chain`.
     """
 
@@ -64,8 +64,8 @@ def compile_annealed_langevin(
         images = denoise_fn(images)
         return images, energy_and_score_fn(images)[0]
 
-    def sample(seeds: np.ndarray, on_steps: Callable[[int], None] = lambda _: None) -> Chain:
-        seeds = tf.constant(seeds, tf.int64)
+    def sample(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
+        seeds = tf.constant(np.asarray(seeds, np.int64))
         images = isotropic_start(seeds, image_shape)
         states, energies = [images.numpy()], []
         for first in range(0, len(temperatures), show_every):
