@@ -37,5 +37,6 @@ def get_config() -> ConfigDict:
         hot_steps=0,
         cooling_steps=1_500,
         final_steps=0,
+        denoise=False,
     )
     return config

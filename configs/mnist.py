@@ -2,7 +2,8 @@
 
     python -m tf_mdsm.main --config=configs/mnist.py
 
-Needs a GPU, as configs/fashion_mnist.py does; TFDS downloads the data.
+Needs a GPU, as configs/fashion_mnist.py does: 100,000 updates of nine million parameters, whose
+time and result nobody has measured here. TFDS downloads the data.
 """
 
 from ml_collections import ConfigDict

@@ -16,14 +16,14 @@ install() {
   while [ "$1" != -- ]; do files+=("$1"); shift; done
   shift
   sum="$(cat "${files[@]}" | cksum)"
-  [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && return
+  if [ "$(cat "$stamp" 2> /dev/null)" = "$sum" ]; then return; fi
+  echo "Installing ${files[*]} (a minute or two the first time) …"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
   echo "$sum" > "$stamp"
 }
 
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
   echo "Making .venv …"
   "$python" -m venv .venv
 fi
-echo "Installing requirements.txt (a minute or two the first time) …"
 install requirements.installed requirements.txt -- -r requirements.txt

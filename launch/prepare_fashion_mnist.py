@@ -18,19 +18,24 @@ _TIMES = {"train": 1504176606, "t10k": 1504176627}
 
 def with_original_header(content: bytes, name: str) -> bytes:
     """A gzip file of Debian's with the published header: flag, time and name."""
+    if content[:4] == b"\x1f\x8b\x08\x08":
+        return content
     if content[:4] != b"\x1f\x8b\x08\x00":
-        raise SystemExit(f"{name}: not a gzip file without a name")
+        raise SystemExit(f"{name}: not a gzip file")
     time = struct.pack("<I", _TIMES[name.split("-")[0]])
     return content[:3] + b"\x08" + time + content[8:10] + name.encode() + b"\x00" + content[10:]
 
 
 def prepare(folder: pathlib.Path, data_dir: str | None) -> None:
     """Restores the four files and lets the stock TFDS builder prepare them."""
+    paths = sorted(folder.glob("*-ubyte.gz"))
+    if len(paths) != 4:
+        raise SystemExit(f"{folder} must hold the four files of dataset-fashion-mnist")
     import tensorflow_datasets as tfds
 
     builder = tfds.builder("fashion_mnist", data_dir=data_dir)
     with tempfile.TemporaryDirectory() as manual_dir:
-        for path in sorted(folder.glob("*-ubyte.gz")):
+        for path in paths:
             restored = with_original_header(path.read_bytes(), path.name.removesuffix(".gz"))
             (pathlib.Path(manual_dir) / path.name).write_bytes(restored)
         builder.download_and_prepare(

@@ -28,8 +28,9 @@ strategy = build.build_strategy(config)
 with strategy.scope():
     model = build.build_model(config)
     is_sgd = variant == "sgd"
-    model.compile(keras.optimizers.SGD(1e-9) if is_sgd else build.build_optimizer(config))
+    model.compile(keras.optimizers.SGD(1e-4) if is_sgd else build.build_optimizer(config))
 assert strategy.num_replicas_in_sync == replicas
+start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else None
 if variant == "fit":
     batches = training_batches(images, 16, config.seed, config.data.flip)
     model.fit(batches, steps_per_epoch=20, verbose=0)
@@ -37,7 +38,7 @@ else:
     batches = strategy.distribute_datasets_from_function(
         lambda _: training_batches(images, 16, config.seed, config.data.flip, 0, replicas)
     )
-    compile_steps(model)(iter(batches), tf.constant(20))
+    compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
 weights = {v.path: v.numpy() for v in model.network.trainable_variables}
 averages = {
     f"average/{average.path}": average.numpy()
@@ -46,4 +47,10 @@ averages = {
 }
 scalars = {"loss": model.loss_tracker.result(), "bands": model.band_tracker.result()}
 scalars["gradient_norm"] = model.gradient_norm_tracker.result()
+if is_sgd:  # One update, by itself: the weights would hide its size.
+    updates = {
+        v.path: v.numpy() - old
+        for v, old in zip(model.network.trainable_variables, start, strict=True)
+    }
+    weights, averages = {"update": np.concatenate([u.ravel() for u in updates.values()])}, {}
 np.savez(path, **weights, **averages, **scalars)

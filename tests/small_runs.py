@@ -53,9 +53,9 @@ def small_config(**fields):
 
 
 def flags(**fields) -> list[str]:
-    """The same as command-line flags over the recipe of the digits."""
+    """The same as command-line flags, over the recipe that keeps all defaults."""
     changes = {name.replace("__", "."): value for name, value in fields.items()}
-    return ["--config=configs/digits.py"] + [
+    return ["--config=configs/cifar.py"] + [
         f"--config.{name}={value}" for name, value in {**SMALL, **changes}.items()
     ]
 

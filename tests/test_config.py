@@ -204,6 +204,20 @@ def test_only_a_constant_learning_rate_lets_a_run_grow():
         (["--config=setup.txt"], "`--config` must name an existing recipe"),
         (["--mode=sample", "--workdir=/nowhere/at/all"], "hold a run's config.json"),
         (["--config"], "Missing value for flag"),
+        (["--config=configs/digits.py", "--mode="], "`--mode` must be one of"),
+        (["--config="], "`--config` must name an existing recipe"),
+        (["--config=README.md"], "`--config` must be a recipe"),
+        (["--config=configs/digits.py:x"], "`--config` must be a recipe"),
+        (["--config=configs/digits.py", "--flagfile=/none"], "Unable to open flagfile"),
+        (["--config=configs/digits.py", "--verbosity=x"], "--verbosity=x"),
+        (
+            [
+                "--config=configs/digits.py",
+                "--config.noise.sigma_min=1",
+                "--config.noise.sigma_mn=1",
+            ],
+            "`config.noise.sigma_mn` must be a known setting",
+        ),
     ],
 )
 def test_wrong_calls_end_with_one_line(arguments, message, tmp_path):
@@ -248,11 +262,23 @@ def test_help():
     assert "--mode=MODE" in result.stdout
 
 
+def test_choices_are_what_the_code_knows():
+    from tf_mdsm import networks, noise
+    from tf_mdsm.validation import _CHOICES
+
+    assert _CHOICES["network.name"] == networks.NETWORKS
+    assert _CHOICES["network.head"] == networks.HEADS
+    assert _CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
+    assert _CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
+
+
 def test_verbosity_shows_the_traceback(tmp_path):
     workdir = tmp_path / "run"
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(default_config().to_dict()))
-    result = call("--mode=sample", f"--workdir={workdir}", "--config.network.channels=2")
-    assert result.returncode == 2
-    assert "must hold a checkpoint" in result.stderr
-    assert "Traceback" not in result.stderr
+    arguments = ["--mode=sample", f"--workdir={workdir}", "--config.network.channels=2"]
+    for verbosity in (0, 1):
+        result = call(*arguments, f"--verbosity={verbosity}")
+        assert result.returncode == 2
+        assert "must hold a checkpoint" in result.stderr
+        assert ("Traceback" in result.stderr) == bool(verbosity)

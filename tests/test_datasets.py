@@ -5,6 +5,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -130,6 +131,29 @@ def test_npz_without_images_is_refused(tmp_path, arrays, message):
         load_images("npz", path=str(tmp_path / "data.npz"), image_size=8, channels=1)
 
 
+def test_npz_with_a_member_that_is_no_array(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("images", b"text")
+    with pytest.raises(InvalidArgument, match="hold an array named `images`"):
+        load_images("npz", path=str(tmp_path / "data.npz"), image_size=8, channels=1)
+
+
+def test_sixteen_bits_and_transparency(tmp_path):
+    ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    clear = np.full((8, 8, 4), 255, np.uint8)
+    clear[:4, :, 3] = 0
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    both = load_images(
+        "folder", path=str(tmp_path), image_size=8, channels=3, held_out_fraction=0.5
+    )
+    images = {int(image[3, 3, 0]): image for image in np.concatenate(both)}
+    # In order of names: the transparent half is black, the ramp keeps its 256 levels.
+    assert (images.pop(0)[4:] == 255).all()
+    (deep,) = images.values()
+    np.testing.assert_array_equal(deep[..., 0], ramp // 257)
+
+
 def test_files_that_are_no_npz_are_refused(tmp_path):
     (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
     for path in (tmp_path / "data.npz", tmp_path / "missing.npz", tmp_path):
@@ -216,7 +240,7 @@ def test_real_fashion_mnist_by_tfds_and_by_idx(tmp_path):
     )
     common = {"image_size": 32, "channels": 1}
     by_tfds = load_images("tfds", name="fashion_mnist", data_dir=str(tmp_path), **common)
-    with pytest.raises(InvalidArgument, match="`split` must be one of test, train"):
+    with pytest.raises(InvalidArgument, match="`split` must be one of train, test"):
         load_images("tfds", name="fashion_mnist", data_dir=str(tmp_path), split="dev", **common)
     by_idx = load_images("idx", path=str(DEBIAN_FASHION_MNIST), **common)
     for ours, theirs, count in zip(by_tfds, by_idx, (60_000, 10_000), strict=True):

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tf_mdsm"
 LAYERS = [
     ["main"],
     ["sample", "train"],
-    ["build", "checkpoints", "views", "monitor"],
+    ["build", "checkpoints", "observer", "views", "monitor"],
     ["energy"],
     ["losses", "networks", "noise", "optimizers"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 from small_runs import call, flags, saved_config
 
+from tf_mdsm.errors import RunError
+
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
@@ -65,6 +67,31 @@ def test_images_are_a_function_of_their_seeds(workdir):
     # Another batch size: convolutions may sum in another order, which moves a pixel by 1 / 255.
     assert np.abs(three - six[2:5]).max() <= 1
     assert not np.array_equal(three, images("--config.sampling.num_samples=3"))
+
+
+def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
+    from tf_mdsm import build
+    from tf_mdsm.config import get_config
+    from tf_mdsm.sample import sample as draw
+
+    real = build.build_sampler
+
+    def diverging(config, model):
+        sampler = real(config, model)
+
+        def poisoned(*arguments):
+            chain = sampler(*arguments)
+            chain.energies[5, 1] = np.inf
+            return chain
+
+        return poisoned
+
+    monkeypatch.setattr(build, "build_sampler", diverging)
+    config = get_config(str(workdir))
+    config.sampling.num_samples = 2
+    with pytest.raises(RunError, match="step 5 of the chain: the energy is not finite"):
+        draw(config, str(workdir))
+    assert not (workdir / "samples" / "annealed_langevin_2.npz").exists()
 
 
 def test_sampling_before_training_is_a_wrong_call(tmp_path):

@@ -42,4 +42,7 @@ def test_fit_computes_the_same_training(tmp_path, one_replica, replicas):
 
 
 def test_gradients_have_the_same_scale(tmp_path):
-    assert_same(train_on(2, "sgd", tmp_path), train_on(1, "sgd", tmp_path))
+    one, two = train_on(1, "sgd", tmp_path), train_on(2, "sgd", tmp_path)
+    assert np.linalg.norm(one["update"]) > 1e-3
+    # The update is a difference of weights, each rounded to 24 bits.
+    assert relative_error(two["update"], one["update"]) < 1e-4

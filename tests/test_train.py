@@ -142,7 +142,7 @@ def test_signals_save_and_end_cleanly(whole, tmp_path, number):
     with runs.started(*arguments, f"--workdir={tmp_path}") as process:
         runs.wait_for(lambda: runs.latest_step(tmp_path), process)
         process.send_signal(number)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=60) == (130 if number == signal.SIGINT else 0)
         message = process.stderr.read()
     assert signal.Signals(number).name in message
     train(runs.small_config(training__steps_per_call=1), str(tmp_path))
@@ -243,6 +243,7 @@ def test_a_checkpoint_of_another_network_is_refused(whole, tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
         train(wider, str(tmp_path))
+    assert not (tmp_path / "config.json").exists()
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
 
 
@@ -255,6 +256,28 @@ def test_a_damaged_checkpoint_is_named(whole, tmp_path):
         (folder / path.name).write_bytes(damaged)
     with pytest.raises(RunError, match="step-40 cannot be read"):
         train(runs.small_config(), str(tmp_path))
+
+
+def test_a_lost_pointer_costs_nothing(whole, tmp_path):
+    """The newest checkpoint is found by its files."""
+    for path in whole.rglob("*"):
+        target = tmp_path / path.relative_to(whole)
+        target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
+    (tmp_path / "checkpoints" / "checkpoint").write_bytes(b"")
+    (tmp_path / "checkpoints" / "step-50.index").write_bytes(b"half-written")
+    train(runs.small_config(), str(tmp_path))
+    assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
+
+
+def test_a_run_cannot_shrink_below_its_steps(tmp_path):
+    config = runs.small_config(training__num_steps=8, optimizer__schedule="constant")
+    train(config, str(tmp_path))
+    config.training.num_steps = 12
+    train(config, str(tmp_path))
+    assert runs.latest_step(tmp_path) == 12
+    config.training.num_steps = 4
+    with pytest.raises(InvalidArgument, match=r"num_steps` must be at least the 12 steps"):
+        train(config, str(tmp_path))
 
 
 def test_events_after_a_step_are_dropped(tmp_path):

@@ -2,6 +2,7 @@
 that reads a ConfigDict."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 
 import keras
@@ -32,6 +33,8 @@ __all__ = [
 def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     """Training images and held-out images, [N, H, W, C] each."""
     settings = {name: value for name, value in config.data.items() if name != "flip"}
+    settings["path"] = os.path.expanduser(settings["path"])
+    settings["data_dir"] = os.path.expanduser(settings["data_dir"])
     with _group("config.data"):
         training, held_out = loading.load_images(**settings)
     batch_size = config.training.batch_size
@@ -111,7 +114,7 @@ def build_sampler(config: ConfigDict, model: EnergyModel) -> Callable[..., Chain
     """A compiled function from seeds to a chain."""
     return compile_annealed_langevin(
         model.energy_and_score,
-        model.denoise,
+        model.denoise if config.sampling.denoise else None,
         model.image_shape,
         build_temperatures(config),
         config.sampling.step_size,

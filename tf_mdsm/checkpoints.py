@@ -1,5 +1,8 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
+import glob
+import os
+
 import tensorflow as tf
 
 from tf_mdsm.energy import EnergyModel
@@ -27,6 +30,7 @@ class TrainingCheckpoints:
             parts["ema_network"] = model.ema_network
         parts["metrics"] = [v.value for metric in model.metrics for v in metric.variables]
         self._checkpoint = tf.train.Checkpoint(**parts)
+        _drop_empty_pointer(folder)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, folder, max_to_keep=keep, checkpoint_name="step"
         )
@@ -39,7 +43,7 @@ class TrainingCheckpoints:
     @property
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, if there is one."""
-        path = self._manager.latest_checkpoint
+        path = _newest(self._manager.directory)
         return path and _step_of(path)
 
     def restore_latest(self) -> None:
@@ -49,7 +53,7 @@ class TrainingCheckpoints:
             InvalidArgument: if it holds another network.
             RunError: if it cannot be read.
         """
-        path = self._manager.latest_checkpoint
+        path = _newest(self._manager.directory)
         if path:
             _restore(self._checkpoint, path)
 
@@ -81,7 +85,7 @@ def restore_for_use(folder: str, model: EnergyModel) -> int:
         InvalidArgument: if there is none, or it holds another network.
         RunError: if it cannot be read.
     """
-    path = tf.train.latest_checkpoint(folder)
+    path = _newest(folder)
     if path is None:
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
     parts = {"network": model.network}
@@ -89,6 +93,31 @@ def restore_for_use(folder: str, model: EnergyModel) -> int:
         parts["ema_network"] = model.ema_network
     _restore(tf.train.Checkpoint(**parts), path)
     return _step_of(path)
+
+
+def _drop_empty_pointer(folder: str) -> None:
+    """Removes a file `checkpoint` that names nothing, which the manager would stumble over."""
+    pointer = os.path.join(folder, "checkpoint")
+    if os.path.exists(pointer) and tf.train.latest_checkpoint(folder) is None:
+        os.remove(pointer)
+
+
+def _newest(folder: str) -> str | None:
+    """The checkpoint that the folder's pointer names, or, should the pointer be lost, the newest
+    whose index can be read."""
+    path = tf.train.latest_checkpoint(folder)
+    if path:
+        return path
+    found = [
+        name.removesuffix(".index") for name in glob.glob(f"{glob.escape(folder)}/step-*.index")
+    ]
+    for path in sorted(found, key=_step_of, reverse=True):
+        try:
+            tf.train.load_checkpoint(path)
+        except (tf.errors.OpError, ValueError):
+            continue
+        return path
+    return None
 
 
 def _step_of(path: str) -> int:

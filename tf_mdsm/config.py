@@ -23,7 +23,8 @@ def default_config() -> ConfigDict:
     config.seed = 0
 
     config.data = ConfigDict()
-    # Where images come from: see WORKSPACE.md.
+    # Where images come from: tfds (TensorFlow Datasets), digits (scikit-learn's), idx (a folder
+    # of MNIST-style files), npz (an array `images`), folder (image files), synthetic.
     config.data.source = "tfds"
     # Data set of `tfds` ("cifar10", "celeb_a", …) or of `synthetic` ("mixture", "blobs").
     config.data.name = "cifar10"
@@ -31,7 +32,8 @@ def default_config() -> ConfigDict:
     config.data.path = ""
     # Where TFDS keeps prepared data; empty: its own default.
     config.data.data_dir = ""
-    # The split to train on, and the one that is only looked at (`tfds`, `idx`).
+    # The split to train on, and the one that is only looked at (`tfds`, `idx`). Slices as
+    # train[:90%] and train[90%:] serve a TFDS data set that has one split.
     config.data.split = "train"
     config.data.held_out_split = "test"
     # Share of the images held out where the source has no splits of its own.
@@ -72,7 +74,9 @@ def default_config() -> ConfigDict:
     config.optimizer.learning_rate = 5e-5
     # … and at the last one, when the schedule is "cosine".
     config.optimizer.final_learning_rate = 1e-6
+    # "cosine" from one to the other over the whole run, or "constant".
     config.optimizer.schedule = "cosine"
+    # Adam's decay rates of the mean gradient and of the mean squared gradient.
     config.optimizer.beta_1 = 0.9
     config.optimizer.beta_2 = 0.95
     # Adam's epsilon, against gradients of the loss in units of 1/sigma0^4.
@@ -109,7 +113,9 @@ def default_config() -> ConfigDict:
     config.training.jit_compile = "auto"
 
     config.sampling = ConfigDict()
+    # How images are drawn: "annealed_langevin" is the paper's chain.
     config.sampling.sampler = "annealed_langevin"
+    # Images that --mode=sample draws.
     config.sampling.num_samples = 64
     # Images drawn at a time.
     config.sampling.batch_size = 64
@@ -124,6 +130,9 @@ def default_config() -> ConfigDict:
     config.sampling.final_steps = 200
     # How the temperature falls from the initial one to 1: "exponential" or "linear".
     config.sampling.cooling = "exponential"
+    # End with one denoising step x - sigma0^2 dE/dx, which the weighting "score" does not make
+    # a denoiser.
+    config.sampling.denoise = True
     # Steps between the states of the chain that are shown.
     config.sampling.show_every = 100
 

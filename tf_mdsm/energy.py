@@ -55,6 +55,7 @@ class EnergyModel(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm")
         self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band")
+        self.built = True
         self._gradient_fn = tf.function(
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
         )
@@ -97,7 +98,11 @@ class EnergyModel(keras.Model):
         return self.energy_and_score(images)[1]
 
     def denoise(self, images: tf.Tensor) -> tf.Tensor:
-        """D(x) = x - sigma0^2 dE/dx, [B, H, W, C], not clipped to [0, 1]."""
+        """D(x) = x - sigma0^2 dE/dx, [B, H, W, C], not clipped to [0, 1].
+
+        The clean image for any trained noise level, unless the weighting is "score": then it
+        is one step down the energy, right for images noised by sigma0.
+        """
         images = tf.convert_to_tensor(images, tf.float32)
         return losses.denoise(self.trained_network, images, self.noise.sigma0)
 

@@ -4,7 +4,7 @@ __all__ = ["InvalidArgument", "RunError", "one_line"]
 
 
 class InvalidArgument(ValueError):
-    """A setting or an input that cannot be used; nothing has been done yet.
+    """A setting or an input that cannot be used; found before a run does anything.
 
     Args:
         field: name of the argument, as the caller knows it.

@@ -23,7 +23,8 @@ def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tens
 
 
 def denoise(energy_fn: EnergyFn, images: tf.Tensor, sigma0: float) -> tf.Tensor:
-    """D(x) = x - sigma0^2 dE/dx: the clean image behind x, whatever its noise level."""
+    """D(x) = x - sigma0^2 dE/dx: with the paper's loss the clean image behind x, whatever its
+    noise level."""
     return images - sigma0**2 * energy_and_gradient(energy_fn, images)[1]
 
 

@@ -7,13 +7,14 @@ MODE is `train` (default; goes on where the workdir's last checkpoint stands) or
 which needs only the workdir: it reads the configuration saved there. The fields, their
 meaning and their defaults stand in tf_mdsm/config.py; every one can be set as shown.
 
-Exit status: 0 done; 1 the run failed on its way; 2 it was called wrongly, nothing was done.
+Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
+called wrongly, nothing was done; 130 interrupted (training saves first).
 """
 
 import contextlib
+import difflib
 import logging
 import os
-import re
 import sys
 import tempfile
 import traceback
@@ -21,17 +22,13 @@ from collections.abc import Iterator
 
 from absl import flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.validation import validate
 
 _MODES = ("train", "sample")
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Recipe: a file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder; default runs/<recipe>.")
-_MODE = flags.DEFINE_string("mode", "train", f"One of {', '.join(_MODES)}.")
 
 
 def main(argv: list[str]) -> int:
@@ -40,22 +37,26 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0
     try:
-        config, workdir = _parse(argv)
-        _run(config, workdir)
+        _run(*_parse(argv))
     except InvalidArgument as error:
         return _fail(error, status=2)
+    except KeyboardInterrupt:
+        print("tf_mdsm: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         return _fail(error, status=1)
     return 0
 
 
-def _run(config, workdir: str) -> None:
+def _run(mode: str, config: ConfigDict, workdir: str) -> None:
     _set_up_logging()
-    with _quiet_stderr():
+    with contextlib.nullcontext() if _is_verbose() else _quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
-    if _MODE.value == "train":
+    # What is called float32 is float32: GPUs would round convolutions to ten bits.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if mode == "train":
         from tf_mdsm.train import train
 
         train(config, workdir)
@@ -82,48 +83,58 @@ def _is_verbose() -> bool:
     return flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1
 
 
-def _parse(argv: list[str]):
-    """The validated configuration and the run's folder.
+def _parse(argv: list[str]) -> tuple[str, ConfigDict, str]:
+    """Mode, validated configuration, and the run's folder.
 
     Raises:
         InvalidArgument: for anything wrong on the command line or in the recipe.
     """
     mode, recipe, workdir = _look_ahead(argv)
-    if mode not in _MODES:
-        raise InvalidArgument("--mode", f"be one of {', '.join(_MODES)}", mode)
-    if not workdir:
-        if not recipe:
-            raise InvalidArgument("--config", "name a recipe, as configs/digits.py", "nothing")
-        workdir = os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
-    if mode != "train" or not recipe:
+    _check_overrides(argv)
+    if mode != "train" or recipe is None:
         configuration.get_config(workdir)
         recipe = f"{configuration.__file__}:{workdir}"
-    elif not os.path.isfile(recipe.split(":")[0]):
-        raise InvalidArgument("--config", "name an existing recipe", recipe)
-    # The config flag reads overrides from sys.argv.
+    # The config flag reads its overrides from sys.argv, from its definition on.
     sys.argv = [argv[0], f"--config={recipe}", *_without_flag(argv[1:], "config")]
     try:
+        holder = config_flags.DEFINE_config_file("config", None, "The recipe.")
+        for name in ("mode", "workdir"):
+            flags.DEFINE_string(name, None, "See the module's description.")
         unused = flags.FLAGS(sys.argv)[1:]
-        config = validate(_CONFIG.value)
-    except InvalidArgument:
-        raise
-    except Exception as error:
-        raise _explained(error, sys.argv) from error
+        config = holder.value
+    except Exception as error:  # A recipe is a program: it may raise anything.
+        message = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
+        if isinstance(error, flags.Error) and f"--config={recipe}" not in str(error):
+            raise InvalidArgument("the command line", "be valid", message) from error
+        raise InvalidArgument("--config", f"be a recipe ({message})", recipe) from error
     if unused:
         raise InvalidArgument("the command line", "hold flags only", unused[0])
-    return config, workdir
+    if not isinstance(config, ConfigDict):
+        raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", recipe)
+    return mode, validate(config), workdir
 
 
-def _look_ahead(argv: list[str]) -> tuple[str, str, str]:
+def _look_ahead(argv: list[str]) -> tuple[str, str | None, str]:
     """Mode, recipe and folder as typed, before the recipe is read."""
     known = flags.FlagValues()
-    for name in ("mode", "config", "workdir"):
-        flags.DEFINE_string(name, "", "", flag_values=known)
+    for name, default in (("mode", "train"), ("config", None), ("workdir", None)):
+        flags.DEFINE_string(name, default, "", flag_values=known)
     try:
         known(argv, known_only=True)
     except flags.Error as error:
         raise InvalidArgument("the command line", "be complete", one_line(error)) from error
-    return known.mode or "train", known.config, known.workdir
+    mode, recipe, workdir = known.mode, known.config, known.workdir
+    if mode not in _MODES:
+        raise InvalidArgument("--mode", f"be one of {', '.join(_MODES)}", mode or "nothing")
+    if recipe is None and workdir is None:
+        raise InvalidArgument("--config", "name a recipe, as configs/digits.py", "nothing")
+    if recipe is not None and not os.path.isfile(recipe.split(":")[0]):
+        raise InvalidArgument("--config", "name an existing recipe", recipe or "nothing")
+    if workdir == "":
+        raise InvalidArgument("--workdir", "name a folder", "nothing")
+    if workdir is None:
+        workdir = os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
+    return mode, recipe, os.path.expanduser(workdir)
 
 
 def _without_flag(arguments: list[str], name: str) -> list[str]:
@@ -137,30 +148,49 @@ def _without_flag(arguments: list[str], name: str) -> list[str]:
     return kept
 
 
-def _explained(error: Exception, argv: list[str]) -> InvalidArgument:
-    """What a failure to parse means, in terms of what was typed."""
-    message = one_line(error)
-    typed = [a.lstrip("-") for a in argv if a.lstrip("-").startswith("config.")]
-    for argument in typed:
-        field, _, value = argument.partition("=")
-        if f"--{field}={value}" in message:
-            kind = _kind_of(field)
-            return InvalidArgument(field, f"be {kind}" if kind else "be valid", value)
-    for argument in typed:
-        field, _, value = argument.partition("=")
-        if field.rsplit(".", 1)[-1] in message:
-            meant = re.search('Did you mean "(.+?)"', message)
-            hint = f" (did you mean {meant[1]}?)" if meant else ""
-            return InvalidArgument(field, f"be a known setting{hint}", value or "nothing")
-    return InvalidArgument("the command line", "be valid", message)
+_KINDS = {
+    bool: ("true or false", lambda text: {"true": True, "false": False}[text.lower()]),
+    int: ("an integer", int),
+    float: ("a number", float),
+    str: ("text", str),
+}
 
 
-def _kind_of(field: str) -> str | None:
+def _check_overrides(argv: list[str]) -> None:
+    """Names the first `--config.GROUP.FIELD[=VALUE]` that is no field or no value of its kind."""
+    following = [*argv[1:], None]
+    for argument, next_argument in zip(argv, following, strict=True):
+        typed, has_value, value = argument.lstrip("-").partition("=")
+        if not argument.startswith("-") or not typed.startswith("config."):
+            continue
+        default = _default_of(typed)
+        if isinstance(default, bool) and not has_value:
+            continue
+        if not has_value:
+            if next_argument is None or next_argument.startswith("--"):
+                raise InvalidArgument(typed, "be given a value", "nothing")
+            value = next_argument
+        if isinstance(default, ConfigDict):
+            raise InvalidArgument(typed, "be set field by field: it is a group", value)
+        kind, convert = _KINDS[type(default)]
+        try:
+            convert(value)
+        except (ValueError, KeyError) as error:
+            raise InvalidArgument(typed, f"be {kind}", value) from error
+
+
+def _default_of(typed: str) -> object:
+    """The default of a field, `config.noise.sigma_min` say."""
     value = configuration.default_config()
-    for name in field.split(".")[1:]:
-        value = value.get(name) if hasattr(value, "get") else None
-    names = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
-    return names.get(type(value))
+    path = typed.split(".")[1:]
+    for name in path:
+        known = list(value.keys()) if isinstance(value, ConfigDict) else []
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise InvalidArgument(typed, f"be a known setting{hint}", name)
+        value = value[name]
+    return value
 
 
 def _fail(error: Exception, status: int) -> int:

@@ -25,6 +25,10 @@ class Adam(keras.optimizers.Adam):
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name="adam")
 
+    def get_config(self) -> dict:
+        names = ("learning_rate", "beta_1", "beta_2", "epsilon")
+        return {name: super(Adam, self).get_config()[name] for name in names}
+
     def update_step(self, gradient, variable, learning_rate):
         step = ops.cast(self.iterations + 1, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm import build, pictures, views
 from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.files import written_whole
 from tf_mdsm.progress import progress_bar
 from tf_mdsm.samplers.chains import Chain
@@ -32,19 +34,26 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
         energies along the chains, and of some chains (strip and GIF).
 
     Raises:
-        InvalidArgument: without a checkpoint of this network.
-        RunError: if it cannot be read.
+        InvalidArgument: without a checkpoint of this network, or if nothing can be written.
+        RunError: if it cannot be read, or a chain leaves the finite numbers.
     """
     model = build.build_model(config)
     draw = build.build_sampler(config, model)
     temperatures = build.build_temperatures(config)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
     settings = config.sampling
+    folder = os.path.join(workdir, "samples")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
     seeds = settings.seed + np.arange(settings.num_samples)
     _LOGGER.info("drawing %d images from the checkpoint of step %d", len(seeds), step)
     first, images, energies = _draw_all(draw, seeds, settings.batch_size, len(temperatures))
 
-    stem = os.path.join(workdir, "samples", f"{settings.sampler}_{settings.num_samples}")
+    stem = os.path.join(folder, f"{settings.sampler}_{settings.num_samples}")
     picture = views.samples_picture(model, images[:_GRID], build.true_energy(config))
     is_plane = views.is_plane(model.image_shape)
     with written_whole(f"{stem}.npz") as partial:
@@ -69,10 +78,20 @@ def _draw_all(
     with progress_bar("sampling", len(batches) * steps, "step") as bar:
         for batch in batches:
             chain = draw(batch, bar.update)
+            _require_finite(chain)
             first = first or chain
             images.append(chain.images)
             energies.append(chain.energy)
     return first, np.concatenate(images), np.concatenate(energies)
+
+
+def _require_finite(chain: Chain) -> None:
+    finite = np.isfinite(np.vstack([chain.energies, chain.energy])).all(axis=1)
+    if not finite.all():
+        raise RunError(
+            f"step {np.argmin(finite)} of the chain: the energy is not finite; "
+            "a smaller config.sampling.step_size may help"
+        )
 
 
 def _write_chain(chain: Chain, stem: str) -> None:

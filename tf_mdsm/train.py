@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm import build, views
+from tf_mdsm import build
 from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.config import load_config, save_config
-from tf_mdsm.datasets.batches import to_float, training_batches
-from tf_mdsm.energy import NUM_BANDS, EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.energy import EnergyModel
+from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.monitor import Monitor
-from tf_mdsm.pictures import write_png
+from tf_mdsm.observer import Observer
 from tf_mdsm.progress import progress_bar
 from tf_mdsm.validation import check_same_run
 
@@ -30,52 +30,63 @@ _LOGGER = logging.getLogger(__name__)
 def train(config: ConfigDict, workdir: str) -> None:
     """Trains until `config.training.num_steps`, from the newest checkpoint if there is one.
 
-    SIGTERM and SIGINT end the run cleanly after the step in hand, with a checkpoint.
+    SIGTERM and SIGINT end the run after the step in hand, with a checkpoint.
 
     Raises:
-        InvalidArgument: before anything is written, for settings or data that cannot be used.
+        InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
+        KeyboardInterrupt: after a SIGINT, when all is saved.
         RunError: if the loss is not finite, or a checkpoint cannot be written or read.
     """
     config_path = os.path.join(workdir, "config.json")
     if os.path.exists(config_path):
         check_same_run(config, load_config(config_path))
-    images, held_out = build.build_images(config)
+    settings = config.training
     strategy = build.build_strategy(config)
     with strategy.scope():
         model = build.build_model(config)
         model.compile(build.build_optimizer(config))
     sample = build.build_sampler(config, model)
+    images, held_out = build.build_images(config)
     try:
+        with strategy.scope():
+            folder = os.path.join(workdir, "checkpoints")
+            checkpoints = TrainingCheckpoints(folder, model, settings.keep_checkpoints)
+            checkpoints.restore_latest()
+        step = checkpoints.step
+        if step > settings.num_steps:
+            done = f"be at least the {step} steps already done"
+            raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
         save_config(config, config_path)
-    except OSError as error:
-        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
+    except (OSError, tf.errors.OpError) as error:
+        advice = f"be writable ({one_line(error)})"
+        raise InvalidArgument("--workdir", advice, workdir) from error
 
-    with strategy.scope():
-        folder = os.path.join(workdir, "checkpoints")
-        checkpoints = TrainingCheckpoints(folder, model, config.training.keep_checkpoints)
-        checkpoints.restore_latest()
-    step = checkpoints.step
     monitor = Monitor(os.path.join(workdir, "tensorboard"), step)
     if step == 0:
         monitor.text("config", f"```\n{config}\n```", step=0)
+    observer = Observer(
+        model,
+        monitor,
+        held_out[: settings.validation_images],
+        settings.batch_size,
+        sample,
+        config.sampling.seed + np.arange(settings.preview_images),
+        os.path.join(workdir, "samples"),
+        build.true_energy(config),
+    )
+    replicas = strategy.num_replicas_in_sync
     batches = strategy.distribute_datasets_from_function(
         lambda _: training_batches(
-            images,
-            config.training.batch_size,
-            config.seed,
-            config.data.flip,
-            step,
-            strategy.num_replicas_in_sync,
+            images, settings.batch_size, config.seed, config.data.flip, step, replicas
         )
     )
-    observer = _Observer(config, workdir, model, held_out, monitor, sample)
     _LOGGER.info(
-        "%s: %d training images, %s parameters, %d replica(s), from step %d to %d",
-        *(workdir, len(images), f"{model.network.count_params():,}"),
-        *(strategy.num_replicas_in_sync, step, config.training.num_steps),
+        "%s: %d training images, %s parameters, %d %s replica(s), from step %d to %d",
+        *(workdir, len(images), f"{model.network.count_params():,}", replicas),
+        *("GPU" if tf.config.list_logical_devices("GPU") else "CPU", step, settings.num_steps),
     )
     with _stop_on_signals() as stop_requested:
-        _loop(config.training, model, batches, checkpoints, observer, stop_requested)
+        _loop(settings, model, batches, checkpoints, observer, stop_requested)
 
 
 def _loop(
@@ -83,7 +94,7 @@ def _loop(
     model: EnergyModel,
     batches: tf.distribute.DistributedDataset,
     checkpoints: TrainingCheckpoints,
-    observer: "_Observer",
+    observer: Observer,
     stop_requested: Callable[[], bool],
 ) -> None:
     run_steps = compile_steps(model)
@@ -100,7 +111,8 @@ def _loop(
             until = min(_next_multiple(step, every) for every in (*events.values(), 0))
             count = min(settings.steps_per_call, until - step, last - step)
             started = time.monotonic()
-            history = run_steps(iterator, tf.constant(count)).numpy()
+            with _naming(step + 1):
+                history = run_steps(iterator, tf.constant(count)).numpy()
             observer.count(count, time.monotonic() - started)
             _require_finite(history, step, checkpoints)
             step += count
@@ -108,10 +120,20 @@ def _loop(
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
             for happen, every in events.items():
                 if every and step % every == 0:
-                    happen(step)
+                    with _naming(step):
+                        happen(step)
         _save(checkpoints, observer)
     ending = "finished" if step == last else "stopped; run again to continue"
     _LOGGER.info("step %d: %s", step, ending)
+
+
+@contextlib.contextmanager
+def _naming(step: int) -> Iterator[None]:
+    """What fails in the block is said to have failed at this step."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        raise RunError(f"step {step}: {one_line(error)}") from error
 
 
 def _next_multiple(step: int, every: int) -> int:
@@ -119,7 +141,7 @@ def _next_multiple(step: int, every: int) -> int:
     return (step // every + 1) * every if every else 2**31
 
 
-def _save(checkpoints: TrainingCheckpoints, observer: "_Observer") -> None:
+def _save(checkpoints: TrainingCheckpoints, observer: Observer) -> None:
     # Events first: what a checkpoint has seen must be in the event file when it is restored.
     observer.monitor.flush()
     checkpoints.save()
@@ -158,89 +180,12 @@ def compile_steps(model: EnergyModel) -> Callable:
     return run_steps
 
 
-class _StopRequested(Exception):
-    """Leaves a chain that is being drawn."""
-
-
-class _Observer:
-    """What a run shows of itself: scalars, held-out loss, pictures."""
-
-    def __init__(self, config, workdir, model, held_out, monitor, sample):
-        self.monitor = monitor
-        self._model, self._workdir, self._sample = model, workdir, sample
-        self._true_energy = build.true_energy(config)
-        self._seeds = config.sampling.seed + np.arange(config.training.preview_images)
-        chosen = held_out[: config.training.validation_images]
-        self._held_out = to_float(tf.constant(chosen))
-        self._batch_size = config.training.batch_size
-        self._images, self._seconds = 0, 0.0
-        self._held_out_losses = tf.function(model.held_out_losses, autograph=False)
-        self._energy = tf.function(model.energy, autograph=False)
-
-    def count(self, steps: int, seconds: float) -> None:
-        self._images += steps * self._batch_size
-        self._seconds += seconds
-
-    def log(self, step: int) -> None:
-        """Means since the last time."""
-        model = self._model
-        scalars = {metric.name: metric.result() for metric in model.metrics}
-        bands = scalars.pop("loss_per_band").numpy()
-        edges = np.array_split(model.noise.sigmas, min(NUM_BANDS, model.noise.num_levels))
-        for loss, sigmas in zip(bands, edges, strict=False):
-            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = loss
-        scalars["learning_rate"] = model.optimizer.learning_rate
-        scalars["images_per_second"] = self._images / max(self._seconds, 1e-9)
-        self.monitor.scalars(scalars, step)
-        model.reset_metrics()
-        self._images, self._seconds = 0, 0.0
-
-    def validate(self, step: int) -> None:
-        """Held-out loss, energies of three kinds of image, and the denoising strip."""
-        losses = [
-            self._held_out_losses(batch, tf.constant(number))
-            for number, batch in enumerate(self._in_batches(self._held_out))
-        ]
-        generator = np.random.default_rng(0)
-        shape = self._held_out.shape
-        noise = generator.standard_normal(shape).astype(np.float32)
-        kinds = {
-            "clean": self._held_out,
-            "noisy": self._held_out + self._model.noise.sigma_max * noise,
-            "uniform": tf.constant(generator.uniform(size=shape).astype(np.float32)),
-        }
-        scalars = {"held_out_loss": np.concatenate(losses).mean()}
-        for kind, images in kinds.items():
-            energies = [self._energy(batch) for batch in self._in_batches(images)]
-            scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
-        self.monitor.scalars(scalars, step)
-        if not views.is_plane(self._model.image_shape):
-            strip = views.denoising_strip(self._model, self._held_out[:8].numpy())
-            self.monitor.picture("clean_noisy_denoised", strip, step)
-
-    def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
-        """A few samples, to TensorBoard and samples/; given up when the run is to stop."""
-
-        def give_up_if_stopped(_: int) -> None:
-            if stop_requested():
-                raise _StopRequested
-
-        try:
-            chain = self._sample(self._seeds, give_up_if_stopped)
-        except _StopRequested:
-            return
-        picture = views.samples_picture(self._model, chain.images, self._true_energy)
-        self.monitor.picture("samples", picture, step)
-        write_png(picture, os.path.join(self._workdir, "samples", f"step_{step:08d}.png"))
-
-    def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
-        size = self._batch_size
-        return [images[first : first + size] for first in range(0, len(images), size)]
-
-
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM or SIGINT has come; a second one kills."""
+    """Yields a function that tells whether SIGTERM or SIGINT has come; the same again kills.
+
+    After a SIGINT the block ends with a KeyboardInterrupt, so that scripts stop with it.
+    """
     received = []
 
     def note(number: int, _) -> None:
@@ -254,3 +199,5 @@ def _stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt

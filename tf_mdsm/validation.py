@@ -103,9 +103,10 @@ def validate(config: ConfigDict) -> ConfigDict:
         _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
-    rate = config.optimizer.learning_rate
-    final = "optimizer.final_learning_rate"
-    _require(config, final, f"not exceed the learning_rate ({rate})", lambda v: v <= rate)
+    if config.optimizer.schedule == "cosine":
+        rate = config.optimizer.learning_rate
+        final = "optimizer.final_learning_rate"
+        _require(config, final, f"not exceed the learning_rate ({rate})", lambda v: v <= rate)
     return config
 
 

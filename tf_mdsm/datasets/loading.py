@@ -51,7 +51,8 @@ def load_images(
     }
     if source in splits:
         if split == held_out_split:
-            raise InvalidArgument("held_out_split", f"differ from split ({split})", held_out_split)
+            advice = f"differ from split ({split}); slices as {split}[:90%] and {split}[90%:] do"
+            raise InvalidArgument("held_out_split", advice, held_out_split)
         training = bring(splits[source](split))
         try:
             return training, bring(splits[source](held_out_split))

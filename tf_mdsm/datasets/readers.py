@@ -4,6 +4,7 @@ import glob
 import gzip
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -73,6 +74,8 @@ def read_npz(path: str) -> np.ndarray:
         raise InvalidArgument("path", "hold an array named `images`", path) from error
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
+    if not isinstance(images, np.ndarray):
+        raise InvalidArgument("path", "hold an array named `images`", path)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3) or 0 in images.shape[1:]:
@@ -104,9 +107,22 @@ def read_folder(path: str) -> Iterator[np.ndarray]:
     for name in names:
         try:
             with Image.open(name) as image:
-                yield np.asarray(image.convert("RGB"))
+                yield _rgb(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InvalidArgument("path", f"hold images only ({error})", name) from error
+
+
+def _rgb(image) -> np.ndarray:
+    """An image as it is meant to be seen: upright, opaque on black, 256 levels."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip.
+        image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, "black")
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
 
 
 def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
@@ -127,8 +143,10 @@ def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
 
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
         raise InvalidArgument("name", "be a data set that TFDS knows", name) from error
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()
     except Exception as error:  # TFDS lets through what any of its downloaders raises.

@@ -17,7 +17,7 @@ class Chain:
     """What came of some seeds.
 
     Attributes:
-        images: the final, denoised images, not clipped, [B, H, W, C].
+        images: the final images, not clipped, [B, H, W, C].
         energy: their energy, [B].
         states: the state every `show_every` steps and the final images, [n, B, H, W, C].
         energies: the energy before each step, [steps, B].
@@ -31,7 +31,7 @@ class Chain:
 
 def compile_annealed_langevin(
     energy_and_score_fn: EnergyAndScoreFn,
-    denoise_fn: Callable[[tf.Tensor], tf.Tensor],
+    denoise_fn: Callable[[tf.Tensor], tf.Tensor] | None,
     image_shape: tuple[int, int, int],
     temperatures: np.ndarray,
     step_size: float,
@@ -44,7 +44,7 @@ def compile_annealed_langevin(
 
     Args:
         energy_and_score_fn: images to energies [B] and scores [B, H, W, C].
-        denoise_fn: images to denoised images.
+        denoise_fn: images to denoised images, the last step; None: leave the step out.
         image_shape: height, width, channels.
         temperatures: T of each step, float32 [steps].
         step_size: epsilon, in pixel units.
@@ -61,7 +61,8 @@ def compile_annealed_langevin(
 
     @tf.function(reduce_retracing=True, autograph=False)
     def finish(images):
-        images = denoise_fn(images)
+        if denoise_fn is not None:
+            images = denoise_fn(images)
         return images, energy_and_score_fn(images)[0]
 
     def sample(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:

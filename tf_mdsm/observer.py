@@ -1,0 +1,120 @@
+"""What a training run shows of itself."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mdsm import views
+from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.energy import NUM_BANDS, EnergyModel
+from tf_mdsm.monitor import Monitor
+from tf_mdsm.pictures import write_png
+from tf_mdsm.samplers.chains import Chain
+
+__all__ = ["Observer"]
+
+
+class _StopRequested(Exception):
+    """Leaves a chain that is being drawn."""
+
+
+class Observer:
+    """Scalars, held-out loss and pictures, to TensorBoard and `samples_folder`.
+
+    Args:
+        model: the model that is being trained.
+        monitor: where events go.
+        held_out: images to look at, uint8 or float [N, H, W, C].
+        batch_size: images of one update.
+        sample: seeds and a callback to a chain.
+        seeds: of the previews' images.
+        samples_folder: where previews are written.
+        true_energy: points to energies, where known.
+    """
+
+    def __init__(
+        self,
+        model: EnergyModel,
+        monitor: Monitor,
+        held_out: np.ndarray,
+        batch_size: int,
+        sample: Callable[..., Chain],
+        seeds: Sequence[int],
+        samples_folder: str,
+        true_energy: Callable | None = None,
+    ):
+        self.monitor = monitor
+        self._model, self._sample, self._seeds = model, sample, seeds
+        self._held_out = to_float(tf.constant(held_out))
+        self._batch_size, self._samples_folder = batch_size, samples_folder
+        self._true_energy = true_energy
+        self._images, self._seconds = 0, 0.0
+        self._held_out_losses = tf.function(model.held_out_losses, autograph=False)
+        self._energy = tf.function(model.energy, autograph=False)
+
+    def count(self, steps: int, seconds: float) -> None:
+        self._images += steps * self._batch_size
+        self._seconds += seconds
+
+    def log(self, step: int) -> None:
+        """Means since the last time."""
+        model = self._model
+        scalars = {metric.name: metric.result() for metric in model.metrics}
+        bands = scalars.pop("loss_per_band").numpy()
+        edges = np.array_split(model.noise.sigmas, min(NUM_BANDS, model.noise.num_levels))
+        for loss, sigmas in zip(bands, edges, strict=False):
+            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = loss
+        scalars["learning_rate"] = tf.convert_to_tensor(model.optimizer.learning_rate)
+        scalars["images_per_second"] = self._images / max(self._seconds, 1e-9)
+        self.monitor.scalars(scalars, step)
+        model.reset_metrics()
+        self._images, self._seconds = 0, 0.0
+
+    def validate(self, step: int) -> None:
+        """Held-out loss, energies of three kinds of image, and the denoising strip."""
+        losses = [
+            self._held_out_losses(batch, tf.constant(number))
+            for number, batch in enumerate(self._in_batches(self._held_out))
+        ]
+        generator = np.random.default_rng(0)
+        shape = self._held_out.shape
+        noise = generator.standard_normal(shape).astype(np.float32)
+        kinds = {
+            "clean": self._held_out,
+            "noisy": self._held_out + self._model.noise.sigma_max * noise,
+            "uniform": tf.constant(generator.uniform(size=shape).astype(np.float32)),
+        }
+        scalars = {"held_out_loss": np.concatenate(losses).mean()}
+        for kind, images in kinds.items():
+            energies = [self._energy(batch) for batch in self._in_batches(images)]
+            scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
+        self.monitor.scalars(scalars, step)
+        if not views.is_plane(self._model.image_shape):
+            strip = views.denoising_strip(self._model, self._held_out[:8].numpy())
+            self.monitor.picture("clean_noisy_denoised", strip, step)
+
+    def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
+        """A few samples, to TensorBoard and samples/; given up when the run is to stop.
+
+        An energy in the middle of its training may send chains to infinity: nothing to show.
+        """
+
+        def give_up_if_stopped(_: int) -> None:
+            if stop_requested():
+                raise _StopRequested
+
+        try:
+            chain = self._sample(self._seeds, give_up_if_stopped)
+        except _StopRequested:
+            return
+        if not np.isfinite(chain.images).all():
+            return
+        picture = views.samples_picture(self._model, chain.images, self._true_energy)
+        self.monitor.picture("samples", picture, step)
+        write_png(picture, os.path.join(self._samples_folder, f"step_{step:08d}.png"))
+
+    def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
+        size = self._batch_size
+        return [images[first : first + size] for first in range(0, len(images), size)]
