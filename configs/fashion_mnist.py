@@ -3,7 +3,8 @@
     python -m tf_mdsm.main --config=configs/fashion_mnist.py
 
 Needs a GPU: 100,000 updates of a network with nine million parameters, whose time and result
-nobody has measured here. TFDS downloads the data; launch/prepare_fashion_mnist.py takes them from Debian's package instead.
+nobody has measured here. TFDS downloads the data; launch/prepare_fashion_mnist.py takes them
+from Debian's package instead.
 (The authors' loader read the 10,000 test images; this one trains on the 60,000.)
 """
 

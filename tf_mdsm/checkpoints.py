@@ -98,14 +98,21 @@ def restore_for_use(folder: str, model: EnergyModel) -> int:
 def _drop_empty_pointer(folder: str) -> None:
     """Removes a file `checkpoint` that names nothing, which the manager would stumble over."""
     pointer = os.path.join(folder, "checkpoint")
-    if os.path.exists(pointer) and tf.train.latest_checkpoint(folder) is None:
+    if os.path.exists(pointer) and _pointed_at(folder) is None:
         os.remove(pointer)
+
+
+def _pointed_at(folder: str) -> str | None:
+    try:
+        return tf.train.latest_checkpoint(folder)
+    except ValueError:
+        return None
 
 
 def _newest(folder: str) -> str | None:
     """The checkpoint that the folder's pointer names, or, should the pointer be lost, the newest
     whose index can be read."""
-    path = tf.train.latest_checkpoint(folder)
+    path = _pointed_at(folder)
     if path:
         return path
     found = [
