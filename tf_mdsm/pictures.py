@@ -102,9 +102,10 @@ def landscapes(energies: dict[str, np.ndarray], points: np.ndarray) -> np.ndarra
         uint8 [H, W, 3].
     """
     figure, axes = _figure(1, len(energies), (5 * len(energies), 5), squeeze=False)
-    for axis, (title, energy) in zip(axes[0], energies.items(), strict=True):
-        depth = np.clip(energy - energy.min(), 0, 12)
-        axis.contourf(depth, levels=24, extent=(0, 1, 0, 1), cmap="viridis_r")
+    heights = [energy - energy.min() for energy in energies.values()]
+    levels = np.linspace(0, min(12, np.max(heights)), 25)
+    for axis, title, height in zip(axes[0], energies, heights, strict=True):
+        axis.contourf(height, levels, extent=(0, 1, 0, 1), cmap="viridis_r", extend="max")
         axis.set_title(title)
         axis.set_aspect("equal")
     axes[0, 0].plot(*points.T, ".", color="white", markersize=2)
