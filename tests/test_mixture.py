@@ -12,13 +12,12 @@ from tf_mdsm.datasets.batches import training_batches
 
 @pytest.fixture(scope="module")
 def trained():
-    """The recipe with batches of half the size."""
+    """The recipe as it is."""
     config = recipe("mixture")
-    config.training.update(batch_size=256)
     images, _ = build.build_images(config)
     model = build.build_model(config)
     model.compile(build.build_optimizer(config), steps_per_execution=100)
-    batches = training_batches(images, 256, config.seed)
+    batches = training_batches(images, config.training.batch_size, config.seed)
     model.fit(batches, steps_per_epoch=config.training.num_steps, verbose=0)
     return config, model
 

@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["HEADS", "NETWORKS", "STAGES", "build_network", "downsampling"]
+__all__ = ["HEADS", "NETWORKS", "STAGES", "build_network"]
 
 # Residual blocks of each stage after the one that halves the image and doubles the channels.
 STAGES = {
@@ -27,7 +27,7 @@ NETWORKS = (*STAGES, "dense")
 HEADS = ("quadratic", "linear")
 
 
-def downsampling(name: str) -> int:
+def _downsampling(name: str) -> int:
     """The number by which a network divides height and width."""
     return 2 ** len(STAGES.get(name, ()))
 
@@ -61,7 +61,7 @@ def build_network(
         raise InvalidArgument("name", f"be one of {', '.join(NETWORKS)}", name)
     if head not in HEADS:
         raise InvalidArgument("head", f"be one of {', '.join(HEADS)}", head)
-    factor = downsampling(name)
+    factor = _downsampling(name)
     if any(side % factor for side in image_shape[:2]):
         raise InvalidArgument(
             "image_size", f"be divisible by {factor} for network {name}", image_shape[0]
