@@ -1,4 +1,4 @@
-"""CIFAR-10 by the paper (MDSM, section 4 and appendix; settings checked against its code).
+"""CIFAR-10 by the paper (MDSM, section 4: the published settings).
 
     python -m tf_mdsm.main --config=configs/cifar.py
     python -m tf_mdsm.main --config=configs/cifar.py --mode=sample

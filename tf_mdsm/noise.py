@@ -18,7 +18,7 @@ class NoiseLevels:
     With the weightings "inverse_square" (paper) and "constant", the energy that minimises the
     loss is a blend over the levels: sigma0^2 dE/dx is the step to the denoised image, and
     exp(-E) is not exactly any smoothed density p_k. With "score", the regression of the score
-    itself with weight sigma^2, the minimiser over all vector fields is
+    itself with weight sigma^2, the score -dE/dx that minimises it over all vector fields is
     sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k: exactly the gradient of the log of a
     density, the p_k mixed in proportion to sigma_k^2.
 

@@ -63,9 +63,10 @@ class Observer:
         model = self._model
         scalars = {metric.name: metric.result() for metric in model.metrics}
         bands = scalars.pop("loss_per_band").numpy()
-        edges = np.array_split(model.noise.sigmas, min(NUM_BANDS, model.noise.num_levels))
-        for loss, sigmas in zip(bands, edges, strict=False):
-            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = loss
+        band_of_level = np.arange(model.noise.num_levels) * NUM_BANDS // model.noise.num_levels
+        for band in np.unique(band_of_level):
+            sigmas = model.noise.sigmas[band_of_level == band]
+            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = bands[band]
         scalars["learning_rate"] = tf.convert_to_tensor(model.optimizer.learning_rate)
         scalars["images_per_second"] = self._images / max(self._seconds, 1e-9)
         self.monitor.scalars(scalars, step)
