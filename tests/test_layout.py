@@ -13,12 +13,19 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main"],
-    ["sample", "train"],
-    ["build", "checkpoints", "observer", "views", "monitor"],
-    ["energy"],
+    ["export", "sample", "train"],
+    ["build", "checkpoints", "observer", "views", "monitor", "warmup"],
+    ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
-    ["samplers.chains", "samplers.langevin", "samplers.starts", "samplers.schedules"],
+    ["datasets.statistics"],
+    [
+        "samplers.chains",
+        "samplers.inpainting",
+        "samplers.langevin",
+        "samplers.starts",
+        "samplers.schedules",
+    ],
     ["validation", "config", "randomness", "pictures", "progress", "files", "errors"],
 ]
 RANK = {

@@ -70,27 +70,26 @@ def test_images_are_a_function_of_their_seeds(workdir):
 
 
 def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
-    from tf_mdsm import build
+    from tf_mdsm import sample as run
     from tf_mdsm.config import get_config
-    from tf_mdsm.sample import sample as draw
 
-    real = build.build_sampler
+    real = run.compile_chain
 
-    def diverging(config, model):
-        sampler = real(config, model)
+    def diverging(*arguments):
+        draw = real(*arguments)
 
         def poisoned(*arguments):
-            chain = sampler(*arguments)
+            chain = draw(*arguments)
             chain.energies[5, 1] = np.inf
             return chain
 
         return poisoned
 
-    monkeypatch.setattr(build, "build_sampler", diverging)
+    monkeypatch.setattr(run, "compile_chain", diverging)
     config = get_config(str(workdir))
     config.sampling.num_samples = 2
     with pytest.raises(RunError, match="step 5 of the chain: the energy is not finite"):
-        draw(config, str(workdir))
+        run.sample(config, str(workdir))
     assert not (workdir / "samples" / "annealed_langevin_2.npz").exists()
 
 

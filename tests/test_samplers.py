@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.chains import compile_annealed_langevin
+from tf_mdsm.samplers.chains import AnnealedLangevin, compile_chain
 from tf_mdsm.samplers.langevin import annealed_langevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start
@@ -82,7 +82,7 @@ def test_temperature_is_the_square_of_the_noise_level():
 
 
 def test_nothing_moves_without_gradient_and_temperature():
-    start = isotropic_start(int_seeds(3), SHAPE)
+    start = isotropic_start(SHAPE)(int_seeds(3))
 
     def flat(x):
         return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
@@ -93,7 +93,7 @@ def test_nothing_moves_without_gradient_and_temperature():
 
 
 def test_eager_and_compiled_agree():
-    start = isotropic_start(int_seeds(4), SHAPE)
+    start = isotropic_start(SHAPE)(int_seeds(4))
     arguments = (gaussian(0.3), start, int_seeds(4), annealing_temperatures(4.0, 2, 5, 3), 0.05)
     eager, eager_energies = annealed_langevin(*arguments)
     compiled, compiled_energies = compiled_langevin(*arguments)
@@ -105,7 +105,7 @@ def test_an_image_depends_on_its_own_seed_only():
     temperatures = annealing_temperatures(4.0, 2, 5, 3)
 
     def sample(seeds):
-        start = isotropic_start(seeds, SHAPE)
+        start = isotropic_start(SHAPE)(seeds)
         return compiled_langevin(gaussian(0.3), start, seeds, temperatures, 0.05)[0].numpy()
 
     together = sample(int_seeds(6))
@@ -121,15 +121,9 @@ def test_where_a_chain_is_cut_does_not_change_it():
 
     def sample(show_every, seen=lambda _: None):
         energy_and_score = gaussian(0.3)
-        sampler = compile_annealed_langevin(
-            energy_and_score,
-            lambda x: 0.5 * x,
-            SHAPE,
-            temperatures,
-            step_size=0.05,
-            show_every=show_every,
-        )
-        return sampler(np.arange(5), seen)
+        start, halve = isotropic_start(SHAPE), lambda x: 0.5 * x
+        sampler = AnnealedLangevin(energy_and_score, halve, start, temperatures, 0.05)
+        return compile_chain(sampler, show_every)(np.arange(5), seen)
 
     steps = []
     whole, cut = sample(100), sample(4, steps.append)
@@ -139,7 +133,7 @@ def test_where_a_chain_is_cut_does_not_change_it():
     assert cut.energies.shape == (17, 5)
     # The start, the state after each stretch, and the denoised images.
     assert cut.states.shape == (1 + 5 + 1, 5, *SHAPE)
-    np.testing.assert_array_equal(cut.states[0], isotropic_start(int_seeds(5), SHAPE))
+    np.testing.assert_array_equal(cut.states[0], isotropic_start(SHAPE)(int_seeds(5)))
     np.testing.assert_allclose(cut.images, 0.5 * cut.states[-2])
     np.testing.assert_allclose(cut.energy, gaussian(0.3)(cut.images)[0], rtol=1e-6)
 
@@ -159,7 +153,7 @@ def test_mixture_weights_are_reached():
     seeds = int_seeds(count)
     temperatures = annealing_temperatures(4.0, 100, 400, 0)
     temperatures = np.concatenate([temperatures, np.ones(300, np.float32)])
-    start = isotropic_start(seeds, (1, 1, 1))
+    start = isotropic_start((1, 1, 1))(seeds)
     images, _ = compiled_langevin(energy_and_score, start, seeds, temperatures, 0.2)
     share = np.mean(images.numpy() > 0)
     right, left = 0.7, 0.3

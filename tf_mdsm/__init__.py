@@ -11,13 +11,15 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Adam": "optimizers",
+    "AnnealedLangevin": "samplers.chains",
     "EnergyModel": "energy",
     "NoiseLevels": "noise",
     "annealed_langevin": "samplers.langevin",
     "annealing_temperatures": "samplers.schedules",
     "build_network": "networks",
-    "compile_annealed_langevin": "samplers.chains",
+    "compile_chain": "samplers.chains",
     "default_config": "config",
+    "isotropic_start": "samplers.starts",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -2,6 +2,7 @@
 that reads a ConfigDict."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
@@ -11,21 +12,26 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.datasets import loading, synthetic
+from tf_mdsm.datasets.statistics import ImageStatistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.optimizers import Adam
-from tf_mdsm.samplers.chains import Chain, compile_annealed_langevin
+from tf_mdsm.samplers.chains import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
+from tf_mdsm.samplers.starts import StartFn, gaussian_start, isotropic_start
+from tf_mdsm.signatures import ServedEnergy
 
 __all__ = [
     "build_images",
     "build_model",
     "build_optimizer",
     "build_sampler",
+    "build_served",
     "build_strategy",
     "build_temperatures",
+    "statistics_path",
     "true_energy",
 ]
 
@@ -110,16 +116,52 @@ def build_temperatures(config: ConfigDict) -> np.ndarray:
         )
 
 
-def build_sampler(config: ConfigDict, model: EnergyModel) -> Callable[..., Chain]:
-    """A compiled function from seeds to a chain."""
-    return compile_annealed_langevin(
+def build_sampler(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> AnnealedLangevin:
+    """The sampler of `config.sampling`; `statistics` of the training images, where known."""
+    temperatures = build_temperatures(config)
+    return AnnealedLangevin(
         model.energy_and_score,
         model.denoise if config.sampling.denoise else None,
-        model.image_shape,
-        build_temperatures(config),
+        _build_start(config, model, statistics, model.noise.sigma0 * temperatures[0] ** 0.5),
+        temperatures,
         config.sampling.step_size,
-        config.sampling.show_every,
     )
+
+
+def build_served(config: ConfigDict, model: EnergyModel, sampler: AnnealedLangevin) -> ServedEnergy:
+    """What a server offers of a trained model and its sampler."""
+    sigma0 = model.noise.sigma0
+    return ServedEnergy(
+        model.energy,
+        model.score,
+        model.denoise,
+        sampler.draw,
+        lambda images, mask, seeds: sampler.inpaint(images, mask, seeds, sigma0),
+        model.image_shape,
+        config.export.max_batch_size,
+        [variable.value for variable in model.trained_network.variables],
+    )
+
+
+def _build_start(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None, sigma: float
+) -> StartFn:
+    if config.sampling.start == "isotropic":
+        return isotropic_start(model.image_shape)
+    if statistics is None:
+        raise InvalidArgument(
+            "config.sampling.start",
+            "be isotropic, as this run holds no statistics of its training images",
+            config.sampling.start,
+        )
+    return gaussian_start(**dataclasses.asdict(statistics), sigma=sigma)
+
+
+def statistics_path(workdir: str) -> str:
+    """The file that keeps the training images' mean and covariance, beside the weights."""
+    return os.path.join(workdir, "checkpoints", "statistics.npz")
 
 
 def true_energy(config: ConfigDict) -> Callable[[tf.Tensor], tf.Tensor] | None:

@@ -133,8 +133,17 @@ def default_config() -> ConfigDict:
     # End with one denoising step x - sigma0^2 dE/dx, which the weighting "score" does not make
     # a denoiser.
     config.sampling.denoise = True
+    # Where chains begin: "isotropic" is the paper's 0.5 + N(0, I); "gaussian" has mean and
+    # covariance of the training images, plus noise of the initial temperature.
+    config.sampling.start = "isotropic"
     # Steps between the states of the chain that are shown.
     config.sampling.show_every = 100
+
+    config.export = ConfigDict()
+    # Number of the version, export/<version>; 0: one more than the highest there.
+    config.export.version = 0
+    # Images of one request, at most; larger ones are refused.
+    config.export.max_batch_size = 64
 
     return config.lock()
 

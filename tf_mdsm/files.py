@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 
-__all__ = ["written_whole"]
+__all__ = ["folder_written_whole", "written_whole"]
 
 
 @contextlib.contextmanager
@@ -23,3 +24,22 @@ def written_whole(path: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str) -> Iterator[str]:
+    """Yields a new folder beside `path`, which takes that name when the block succeeds.
+
+    Raises:
+        OSError: if there is something at `path` by then.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    os.makedirs(parent, exist_ok=True)
+    partial = os.path.join(parent, f".partial-{name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        os.mkdir(partial)
+        yield partial
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

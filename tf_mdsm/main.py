@@ -3,9 +3,10 @@
     python -m tf_mdsm.main --config=configs/digits.py [--workdir=runs/digits] [--mode=MODE]
                            [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
 
-MODE is `train` (default; goes on where the workdir's last checkpoint stands) or `sample`,
-which needs only the workdir: it reads the configuration saved there. The fields, their
-meaning and their defaults stand in tf_mdsm/config.py; every one can be set as shown.
+MODE is `train` (default; goes on where the workdir's last checkpoint stands), `sample` (draws
+images) or `export` (writes export/<version> for a server). All but `train` need only the workdir:
+they read the configuration saved there. The fields, their meaning and their defaults stand in
+tf_mdsm/config.py; every one can be set as shown.
 
 Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
 called wrongly, nothing was done; 130 interrupted (training saves first).
@@ -28,7 +29,7 @@ from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.validation import validate
 
-_MODES = ("train", "sample")
+_MODES = ("train", "sample", "export")
 
 
 def main(argv: list[str]) -> int:
@@ -60,10 +61,14 @@ def _run(mode: str, config: ConfigDict, workdir: str) -> None:
         from tf_mdsm.train import train
 
         train(config, workdir)
-    else:
+    elif mode == "sample":
         from tf_mdsm.sample import sample
 
         print(*sample(config, workdir), sep="\n")
+    else:
+        from tf_mdsm.export import export
+
+        print(export(config, workdir))
 
 
 def _set_up_logging() -> None:
@@ -77,6 +82,7 @@ def _set_up_logging() -> None:
     if not _is_verbose():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         absl_logging.set_verbosity(absl_logging.ERROR)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _is_verbose() -> bool:

@@ -16,7 +16,10 @@ __all__ = ["integers", "normal", "philox", "uniform"]
 _STREAMS = {
     name: number
     for number, name in enumerate(
-        ("order", "levels", "training_noise", "flip", "held_out_noise", "start", "langevin")
+        (
+            *("order", "levels", "training_noise", "flip", "held_out_noise"),
+            *("start", "langevin", "start_components", "known_pixels"),
+        )
     )
 }
 

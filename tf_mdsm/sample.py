@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 
 from tf_mdsm import build, pictures, views
 from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.files import written_whole
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import Chain
+from tf_mdsm.samplers.chains import Chain, compile_chain
 
 __all__ = ["sample"]
 
@@ -38,8 +39,8 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
         RunError: if it cannot be read, or a chain leaves the finite numbers.
     """
     model = build.build_model(config)
-    draw = build.build_sampler(config, model)
-    temperatures = build.build_temperatures(config)
+    sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
+    draw = compile_chain(sampler, config.sampling.show_every)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
     settings = config.sampling
     folder = os.path.join(workdir, "samples")
@@ -51,7 +52,7 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
         raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
     seeds = settings.seed + np.arange(settings.num_samples)
     _LOGGER.info("drawing %d images from the checkpoint of step %d", len(seeds), step)
-    first, images, energies = _draw_all(draw, seeds, settings.batch_size, len(temperatures))
+    first, images, energies = _draw_all(draw, seeds, settings.batch_size, len(sampler.temperatures))
 
     stem = os.path.join(folder, f"{settings.sampler}_{settings.num_samples}")
     picture = views.samples_picture(model, images[:_GRID], build.true_energy(config))
@@ -60,7 +61,7 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
         stored = images if is_plane else pictures.to_uint8(images)
         np.savez_compressed(partial, images=stored, energies=energies)
     pictures.write_png(picture, f"{stem}.png")
-    trace = pictures.energy_trace(first.energies[:, :_TRACES], temperatures)
+    trace = pictures.energy_trace(first.energies[:, :_TRACES], sampler.temperatures)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings = [".npz", ".png", "_energy.png"]
     if not is_plane:

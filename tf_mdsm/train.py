@@ -15,11 +15,13 @@ from tf_mdsm import build
 from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.config import load_config, save_config
 from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.monitor import Monitor
 from tf_mdsm.observer import Observer
 from tf_mdsm.progress import progress_bar
+from tf_mdsm.samplers.chains import compile_chain
 from tf_mdsm.validation import check_same_run
 
 __all__ = ["compile_steps", "train"]
@@ -45,8 +47,10 @@ def train(config: ConfigDict, workdir: str) -> None:
     with strategy.scope():
         model = build.build_model(config)
         model.compile(build.build_optimizer(config))
-    sample = build.build_sampler(config, model)
     images, held_out = build.build_images(config)
+    statistics_path = build.statistics_path(workdir)
+    statistics = load_statistics(statistics_path) or fit_statistics(images)
+    sampler = build.build_sampler(config, model, statistics)
     try:
         with strategy.scope():
             folder = os.path.join(workdir, "checkpoints")
@@ -57,6 +61,8 @@ def train(config: ConfigDict, workdir: str) -> None:
             done = f"be at least the {step} steps already done"
             raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
         save_config(config, config_path)
+        if not os.path.exists(statistics_path):
+            save_statistics(statistics, statistics_path)
     except (OSError, tf.errors.OpError) as error:
         advice = f"be writable ({one_line(error)})"
         raise InvalidArgument("--workdir", advice, workdir) from error
@@ -69,7 +75,7 @@ def train(config: ConfigDict, workdir: str) -> None:
         monitor,
         held_out[: settings.validation_images],
         settings.batch_size,
-        sample,
+        compile_chain(sampler, config.sampling.show_every),
         config.sampling.seed + np.arange(settings.preview_images),
         os.path.join(workdir, "samples"),
         build.true_energy(config),

@@ -22,6 +22,7 @@ _CHOICES = {
     "training.jit_compile": ("auto", "on", "off"),
     "sampling.sampler": ("annealed_langevin",),
     "sampling.cooling": ("exponential", "linear"),
+    "sampling.start": ("isotropic", "gaussian"),
 }
 
 _RANGES: tuple[tuple[str, str, Callable], ...] = (
@@ -61,11 +62,14 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
         lambda v: 0 <= v <= 10**7,
     ),
     ("sampling.show_every", "be positive", lambda v: v > 0),
+    ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
+    ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
 )
 
 # What a continued run may change: nothing in these changes what is trained.
 _FREE_FIELDS = (
     "sampling.",
+    "export.",
     "data.path",
     "data.data_dir",
     "training.checkpoint_every",

@@ -1,4 +1,4 @@
-"""A whole chain from seeds to images, with a look at it on the way."""
+"""Whole chains, from seeds to images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,10 +6,86 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.samplers.langevin import EnergyAndScoreFn, annealed_langevin
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.inpainting import with_known_pixels
+from tf_mdsm.samplers.langevin import ConditionFn, EnergyAndScoreFn, annealed_langevin
+from tf_mdsm.samplers.starts import StartFn
 
-__all__ = ["Chain", "compile_annealed_langevin"]
+__all__ = ["AnnealedLangevin", "Chain", "compile_chain"]
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnealedLangevin:
+    """The paper's sampler: start, anneal, denoise once at the end (MDSM, section 4).
+
+    Its methods make graphs, one loop each: call them from a `tf.function`.
+
+    Attributes:
+        energy_and_score_fn: images to energies [B] and scores [B, H, W, C].
+        denoise_fn: images to denoised images, the last step; None: leave the step out.
+        start_fn: seeds to the images where the chains begin.
+        temperatures: T of each step, float32 [steps].
+        step_size: epsilon, in pixel units.
+    """
+
+    energy_and_score_fn: EnergyAndScoreFn
+    denoise_fn: Callable[[tf.Tensor], tf.Tensor] | None
+    start_fn: StartFn
+    temperatures: np.ndarray
+    step_size: float
+
+    def draw(self, seeds: tf.Tensor) -> tf.Tensor:
+        """One image for each seed.
+
+        Args:
+            seeds: int64 [B], each >= 0.
+
+        Returns:
+            images, not clipped, float32 [B, H, W, C].
+        """
+        images, _ = self.advance(self.start_fn(seeds), seeds, self.temperatures)
+        return self.finish(images)
+
+    def inpaint(
+        self, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, sigma0: float
+    ) -> tf.Tensor:
+        """The same chain on the unknown pixels only.
+
+        Args:
+            images: float32 [B, H, W, C].
+            mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
+            seeds: int64 [B], each >= 0.
+            sigma0: the loss' fixed kernel width.
+
+        Returns:
+            images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
+        """
+        hold = with_known_pixels(images, mask, seeds, sigma0)
+        drawn, _ = self.advance(self.start_fn(seeds), seeds, self.temperatures, condition_fn=hold)
+        drawn = self.finish(tf.where(mask > 0.5, images, drawn))
+        return tf.where(mask > 0.5, images, drawn)
+
+    def advance(
+        self,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        temperatures: tf.Tensor,
+        first_step: tf.Tensor | int = 0,
+        condition_fn: ConditionFn | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A stretch of the chain; arguments and result as of `annealed_langevin`."""
+        return annealed_langevin(
+            self.energy_and_score_fn,
+            images,
+            seeds,
+            temperatures,
+            self.step_size,
+            first_step,
+            condition_fn,
+        )
+
+    def finish(self, images: tf.Tensor) -> tf.Tensor:
+        """The last step."""
+        return images if self.denoise_fn is None else self.denoise_fn(images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,45 +105,34 @@ class Chain:
     energies: np.ndarray
 
 
-def compile_annealed_langevin(
-    energy_and_score_fn: EnergyAndScoreFn,
-    denoise_fn: Callable[[tf.Tensor], tf.Tensor] | None,
-    image_shape: tuple[int, int, int],
-    temperatures: np.ndarray,
-    step_size: float,
-    show_every: int = 100,
+def compile_chain(
+    sampler: AnnealedLangevin, show_every: int = 100
 ) -> Callable[[Sequence[int], Callable[[int], None]], Chain]:
-    """The paper's sampler: start at 0.5 + N(0, I), anneal, denoise once at the end.
+    """The sampler with a look at it on the way.
 
-    The chain is compiled once, as one loop, and run in stretches of `show_every` steps; where
-    it is cut does not change it.
+    The chain is compiled once and run in stretches of `show_every` steps; where it is cut does
+    not change it.
 
     Args:
-        energy_and_score_fn: images to energies [B] and scores [B, H, W, C].
-        denoise_fn: images to denoised images, the last step; None: leave the step out.
-        image_shape: height, width, channels.
-        temperatures: T of each step, float32 [steps].
-        step_size: epsilon, in pixel units.
+        sampler: what to run.
         show_every: steps between the states that are kept.
 
     Returns:
         a function of seeds, [B], each >= 0, and of a callback that is told how many steps have
         just been done; it returns a `Chain`.
     """
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def advance(images, seeds, stretch, first_step):
-        return annealed_langevin(energy_and_score_fn, images, seeds, stretch, step_size, first_step)
+    temperatures = sampler.temperatures
+    start = tf.function(sampler.start_fn, reduce_retracing=True, autograph=False)
+    advance = tf.function(sampler.advance, reduce_retracing=True, autograph=False)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def finish(images):
-        if denoise_fn is not None:
-            images = denoise_fn(images)
-        return images, energy_and_score_fn(images)[0]
+        images = sampler.finish(images)
+        return images, sampler.energy_and_score_fn(images)[0]
 
-    def sample(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
+    def run(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
         seeds = tf.constant(np.asarray(seeds, np.int64))
-        images = isotropic_start(seeds, image_shape)
+        images = start(seeds)
         states, energies = [images.numpy()], []
         for first in range(0, len(temperatures), show_every):
             stretch = tf.constant(temperatures[first : first + show_every])
@@ -79,4 +144,4 @@ def compile_annealed_langevin(
         states.append(images.numpy())
         return Chain(images.numpy(), energy.numpy(), np.stack(states), np.concatenate(energies))
 
-    return sample
+    return run

@@ -6,9 +6,12 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 
-__all__ = ["annealed_langevin"]
+__all__ = ["ConditionFn", "EnergyAndScoreFn", "annealed_langevin"]
 
+# Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
 EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# Images, number of the step and temperature to images.
+ConditionFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def annealed_langevin(
@@ -18,6 +21,7 @@ def annealed_langevin(
     temperatures: tf.Tensor,
     step_size: float,
     first_step: tf.Tensor | int = 0,
+    condition_fn: ConditionFn | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Unadjusted Langevin dynamics under a falling temperature (MDSM, section 4).
 
@@ -38,6 +42,8 @@ def annealed_langevin(
         temperatures: T of each step, float32 [steps].
         step_size: epsilon, in pixel units.
         first_step: number of the first of these steps.
+        condition_fn: applied to the images before each gradient; it can hold to what is known
+            of them (`inpainting`).
 
     Returns:
         the images after the last step, and the energy before each step, float32 [steps, B].
@@ -47,6 +53,8 @@ def annealed_langevin(
     image_shape = tuple(images.shape[1:])
 
     def step(i, images, energies):
+        if condition_fn is not None:
+            images = condition_fn(images, first_step + i, temperatures[i])
         energy, score = energy_and_score_fn(images)
         noise = randomness.normal(seeds, (first_step + i, 0), "langevin", image_shape)
         noise = step_size * tf.sqrt(temperatures[i]) * tf.cast(noise, images.dtype)

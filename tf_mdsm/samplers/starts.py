@@ -1,20 +1,53 @@
-"""Where chains begin."""
+"""Where chains begin: functions of seeds."""
 
+from collections.abc import Callable
+
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
 
-__all__ = ["isotropic_start"]
+__all__ = ["StartFn", "gaussian_start", "isotropic_start"]
+
+# Seeds, int64 [B], to images, float32 [B, H, W, C].
+StartFn = Callable[[tf.Tensor], tf.Tensor]
 
 
-def isotropic_start(seeds: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def isotropic_start(image_shape: tuple[int, int, int]) -> StartFn:
     """The paper's start, 0.5 + N(0, I).
 
     Args:
-        seeds: one seed an image, int64 [B], each >= 0.
         image_shape: height, width, channels.
-
-    Returns:
-        float32 [B, H, W, C].
     """
-    return 0.5 + randomness.normal(seeds, (0, 0), "start", image_shape)
+    return lambda seeds: 0.5 + randomness.normal(seeds, (0, 0), "start", image_shape)
+
+
+def gaussian_start(
+    mean: np.ndarray,
+    components: np.ndarray,
+    variances: np.ndarray,
+    residual_variance: float,
+    sigma: float,
+) -> StartFn:
+    """N(mean, C + sigma^2 I): the training images' Gaussian under noise of level sigma.
+
+    C = sum_i (variances_i - residual) v_i v_i' + residual I, as `ImageStatistics` has it.
+
+    Args:
+        mean: float32 [H, W, C].
+        components: orthonormal v_i, float32 [r, H, W, C].
+        variances: along them, [r].
+        residual_variance: along all other directions.
+        sigma: the noise level at which the chain begins, in pixel units.
+    """
+    scales = np.sqrt(np.maximum(variances - residual_variance, 0.0))
+    scaled = tf.constant(components.reshape(len(scales), -1) * scales[:, None], tf.float32)
+    width = float(np.sqrt(sigma**2 + residual_variance))
+
+    def start(seeds: tf.Tensor) -> tf.Tensor:
+        weights = randomness.normal(seeds, (0, 0), "start_components", (len(scales),))
+        offset = tf.reshape(tf.matmul(weights, scaled), [-1, *mean.shape])
+        noise = randomness.normal(seeds, (0, 0), "start", mean.shape)
+        return mean + offset + width * noise
+
+    return start
