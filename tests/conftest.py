@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # Before TensorFlow is imported: quiet, and no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -9,3 +11,18 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=4, help="how often to kill a training run")
+
+
+@pytest.fixture(scope="session")
+def exported_run(tmp_path_factory):
+    """The folder of a short training run with a version of its model exported as `export/1`."""
+    import small_runs
+
+    from tf_mdsm.export import export
+    from tf_mdsm.train import train
+
+    config = small_runs.small_config(training__num_steps=10)
+    workdir = tmp_path_factory.mktemp("exported")
+    train(config, str(workdir))
+    assert export(config, str(workdir)) == str(workdir / "export" / "1")
+    return workdir

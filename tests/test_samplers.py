@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.chains import AnnealedLangevin, compile_chain
+from tf_mdsm.samplers.inpainting import with_known_pixels
 from tf_mdsm.samplers.langevin import annealed_langevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start
@@ -159,3 +160,68 @@ def test_mixture_weights_are_reached():
     right, left = 0.7, 0.3
     expected = right * 0.97725 + left * 0.02275  # each mode has 2.3 % beyond the middle
     assert share == pytest.approx(expected, abs=4.5 * np.sqrt(0.21 / count) + 0.01)
+
+
+def inpainting_sampler(temperatures):
+    """The sampler of an energy under which neighbouring pixels of a 2x2 image want to be equal."""
+    precision = tf.constant(4.0 * np.eye(4, dtype=np.float32) - 0.9)
+
+    def energy_and_score(x):
+        flat = tf.reshape(x - 0.5, [-1, 4])
+        gradient = tf.matmul(flat, precision)
+        energy = 0.5 * tf.reduce_sum(flat * gradient, 1)
+        return energy, -tf.reshape(gradient, tf.shape(x))
+
+    start = isotropic_start((2, 2, 1))
+    return AnnealedLangevin(energy_and_score, None, start, temperatures, 0.3), precision.numpy()
+
+
+def test_unknown_pixels_follow_the_known_ones():
+    """With known pixels that carry no noise (sigma0 = 0) the law of the others is the conditional
+    one, here a Gaussian of known mean and covariance."""
+    count, temperature = 20_000, 0.04
+    sampler, precision = inpainting_sampler(np.full(150, temperature, np.float32))
+    images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
+    mask = tf.tile(tf.reshape(tf.constant([1.0, 0.0, 0.0, 1.0]), [1, 2, 2, 1]), [count, 1, 1, 1])
+    inpaint = tf.function(sampler.inpaint, autograph=False)
+    drawn = inpaint(images, mask, int_seeds(count), 0.0).numpy().reshape(count, 4)
+    np.testing.assert_array_equal(drawn[:, [0, 3]], np.tile(np.float32([0.9, 0.2]), (count, 1)))
+    unknown, known = [1, 2], [0, 3]
+    inner = precision[np.ix_(unknown, unknown)]
+    mean = 0.5 - np.linalg.solve(inner, precision[np.ix_(unknown, known)] @ [0.4, -0.3])
+    # Each eigenvalue k of the inner block has variance T / (k (1 - eps^2 k / 4)).
+    values, vectors = np.linalg.eigh(inner)
+    variances = temperature / (values * (1 - 0.3**2 * values / 4))
+    covariance = vectors @ np.diag(variances) @ vectors.T
+    spread = np.sqrt(np.diag(covariance))
+    assert np.abs((drawn[:, unknown].mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
+    errors = (np.cov(drawn[:, unknown].T) - covariance) / np.outer(spread, spread)
+    assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
+
+
+def test_known_pixels_are_noised_to_the_level_of_the_moment():
+    """sigma0 sqrt(T), fresh at each step, none at T = 0, and only where the mask says so."""
+    count, sigma0 = 4_000, 0.1
+    images, mask = tf.fill([count, 2, 2, 1], 0.7), np.zeros((count, 2, 2, 1), np.float32)
+    mask[:, 0] = 1
+    condition = with_known_pixels(images, tf.constant(mask), int_seeds(count), sigma0)
+    state = tf.fill([count, 2, 2, 1], 3.0)
+    hot, next_one, cold = (
+        condition(state, tf.constant(step), tf.constant(temperature)).numpy()
+        for step, temperature in ((0, 25.0), (1, 25.0), (2, 0.0))
+    )
+    for noised in (hot, next_one):
+        assert noised[:, 0].std() == pytest.approx(0.5, rel=5 / np.sqrt(2 * 2 * count))
+        assert (noised[:, 1] == 3.0).all()
+    correlation = np.corrcoef(hot[:, 0].ravel(), next_one[:, 0].ravel())[0, 1]
+    assert abs(correlation) < 5 / np.sqrt(2 * count)
+    np.testing.assert_array_equal(cold[:, 0], images[:, 0])
+
+
+def test_a_drawn_chain_is_the_watched_chain():
+    """`draw`, one loop, gives what the chain in stretches gives."""
+    start, temperatures = isotropic_start(SHAPE), annealing_temperatures(4.0, 3, 5, 3)
+    sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05)
+    drawn = tf.function(sampler.draw, autograph=False)(int_seeds(5))
+    watched = compile_chain(sampler, show_every=4)(range(5)).images
+    np.testing.assert_allclose(drawn, watched, rtol=1e-6, atol=1e-7)

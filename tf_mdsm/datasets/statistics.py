@@ -84,9 +84,9 @@ def _from_samples(flat: np.ndarray):
     mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = flat - mean
     variances, weights = linalg.eigh((centred @ centred.T / len(flat)).astype(np.float64))
-    # Centring takes one dimension away; what is left of it is rounding.
-    variances, weights = variances[:0:-1], weights[:, :0:-1].astype(np.float32)
-    directions = weights.T @ centred
+    # Centring takes one dimension away, equal images others: rounding is what is left of them.
+    kept = np.flatnonzero(variances > 1e-6 * max(variances[-1], 1e-12))[::-1]
+    variances, directions = variances[kept], weights[:, kept].astype(np.float32).T @ centred
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return mean, variances, directions, variances.sum()
 

@@ -122,10 +122,21 @@ def compile_chain(
         just been done; it returns a `Chain`.
     """
     temperatures = sampler.temperatures
-    start = tf.function(sampler.start_fn, reduce_retracing=True, autograph=False)
-    advance = tf.function(sampler.advance, reduce_retracing=True, autograph=False)
+    # The batch is free, as in an exported model: TensorFlow fuses operations in another way
+    # where it knows the batch, and the last bits of an image would tell.
+    seeds_spec = tf.TensorSpec([None], tf.int64)
+    start = tf.function(sampler.start_fn, input_signature=[seeds_spec], autograph=False)
+    images_spec = tf.TensorSpec(start.get_concrete_function().output_shapes, tf.float32)
+    advance = tf.function(
+        sampler.advance,
+        input_signature=[
+            *(images_spec, seeds_spec, tf.TensorSpec([None], tf.float32)),
+            tf.TensorSpec([], tf.int32),
+        ],
+        autograph=False,
+    )
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(input_signature=[images_spec], autograph=False)
     def finish(images):
         images = sampler.finish(images)
         return images, sampler.energy_and_score_fn(images)[0]

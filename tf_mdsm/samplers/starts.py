@@ -41,7 +41,7 @@ def gaussian_start(
         sigma: the noise level at which the chain begins, in pixel units.
     """
     scales = np.sqrt(np.maximum(variances - residual_variance, 0.0))
-    scaled = tf.constant(components.reshape(len(scales), -1) * scales[:, None], tf.float32)
+    scaled = tf.constant(components.reshape(len(scales), mean.size) * scales[:, None], tf.float32)
     width = float(np.sqrt(sigma**2 + residual_variance))
 
     def start(seeds: tf.Tensor) -> tf.Tensor:

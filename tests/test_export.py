@@ -1,0 +1,365 @@
+"""The exported model: loaded by other programs, it answers as the model in memory does."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import call, environment
+from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from tf_mdsm import build
+from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.config import get_config
+from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.errors import RunError
+from tf_mdsm.export import export
+from tf_mdsm.samplers.chains import compile_chain
+
+SHAPE = (8, 8, 1)
+
+
+class Session:
+    """A version-1 session with an export in it, fed as a server feeds it: unchecked."""
+
+    def __init__(self, folder):
+        with tf.Graph().as_default():
+            self._session = tf.compat.v1.Session()
+            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        self.signatures = meta.signature_def
+
+    def ask(self, name: str, **inputs) -> dict[str, np.ndarray]:
+        signature = self.signatures[name]
+        outputs = list(signature.outputs)
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs[key].name for key in inputs],
+            fetch=[signature.outputs[key].name for key in outputs],
+        )
+        answers = self._session._make_callable_from_options(options)(*inputs.values())
+        return dict(zip(outputs, answers, strict=True))
+
+
+@pytest.fixture(scope="module")
+def session(exported_run):
+    return Session(exported_run / "export" / "1")
+
+
+@pytest.fixture(scope="module")
+def live(exported_run):
+    """The model in memory and its sampler."""
+    config = get_config(str(exported_run))
+    model = build.build_model(config)
+    restore_for_use(str(exported_run / "checkpoints"), model)
+    return model, build.build_sampler(config, model, None)
+
+
+def some_images(count: int, scale: float = 1.0) -> np.ndarray:
+    return scale * np.random.default_rng(1).uniform(size=(count, *SHAPE)).astype(np.float32)
+
+
+def upper_half_known(count: int) -> np.ndarray:
+    mask = np.zeros((count, *SHAPE[:2], 1), np.float32)
+    mask[:, :4] = 1
+    return mask
+
+
+def int_seeds(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def test_a_session_serves_the_model_in_memory(session, live):
+    model, sampler = live
+    noisy = some_images(5, scale=3.0) - 1.0
+    for name, key, expected in [
+        ("energy", "energy", model.energy(noisy)),
+        ("score", "score", model.score(noisy)),
+        ("denoise", "images", model.denoise(noisy)),
+    ]:
+        scale = np.abs(expected).max()
+        answer = session.ask(name, images=noisy)[key]
+        np.testing.assert_allclose(answer, expected, atol=1e-5 * scale, err_msg=name)
+    drawn = session.ask("sample", seed=np.arange(4))
+    chain = compile_chain(sampler)(range(4))
+    np.testing.assert_array_equal(drawn["images"], np.clip(chain.images, 0, 1))
+    np.testing.assert_allclose(drawn["energy"], model.energy(drawn["images"]), rtol=1e-5)
+    default = session.ask("serving_default", seed=np.arange(4))
+    np.testing.assert_array_equal(default["images"], drawn["images"])
+
+
+def test_averaged_weights_are_served(session, live):
+    model, _ = live
+    images = some_images(3)
+    raw = np.asarray(model.network(images))
+    served = session.ask("energy", images=images)["energy"]
+    assert np.abs(served - raw).max() > 1e-4 * np.abs(raw).max()
+
+
+def test_an_image_follows_from_its_seed(session):
+    together = session.ask("sample", seed=int_seeds(3, 1, 3, 2**62))["images"]
+    np.testing.assert_array_equal(together[0], together[2])
+    alone = session.ask("sample", seed=int_seeds(2**62))["images"]
+    np.testing.assert_allclose(together[3], alone[0], atol=1e-4)
+    assert np.abs(together[0] - together[1]).max() > 0.01
+
+
+def test_known_pixels_come_back_exactly(session):
+    images, mask = some_images(2), upper_half_known(2)
+    painted = session.ask("inpaint", images=images, mask=mask, seed=int_seeds(0, 1))["images"]
+    np.testing.assert_array_equal(painted[:, :4], images[:, :4])
+    assert painted.min() >= 0
+    assert painted.max() <= 1
+    assert np.abs(painted[:, 4:] - images[:, 4:]).max() > 0.01
+    # What stands at the unknown pixels does not matter.
+    other = np.where(mask > 0.5, images, 1e3).astype(np.float32)
+    again = session.ask("inpaint", images=other, mask=mask, seed=int_seeds(0, 1))["images"]
+    np.testing.assert_array_equal(again, painted)
+
+
+IMAGES, MASK, SEEDS = some_images(2), upper_half_known(2), int_seeds(5, 6)
+NOT_FINITE = IMAGES.copy()
+NOT_FINITE[1, 2, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "sentence"),
+    [
+        (
+            "sample",
+            {"seed": int_seeds(-1, 3)},
+            r"`seed` must lie in \[0, 2\^62\]. Received:\] \[-1\]",
+        ),
+        ("sample", {"seed": int_seeds(2**62 + 1)}, "`seed` must lie in"),
+        ("sample", {"seed": int_seeds(2**63 - 1)}, "`seed` must lie in"),
+        ("sample", {"seed": int_seeds()}, "`seed` must hold 1 to 64"),
+        (
+            "sample",
+            {"seed": np.arange(65)},
+            r"`seed` must hold 1 to 64 of them. Received:\] \[65\]",
+        ),
+        ("sample", {"seed": int_seeds(1, 2)[None]}, r"`seed` must be int64 \[B\]"),
+        ("sample", {"seed": np.float64([1.0])}, "double"),
+        ("serving_default", {"seed": int_seeds(-1)}, "`seed` must lie in"),
+        ("energy", {"images": IMAGES[:, 1:]}, r"float32 \[B, 8, 8, 1\]. Received:\] \[2 7 8 1\]"),
+        ("energy", {"images": IMAGES[0]}, r"`images` must be float32 \[B, 8, 8, 1\]"),
+        ("energy", {"images": np.float32(1)}, r"`images` must be float32 \[B, 8, 8, 1\]"),
+        ("energy", {"images": IMAGES.repeat(3, 3)}, r"`images` must be float32 \[B, 8, 8, 1\]"),
+        ("energy", {"images": NOT_FINITE}, r"`images` must be finite. Received:\] \[nan\]"),
+        ("score", {"images": NOT_FINITE}, "`images` must be finite"),
+        ("denoise", {"images": np.inf * IMAGES}, "`images` must be finite"),
+        ("denoise", {"images": some_images(65)}, "`images` must hold 1 to 64"),
+        ("score", {"images": IMAGES[:0]}, "`images` must hold 1 to 64"),
+        ("inpaint", {"images": IMAGES, "mask": 0.5 * MASK, "seed": SEEDS}, "`mask` must be 1"),
+        ("inpaint", {"images": IMAGES, "mask": np.nan * MASK, "seed": SEEDS}, "`mask` must be 1"),
+        ("inpaint", {"images": IMAGES, "mask": MASK[:1], "seed": SEEDS}, "`mask` must hold one an"),
+        (
+            "inpaint",
+            {"images": IMAGES, "mask": MASK[..., 0], "seed": SEEDS},
+            "`mask` must be float",
+        ),
+        ("inpaint", {"images": 3 * IMAGES, "mask": MASK, "seed": SEEDS}, r"must lie in \[0, 1\]"),
+        ("inpaint", {"images": IMAGES, "mask": MASK, "seed": SEEDS[:1]}, "`seed` must hold one"),
+        ("inpaint", {"images": NOT_FINITE, "mask": MASK, "seed": SEEDS}, "must be finite"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_sentence(session, name, inputs, sentence):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
+        session.ask(name, **inputs)
+    assert np.isfinite(session.ask("energy", images=IMAGES)["energy"]).all()
+
+
+def test_a_fresh_process_needs_tensorflow_only(exported_run, live, tmp_path):
+    """Neither this package nor Keras; the same images bit for bit."""
+    program = f"""
+import sys
+import numpy as np
+import tensorflow as tf
+
+class Refused:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("tf_mdsm", "keras", "tf_keras"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refused())
+before = set(sys.modules)  # TensorFlow itself imports some of Keras.
+
+loaded = tf.saved_model.load({str(exported_run / "export" / "1")!r})
+drawn = loaded.signatures["sample"](seed=tf.range(4, dtype=tf.int64))
+new = {{name.split(".")[0] for name in set(sys.modules) - before}}
+assert not new & {{"tf_mdsm", "keras", "tf_keras"}}, new
+assert "tf_mdsm" not in sys.modules
+np.savez("drawn.npz", **{{key: value.numpy() for key, value in drawn.items()}})
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    chain = compile_chain(live[1])(range(4))
+    with np.load(tmp_path / "drawn.npz") as drawn:
+        np.testing.assert_array_equal(drawn["images"], np.clip(chain.images, 0, 1))
+
+
+def test_the_tools_of_tensorflow_read_it(exported_run, session, tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    tool = pathlib.Path(sys.executable).with_name("saved_model_cli")
+    command = [str(tool), "run", "--dir", str(exported_run / "export" / "1"), "--tag_set", "serve"]
+    command += ["--signature_def", "energy", "--inputs", f"images={tmp_path}/images.npy"]
+    command += ["--outdir", str(tmp_path)]
+    subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=300)
+    expected = session.ask("energy", images=IMAGES)["energy"]
+    np.testing.assert_allclose(np.load(tmp_path / "energy.npy"), expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """`serving_session.c` against the library that TensorFlow's Python package holds."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    library = pathlib.Path(tf.sysconfig.get_lib())
+    path = tmp_path_factory.mktemp("program") / "serving_session"
+    subprocess.run(
+        [
+            *(compiler, "-o", path, pathlib.Path(__file__).parent / "serving_session.c"),
+            *(f"-I{tf.sysconfig.get_include()}", f"-L{library}", f"-Wl,-rpath,{library}"),
+            *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"),
+        ],
+        check=True,
+    )
+    return path
+
+
+def test_a_c_program_loads_and_draws(exported_run, session, program):
+    signature = session.signatures["sample"]
+    output, index = signature.outputs["energy"].name.split(":")
+    seeds = signature.inputs["seed"].name.split(":")[0]
+
+    def run(count: int):
+        arguments = [program, exported_run / "export" / "1", seeds, output, index, str(count)]
+        return subprocess.run(
+            list(map(str, arguments)),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    result = run(3)
+    assert result.returncode == 0, result.stderr
+    energies = np.array(result.stdout.split(), np.float32)
+    np.testing.assert_array_equal(energies, session.ask("sample", seed=np.arange(3))["energy"])
+    refused = run(-1)
+    assert refused.returncode == 1
+    assert "3 " in refused.stderr, "not the status INVALID_ARGUMENT"
+    assert "`seed` must lie in [0, 2^62]. Received:] [-1]" in refused.stderr
+
+
+def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
+    """Other steps, the start fitted to the data, a smaller batch, through the command line."""
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir)
+    (workdir / "export" / ".partial-2").mkdir()
+    (workdir / "export" / ".partial-2" / "left_by_a_kill").write_text("")
+    changes = {"sampling.start": "gaussian", "sampling.hot_steps": 1, "export.max_batch_size": 2}
+    result = call(
+        f"--workdir={workdir}",
+        "--mode=export",
+        *(f"--config.{name}={value}" for name, value in changes.items()),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{workdir}/export/2\n"
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 2, result.stderr
+    assert sorted(os.listdir(workdir / "export")) == ["1", "2"]
+    config = get_config(str(workdir))
+    config.sampling.update(start="gaussian", hot_steps=1)
+    model = build.build_model(config)
+    restore_for_use(str(workdir / "checkpoints"), model)
+    statistics = load_statistics(build.statistics_path(str(workdir)))
+    expected = compile_chain(build.build_sampler(config, model, statistics))(range(2)).images
+    session = Session(workdir / "export" / "2")
+    drawn = session.ask("sample", seed=np.arange(2))["images"]
+    np.testing.assert_array_equal(drawn, np.clip(expected, 0, 1))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 2"):
+        session.ask("sample", seed=np.arange(3))
+    written = json.loads((workdir / "export" / "2" / "assets.extra" / "tf_mdsm.json").read_text())
+    assert (written["step"], written["weights"]) == (10, "averaged")
+    assert written["config"]["sampling"]["start"] == "gaussian"
+
+
+def test_a_version_that_exists_is_a_wrong_call(exported_run):
+    before = {path: path.stat().st_mtime_ns for path in exported_run.rglob("*")}
+    result = call(f"--workdir={exported_run}", "--mode=export", "--config.export.version=1")
+    assert result.returncode == 2
+    assert "`config.export.version` must be one that does not exist yet" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert before == {path: path.stat().st_mtime_ns for path in exported_run.rglob("*")}
+
+
+def test_export_without_checkpoint_is_a_wrong_call(exported_run, tmp_path):
+    shutil.copy(exported_run / "config.json", tmp_path)
+    result = call(f"--workdir={tmp_path}", "--mode=export")
+    assert result.returncode == 2
+    assert "must hold a checkpoint (train first)" in result.stderr
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_the_start_of_the_data_needs_their_statistics(exported_run, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir)
+    (workdir / "checkpoints" / "statistics.npz").unlink()
+    result = call(f"--workdir={workdir}", "--mode=export", "--config.sampling.start=gaussian")
+    assert result.returncode == 2
+    assert "`config.sampling.start` must be isotropic" in result.stderr
+
+
+def test_a_model_that_answers_otherwise_is_not_exported(exported_run, tmp_path, monkeypatch):
+    """What is written is read again before it gets its name."""
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir)
+    save = tf.saved_model.save
+
+    def save_then_change(served, *arguments, **options):
+        save(served, *arguments, **options)
+        for variable in served._weights:
+            variable.assign(1.01 * variable)
+
+    monkeypatch.setattr(tf.saved_model, "save", save_then_change)
+    with pytest.raises(RunError, match=r"not exported: .* differs by"):
+        export(get_config(str(workdir)), str(workdir))
+    assert os.listdir(workdir / "export") == ["1"]
+
+
+def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir)
+
+    def restore_then_steepen(folder, model):
+        step = restore_for_use(folder, model)
+        for variable in model.trained_network.variables:
+            variable.assign(100.0 * variable)
+        return step
+
+    monkeypatch.setattr("tf_mdsm.export.restore_for_use", restore_then_steepen)
+    with pytest.raises(RunError, match=r"not exported: sample: .* is not finite"):
+        export(get_config(str(workdir)), str(workdir))
+    assert os.listdir(workdir / "export") == ["1"]
+
+
+def test_warm_up_requests_are_for_every_signature(exported_run, session):
+    folder = exported_run / "export" / "1" / "assets.extra"
+    records = tf.data.TFRecordDataset(str(folder / "tf_serving_warmup_requests"))
+    names = set()
+    for record in records.as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        answer = session.ask(request.model_spec.signature_name, **inputs)
+        assert all(np.isfinite(value).all() for value in answer.values())
+        names.add(request.model_spec.signature_name)
+    assert names == {"sample", "energy", "score", "denoise", "inpaint"}
