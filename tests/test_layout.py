@@ -26,7 +26,7 @@ LAYERS = [
         "samplers.starts",
         "samplers.schedules",
     ],
-    ["validation", "config", "randomness", "pictures", "progress", "files", "errors"],
+    ["validation", "config", "randomness", "pictures", "progress", "shards", "files", "errors"],
 ]
 RANK = {
     name: (layer, place) for layer, names in enumerate(LAYERS) for place, name in enumerate(names)

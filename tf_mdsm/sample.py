@@ -1,20 +1,25 @@
 """The sampling run: draws images from a trained energy and writes what one wants to see."""
 
+import hashlib
+import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from tf_mdsm import build, pictures, views
-from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.checkpoints import content_hash, restore_for_use
 from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.files import written_whole
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import Chain, compile_chain
+from tf_mdsm.samplers.chains import AnnealedLangevin, Chain, compile_chain
+from tf_mdsm.shards import Shards
 
 __all__ = ["sample"]
 
@@ -23,16 +28,28 @@ _LOGGER = logging.getLogger(__name__)
 # Images in a picture, and chains in a strip or an animation, at most.
 _GRID, _STRIP, _TRACES = 1024, 8, 64
 
+# The first batch's chains, beside the shards.
+_CHAINS = "chains.npz"
 
-def sample(config: ConfigDict, workdir: str) -> list[str]:
+# Seconds for which a worker waits for the first one to begin.
+_PATIENCE = 300
+
+
+def sample(config: ConfigDict, workdir: str, worker: int = 0, num_workers: int = 1) -> list[str]:
     """Draws `config.sampling.num_samples` images with the newest checkpoint of a run.
 
-    Image n is a function of the weights and of seed `config.sampling.seed + n`.
+    Image n is a function of the weights and of seed `config.sampling.seed + n`. What has been
+    drawn when the run is killed is not drawn again; several processes share the work, and the
+    first of them writes the result.
+
+    Args:
+        worker: this process among those that draw together, counted from 0.
+        num_workers: how many they are.
 
     Returns:
         the files written under `workdir/samples`: `<sampler>_<n>.npz` (`images` [N, H, W, C],
         uint8, or float32 for points; `energies` [N]), and pictures of the samples, of the
-        energies along the chains, and of some chains (strip and GIF).
+        energies along the chains, and of some chains (strip and GIF). None but for worker 0.
 
     Raises:
         InvalidArgument: without a checkpoint of this network, or if nothing can be written.
@@ -40,9 +57,25 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
     """
     model = build.build_model(config)
     sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    draw = compile_chain(sampler, config.sampling.show_every)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    weights = os.path.join(workdir, "checkpoints")
+    step = restore_for_use(weights, model)
     settings = config.sampling
+    stem = os.path.join(workdir, "samples", f"{settings.sampler}_{settings.num_samples}")
+    _require_writable(workdir)
+    shards = Shards(
+        f"{stem}.{_fingerprint(config, weights)}.shards",
+        -(-settings.num_samples // settings.batch_size),
+        worker,
+        num_workers,
+    )
+    if worker and not _joined(shards.folder, f"{stem}.npz"):
+        return []
+    _LOGGER.info("drawing %d images from the checkpoint of step %d", settings.num_samples, step)
+    _draw(shards, compile_chain(sampler, settings.show_every), settings, len(sampler.temperatures))
+    return [] if worker else _write(shards, stem, model, sampler, build.true_energy(config))
+
+
+def _require_writable(workdir: str) -> None:
     folder = os.path.join(workdir, "samples")
     try:
         os.makedirs(folder, exist_ok=True)
@@ -50,40 +83,77 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
             pass
     except OSError as error:
         raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
-    seeds = settings.seed + np.arange(settings.num_samples)
-    _LOGGER.info("drawing %d images from the checkpoint of step %d", len(seeds), step)
-    first, images, energies = _draw_all(draw, seeds, settings.batch_size, len(sampler.temperatures))
 
-    stem = os.path.join(folder, f"{settings.sampler}_{settings.num_samples}")
-    picture = views.samples_picture(model, images[:_GRID], build.true_energy(config))
-    is_plane = views.is_plane(model.image_shape)
+
+def _fingerprint(config: ConfigDict, weights: str) -> str:
+    """Of everything that images follow from: other settings or weights, other shards."""
+    content = json.dumps([config.to_dict(), content_hash(weights)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _joined(folder: str, result: str) -> bool:
+    """Waits for the first worker to begin; False if it has finished without us."""
+    deadline = time.monotonic() + _PATIENCE
+    while not os.path.isdir(folder):
+        if time.monotonic() > deadline:
+            if os.path.exists(result):
+                _LOGGER.info("nothing left to draw")
+                return False
+            raise RunError(f"the first worker has not begun to draw after {_PATIENCE} s")
+        time.sleep(0.2)
+    return True
+
+
+def _draw(shards: Shards, draw: Callable[..., Chain], settings: ConfigDict, steps: int) -> None:
+    """Draws what is missing; the first batch's chains are kept to be looked at."""
+    seeds = settings.seed + np.arange(settings.num_samples)
+    size = settings.batch_size
+
+    def draw_shard(number: int) -> dict[str, np.ndarray]:
+        chain = draw(seeds[number * size : (number + 1) * size], bar.update)
+        _require_finite(chain)
+        if number == 0:
+            with written_whole(os.path.join(shards.folder, _CHAINS)) as partial:
+                states, energies = chain.states[:, :_STRIP], chain.energies[:, :_TRACES]
+                np.savez(partial, states=states, energies=energies)
+        return {"images": _stored(chain.images), "energies": chain.energy}
+
+    done = shards.count - len(shards.missing())
+    if done:
+        _LOGGER.info("%d of %d batches are there already", done, shards.count)
+    with progress_bar("sampling", shards.count * steps, "step", done * steps) as bar:
+        for _ in shards.compute(draw_shard):
+            pass
+
+
+def _stored(images: np.ndarray) -> np.ndarray:
+    return images if views.is_plane(images.shape[1:]) else pictures.to_uint8(images)
+
+
+def _write(
+    shards: Shards,
+    stem: str,
+    model: EnergyModel,
+    sampler: AnnealedLangevin,
+    true_energy: Callable | None,
+) -> list[str]:
+    """The result in one file, and its pictures; then the shards have done their duty."""
+    drawn = shards.load()
+    with np.load(os.path.join(shards.folder, _CHAINS), allow_pickle=False) as chains:
+        states, energies = chains["states"], chains["energies"]
     with written_whole(f"{stem}.npz") as partial:
-        stored = images if is_plane else pictures.to_uint8(images)
-        np.savez_compressed(partial, images=stored, energies=energies)
-    pictures.write_png(picture, f"{stem}.png")
-    trace = pictures.energy_trace(first.energies[:, :_TRACES], sampler.temperatures)
+        np.savez_compressed(partial, **drawn)
+    shown = drawn["images"][:_GRID]
+    shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
+    pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
+    trace = pictures.energy_trace(energies, sampler.temperatures)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings = [".npz", ".png", "_energy.png"]
-    if not is_plane:
-        _write_chain(first, stem)
+    if not views.is_plane(model.image_shape):
+        _write_chain(states, stem)
         endings += ["_chain.png", "_chain.gif"]
+    shards.remove()
     return [stem + ending for ending in endings]
-
-
-def _draw_all(
-    draw: Callable[..., Chain], seeds: np.ndarray, batch_size: int, steps: int
-) -> tuple[Chain, np.ndarray, np.ndarray]:
-    """The first batch's chain, all images [N, H, W, C] and their energies [N]."""
-    batches = [seeds[n : n + batch_size] for n in range(0, len(seeds), batch_size)]
-    first, images, energies = None, [], []
-    with progress_bar("sampling", len(batches) * steps, "step") as bar:
-        for batch in batches:
-            chain = draw(batch, bar.update)
-            _require_finite(chain)
-            first = first or chain
-            images.append(chain.images)
-            energies.append(chain.energy)
-    return first, np.concatenate(images), np.concatenate(energies)
 
 
 def _require_finite(chain: Chain) -> None:
@@ -95,9 +165,12 @@ def _require_finite(chain: Chain) -> None:
         )
 
 
-def _write_chain(chain: Chain, stem: str) -> None:
-    """A strip, one row a chain from noise to image, and the same as an animation."""
-    states = chain.states[:, :_STRIP]
+def _write_chain(states: np.ndarray, stem: str) -> None:
+    """A strip, one row a chain from noise to image, and the same as an animation.
+
+    Args:
+        states: [n, chains, H, W, C].
+    """
     shown = np.unique(np.linspace(0, len(states) - 1, 14).astype(int))
     rows = states[shown].swapaxes(0, 1)
     strip = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=len(shown))

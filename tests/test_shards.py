@@ -1,0 +1,134 @@
+"""Long jobs in pieces: shared by processes, continued after a kill."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small_runs as runs
+
+from tf_mdsm.config import get_config
+from tf_mdsm.sample import sample
+from tf_mdsm.shards import Shards
+from tf_mdsm.train import train
+
+STEM = "annealed_langevin_12"
+
+
+def squares(number: int) -> dict[str, np.ndarray]:
+    return {"squares": np.array([2 * number, 2 * number + 1]) ** 2}
+
+
+def test_pieces_are_joined_in_their_order(tmp_path):
+    shards = Shards(str(tmp_path / "shards"), 12)
+    assert sorted(shards.compute(squares)) == list(range(12))
+    np.testing.assert_array_equal(shards.load()["squares"], np.arange(24) ** 2)
+    shards.remove()
+    assert not (tmp_path / "shards").exists()
+
+
+def test_what_is_there_is_not_computed_again(tmp_path):
+    folder = str(tmp_path / "shards")
+    first = Shards(folder, 5).compute(squares)
+    done = {next(first), next(first)}
+    (tmp_path / "shards" / ".partial-000003_by_0.npz").write_bytes(b"half-written by a kill")
+    assert set(Shards(folder, 5).compute(squares)) == set(range(5)) - done
+    np.testing.assert_array_equal(Shards(folder, 5).load()["squares"], np.arange(10) ** 2)
+
+
+def test_workers_divide_the_work_and_stand_in_for_each_other(tmp_path):
+    folder = str(tmp_path / "shards")
+    ours, theirs = (Shards(folder, 7, worker, 2) for worker in range(2))
+    assert theirs.missing()[:3] == [1, 3, 5]
+    first = theirs.compute(squares)
+    assert next(first) == 1  # … and then the worker is lost.
+    assert list(ours.compute(squares)) == [0, 2, 4, 6, 5, 3]
+    assert list(first) == []
+    np.testing.assert_array_equal(ours.load()["squares"], np.arange(14) ** 2)
+
+
+def test_a_worker_ends_when_the_result_has_been_written(tmp_path):
+    ours, theirs = (Shards(str(tmp_path / "shards"), 4, worker, 2) for worker in range(2))
+    slow = theirs.compute(squares)
+    next(slow)
+    list(ours.compute(squares))
+    ours.remove()
+    assert list(slow) == []
+    assert not (tmp_path / "shards").exists()
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = runs.small_config(
+        training__num_steps=5, sampling__num_samples=12, sampling__batch_size=1
+    )
+    train(config, str(folder))
+    return folder
+
+
+def drawn(workdir) -> dict[str, np.ndarray]:
+    with np.load(workdir / "samples" / f"{STEM}.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def whole(workdir):
+    """The images of an uninterrupted run."""
+    sample(get_config(str(workdir)), str(workdir))
+    arrays = drawn(workdir)
+    for path in (workdir / "samples").iterdir():
+        path.unlink()
+    return arrays
+
+
+def test_a_killed_run_draws_the_rest(workdir, whole):
+    def done() -> int:
+        return len(list((workdir / "samples").glob("*.shards/*_by_0.npz")))
+
+    with runs.started(f"--workdir={workdir}", "--mode=sample") as process:
+        runs.wait_for(lambda: done() >= 3, process)
+        process.kill()
+    before = done()
+    assert 3 <= before < 12
+    result = runs.call(f"--workdir={workdir}", "--mode=sample")
+    assert result.returncode == 0, result.stderr
+    assert f"{before} of 12 batches are there already" in result.stderr
+    for name, value in whole.items():
+        np.testing.assert_array_equal(drawn(workdir)[name], value, err_msg=name)
+    assert not list((workdir / "samples").glob("*.shards"))
+
+
+def test_other_settings_do_not_meet_old_shards(workdir, whole):
+    """What a killed run left is of its own seeds."""
+    with runs.started(
+        f"--workdir={workdir}", "--mode=sample", "--config.sampling.seed=5"
+    ) as process:
+        runs.wait_for(lambda: list((workdir / "samples").glob("*.shards/*_by_0.npz")), process)
+        process.kill()
+    result = runs.call(f"--workdir={workdir}", "--mode=sample")
+    assert "are there already" not in result.stderr
+    np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
+
+
+def test_processes_draw_together(workdir, whole):
+    program = (
+        "import sys; from tf_mdsm.config import get_config; from tf_mdsm.sample import sample\n"
+        f"print(*sample(get_config({str(workdir)!r}), {str(workdir)!r}, int(sys.argv[1]), 2))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(worker)],
+            cwd=runs.ROOT,
+            env=runs.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for worker in range(2)
+    ]
+    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(outputs[0]) == 5
+    assert outputs[1] == []
+    np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
+    np.testing.assert_array_equal(drawn(workdir)["energies"], whole["energies"])
