@@ -263,11 +263,9 @@ def test_help():
 
 
 def test_choices_are_what_the_code_knows():
-    from tf_mdsm import networks, noise
+    from tf_mdsm import noise
     from tf_mdsm.validation import _CHOICES
 
-    assert _CHOICES["network.name"] == networks.NETWORKS
-    assert _CHOICES["network.head"] == networks.HEADS
     assert _CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
     assert _CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
 

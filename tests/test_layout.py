@@ -13,10 +13,11 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main"],
-    ["export", "sample", "train"],
+    ["export", "sample", "train", "import_checkpoint"],
     ["build", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
+    ["published", "authors", "torch_files"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
     ["datasets.statistics"],
     [
@@ -27,6 +28,7 @@ LAYERS = [
         "samplers.schedules",
     ],
     ["validation", "config", "randomness", "pictures", "progress", "shards", "files", "errors"],
+    ["architectures"],
 ]
 RANK = {
     name: (layer, place) for layer, names in enumerate(LAYERS) for place, name in enumerate(names)

@@ -12,19 +12,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tf_mdsm.architectures import HEADS, NETWORKS, STAGES
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["HEADS", "NETWORKS", "STAGES", "build_network"]
-
-# Residual blocks of each stage after the one that halves the image and doubles the channels.
-STAGES = {
-    "res6": (0, 0, 0),
-    "res12": (1, 1, 1),
-    "res18": (2, 2, 2),
-    "res34": (2, 3, 5, 2),
-}
-NETWORKS = (*STAGES, "dense")
-HEADS = ("quadratic", "linear")
+__all__ = ["build_network"]
 
 
 def _downsampling(name: str) -> int:
@@ -43,10 +34,10 @@ def build_network(
     """An energy network with freshly drawn weights.
 
     Args:
-        name: one of `NETWORKS`.
+        name: one of `architectures.NETWORKS`.
         image_shape: height, width, channels of the images.
         channels: width of the first layer.
-        head: one of `HEADS`.
+        head: one of `architectures.HEADS`.
         seed: the weights follow from it.
         precision: a Keras dtype policy: "float32", "float64", or "mixed_bfloat16", which leaves
             weights, head and energies in float32.

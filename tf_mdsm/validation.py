@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from tf_mdsm.architectures import HEADS, NETWORKS
 from tf_mdsm.config import default_config
 from tf_mdsm.errors import InvalidArgument
 
@@ -14,8 +15,8 @@ _CHOICES = {
     "data.source": ("tfds", "digits", "idx", "npz", "folder", "synthetic"),
     "noise.spacing": ("linear", "geometric"),
     "noise.weighting": ("inverse_square", "constant", "score"),
-    "network.name": ("res6", "res12", "res18", "res34", "dense"),
-    "network.head": ("quadratic", "linear"),
+    "network.name": NETWORKS,
+    "network.head": HEADS,
     "optimizer.schedule": ("cosine", "constant"),
     "training.precision": ("float32", "mixed_bfloat16"),
     "training.strategy": ("mirrored", "one_device"),
