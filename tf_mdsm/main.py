@@ -4,9 +4,10 @@
                            [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
 
 MODE is `train` (default; goes on where the workdir's last checkpoint stands), `sample` (draws
-images) or `export` (writes export/<version> for a server). All but `train` need only the workdir:
-they read the configuration saved there. The fields, their meaning and their defaults stand in
-tf_mdsm/config.py; every one can be set as shown.
+images), `export` (writes export/<version> for a server) or `import` (makes the workdir of a
+recipe and the authors' PyTorch weights, --torch_checkpoint=FILE). `sample` and `export` need only
+the workdir: they read the configuration saved there. The fields, their meaning and their defaults
+stand in tf_mdsm/config.py; every one can be set as shown.
 
 Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
 called wrongly, nothing was done; 130 interrupted (training saves first).
@@ -29,7 +30,7 @@ from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.validation import validate
 
-_MODES = ("train", "sample", "export")
+_MODES = ("train", "sample", "export", "import")
 
 
 def main(argv: list[str]) -> int:
@@ -49,8 +50,14 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(mode: str, config: ConfigDict, workdir: str) -> None:
+def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | None) -> None:
     _set_up_logging()
+    if mode == "import":
+        # Before TensorFlow takes its seconds to load: the file may be refused.
+        from tf_mdsm.published import read_published
+        from tf_mdsm.torch_files import read_state_dict
+
+        published = read_published(read_state_dict(torch_checkpoint))
     with contextlib.nullcontext() if _is_verbose() else _quiet_stderr():
         import tensorflow as tf
 
@@ -61,6 +68,10 @@ def _run(mode: str, config: ConfigDict, workdir: str) -> None:
         from tf_mdsm.train import train
 
         train(config, workdir)
+    elif mode == "import":
+        from tf_mdsm.import_checkpoint import import_checkpoint
+
+        import_checkpoint(config, workdir, published)
     elif mode == "sample":
         from tf_mdsm.sample import sample
 
@@ -89,22 +100,22 @@ def _is_verbose() -> bool:
     return flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1
 
 
-def _parse(argv: list[str]) -> tuple[str, ConfigDict, str]:
-    """Mode, validated configuration, and the run's folder.
+def _parse(argv: list[str]) -> tuple[str, ConfigDict, str, str | None]:
+    """Mode, validated configuration, the run's folder, and the file to import.
 
     Raises:
         InvalidArgument: for anything wrong on the command line or in the recipe.
     """
-    mode, recipe, workdir = _look_ahead(argv)
+    mode, recipe, workdir, torch_checkpoint = _look_ahead(argv)
     _check_overrides(argv)
-    if mode != "train" or recipe is None:
+    if mode not in ("train", "import") or recipe is None:
         configuration.get_config(workdir)
         recipe = f"{configuration.__file__}:{workdir}"
     # The config flag reads its overrides from sys.argv, from its definition on.
     sys.argv = [argv[0], f"--config={recipe}", *_without_flag(argv[1:], "config")]
     try:
         holder = config_flags.DEFINE_config_file("config", None, "The recipe.")
-        for name in ("mode", "workdir"):
+        for name in ("mode", "workdir", "torch_checkpoint"):
             flags.DEFINE_string(name, None, "See the module's description.")
         unused = flags.FLAGS(sys.argv)[1:]
         config = holder.value
@@ -117,14 +128,14 @@ def _parse(argv: list[str]) -> tuple[str, ConfigDict, str]:
         raise InvalidArgument("the command line", "hold flags only", unused[0])
     if not isinstance(config, ConfigDict):
         raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", recipe)
-    return mode, validate(config), workdir
+    return mode, validate(config), workdir, torch_checkpoint
 
 
-def _look_ahead(argv: list[str]) -> tuple[str, str | None, str]:
-    """Mode, recipe and folder as typed, before the recipe is read."""
+def _look_ahead(argv: list[str]) -> tuple[str, str | None, str, str | None]:
+    """Mode, recipe, folder and file to import as typed, before the recipe is read."""
     known = flags.FlagValues()
-    for name, default in (("mode", "train"), ("config", None), ("workdir", None)):
-        flags.DEFINE_string(name, default, "", flag_values=known)
+    for name in ("mode", "config", "workdir", "torch_checkpoint"):
+        flags.DEFINE_string(name, "train" if name == "mode" else None, "", flag_values=known)
     try:
         known(argv, known_only=True)
     except flags.Error as error:
@@ -132,7 +143,7 @@ def _look_ahead(argv: list[str]) -> tuple[str, str | None, str]:
     mode, recipe, workdir = known.mode, known.config, known.workdir
     if mode not in _MODES:
         raise InvalidArgument("--mode", f"be one of {', '.join(_MODES)}", mode or "nothing")
-    if recipe is None and workdir is None:
+    if recipe is None and (workdir is None or mode == "import"):
         raise InvalidArgument("--config", "name a recipe, as configs/digits.py", "nothing")
     if recipe is not None and not os.path.isfile(recipe.split(":")[0]):
         raise InvalidArgument("--config", "name an existing recipe", recipe or "nothing")
@@ -140,7 +151,16 @@ def _look_ahead(argv: list[str]) -> tuple[str, str | None, str]:
         raise InvalidArgument("--workdir", "name a folder", "nothing")
     if workdir is None:
         workdir = os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
-    return mode, recipe, os.path.expanduser(workdir)
+    return mode, recipe, os.path.expanduser(workdir), _file_to_import(mode, known.torch_checkpoint)
+
+
+def _file_to_import(mode: str, path: str | None) -> str | None:
+    if mode == "import" and not path:
+        needed = "name the authors' PyTorch file for --mode=import"
+        raise InvalidArgument("--torch_checkpoint", needed, "nothing")
+    if mode != "import" and path is not None:
+        raise InvalidArgument("--torch_checkpoint", "be left out unless --mode=import", path)
+    return path and os.path.expanduser(path)
 
 
 def _without_flag(arguments: list[str], name: str) -> list[str]:
