@@ -10,6 +10,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 
 # install STAMP FILE... -- PIP_ARGUMENTS...: runs pip unless FILEs are as at the last time.
+# Returns pip's status; after a failure the next call tries again.
 install() {
   local stamp=".venv/$1" files=() sum
   shift
@@ -18,7 +19,7 @@ install() {
   sum="$(cat "${files[@]}" | cksum)"
   if [ "$(cat "$stamp" 2> /dev/null)" = "$sum" ]; then return; fi
   echo "Installing ${files[*]} (a minute or two the first time) …"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || return
   echo "$sum" > "$stamp"
 }
 

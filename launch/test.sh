@@ -5,6 +5,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
 
+# PyTorch, for the tests that read the authors' checkpoints; without it they are skipped.
+install torch.installed pyproject.toml -- --editable '.[torch]' ||
+  echo "PyTorch could not be installed: its tests are skipped"
+
 # Real Fashion-MNIST for the data tests, where this is Debian and we may; else they are skipped.
 fashion=dataset-fashion-mnist
 if [ ! -d /usr/share/datasets/fashion-mnist ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
