@@ -9,12 +9,14 @@ import sys
 import golden
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_runs import ROOT, call, saved_config
 
 from tf_mdsm import authors, build, import_checkpoint
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.config import default_config, get_config
 from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.export import export
 from tf_mdsm.networks import build_network
 from tf_mdsm.published import read_published
 from tf_mdsm.torch_files import read_state_dict, write_state_dict
@@ -98,11 +100,27 @@ def test_energies_are_the_authors(imported, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_run_gives_the_file_back(imported, name, tmp_path):
-    model, _ = restored(imported[name][0])
-    write_state_dict(str(tmp_path / "back.pt"), authors.state_dict(model.trained_network))
-    assert [path.name for path in tmp_path.iterdir()] == ["back.pt"]
-    back = torch.load(tmp_path / "back.pt", weights_only=True)
+def test_an_export_answers_with_the_authors_energies(imported, name):
+    """Import, export, reload, from one end to the other."""
+    workdir, _ = imported[name]
+    folder = export(get_config(str(workdir)), str(workdir))
+    numbers = golden.load(name)
+    sigma = numbers.arrays["sigma"][:, None, None, None]
+    noisy = tf.constant(numbers.images("image") + sigma * numbers.images("noise"))
+    signatures = tf.saved_model.load(folder).signatures
+    energy = signatures["energy"](images=noisy)["energy"]
+    assert golden.relative_error(energy, numbers.arrays["energy"]) < 1e-5
+    denoised = signatures["denoise"](images=noisy)["images"]
+    assert golden.relative_error(denoised, numbers.images("denoised")) < 1e-5
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_run_gives_the_file_back(imported, name):
+    config = get_config(str(imported[name][0]))
+    config.export.format = "torch"
+    path = export(config, str(imported[name][0]))
+    assert path.endswith("export/torch/step_00000000.pt")
+    back = torch.load(path, weights_only=True)
     theirs = {
         key.removeprefix("module."): tensor
         for key, tensor in torch.load(FILES[name], weights_only=True).items()

@@ -140,6 +140,9 @@ def default_config() -> ConfigDict:
     config.sampling.show_every = 100
 
     config.export = ConfigDict()
+    # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,
+    # a state_dict for the authors' PyTorch networks.
+    config.export.format = "saved_model"
     # Number of the version, export/<version>; 0: one more than the highest there.
     config.export.version = 0
     # Images of one request, at most; larger ones are refused.

@@ -1,4 +1,4 @@
-"""The export run: a trained energy and its sampler as a SavedModel that a server can load."""
+"""The export run: a trained energy for other programs, above all for a server."""
 
 import json
 import logging
@@ -10,11 +10,14 @@ from ml_collections import ConfigDict
 
 import tf_mdsm
 from tf_mdsm import build
+from tf_mdsm.authors import state_dict
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import folder_written_whole
 from tf_mdsm.signatures import ServedEnergy
+from tf_mdsm.torch_files import write_state_dict
 from tf_mdsm.warmup import write_warmup_requests
 
 __all__ = ["export"]
@@ -26,26 +29,43 @@ _TOLERANCE = 1e-5
 
 
 def export(config: ConfigDict, workdir: str) -> str:
-    """Writes `export/<version>` of a run from its newest checkpoint.
+    """Writes the newest checkpoint of a run for other programs.
 
-    The SavedModel is written beside its place, reloaded as a server does, compared with the
-    live model, and then moved in place.
+    `config.export.format` is "saved_model" for `export/<version>`, or "torch" for the weights
+    as a state_dict under the authors' names, `export/torch/step_NNNNNNNN.pt`.
 
     Returns:
-        the folder of the new version.
+        the folder or file that was written.
 
     Raises:
-        InvalidArgument: without a checkpoint of this network, or if the version exists.
+        InvalidArgument: without a checkpoint of this network, if the version exists, or for a
+            network that the authors do not have.
         RunError: if it cannot be written, or what was written computes something else.
     """
     model = build.build_model(config)
+    folder = os.path.join(workdir, "export")
+    if config.export.format == "torch":
+        step = _restore(workdir, model)
+        path = os.path.join(folder, "torch", f"step_{step:08d}.pt")
+        write_state_dict(path, state_dict(model.trained_network))
+        return path
     statistics = load_statistics(build.statistics_path(workdir))
     sampler = build.build_sampler(config, model, statistics)
-    target = _new_version(os.path.join(workdir, "export"), config.export.version)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
-    served = build.build_served(config, model, sampler)
-    probes = _probes(model.image_shape)
+    target = _new_version(folder, config.export.version)
+    step = _restore(workdir, model)
     _LOGGER.info("exporting the checkpoint of step %d to %s", step, target)
+    served = build.build_served(config, model, sampler)
+    _write(served, target, _probes(model.image_shape), _provenance(config, step))
+    return target
+
+
+def _restore(workdir: str, model: EnergyModel) -> int:
+    return restore_for_use(os.path.join(workdir, "checkpoints"), model)
+
+
+def _write(served: ServedEnergy, target: str, probes: dict, provenance: dict) -> None:
+    """Writes the SavedModel beside its place, reloads it as a server does, compares it with the
+    live model, and moves it in place."""
     try:
         with folder_written_whole(target) as partial:
             tf.saved_model.save(
@@ -58,12 +78,11 @@ def export(config: ConfigDict, workdir: str) -> str:
             os.mkdir(extra)
             write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), probes)
             with open(os.path.join(extra, "tf_mdsm.json"), "w", encoding="utf-8") as file:
-                json.dump(_provenance(config, step), file, indent=2)
+                json.dump(provenance, file, indent=2)
             _LOGGER.info("comparing it with the model in memory")
             _require_same(served, partial, probes)
     except (OSError, tf.errors.OpError) as error:
         raise RunError(f"{target} could not be written ({one_line(error)})") from error
-    return target
 
 
 def _new_version(folder: str, version: int) -> str:

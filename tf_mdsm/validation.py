@@ -24,6 +24,7 @@ _CHOICES = {
     "sampling.sampler": ("annealed_langevin",),
     "sampling.cooling": ("exponential", "linear"),
     "sampling.start": ("isotropic", "gaussian"),
+    "export.format": ("saved_model", "torch"),
 }
 
 _RANGES: tuple[tuple[str, str, Callable], ...] = (
