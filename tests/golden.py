@@ -7,7 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from tf_mdsm import authors
+from tf_mdsm.authors import layout
 from tf_mdsm.networks import build_network
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
@@ -36,13 +36,13 @@ class Golden:
         key = f"{group}/{self._names[variable.path]}"
         if key not in self.arrays:
             return None
-        features = authors.feature_shape(self.name, self.network.input_shape[1:], self._channels)
-        return authors.to_our_layout(self.arrays[key], features)
+        features = layout.feature_shape(self.name, self.network.input_shape[1:], self._channels)
+        return layout.to_our_layout(self.arrays[key], features)
 
     @functools.cached_property
     def _names(self) -> dict[str, str]:
         image_shape = self.network.input_shape[1:]
-        entries = authors.entries(self.name, image_shape, self._channels, "quadratic")
+        entries = layout.entries(self.name, image_shape, self._channels, "quadratic")
         return {entry.path: entry.name for entry in entries if entry.path}
 
     @property

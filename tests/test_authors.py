@@ -4,11 +4,11 @@ import golden
 import numpy as np
 import pytest
 
-from tf_mdsm import authors
 from tf_mdsm.architectures import HEADS, STAGES
+from tf_mdsm.authors import layout
+from tf_mdsm.authors.published import read_published
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
-from tf_mdsm.published import read_published
 
 # A width and an image for each, all different.
 SMALL = {"res6": (3, 40, 1), "res12": (1, 8, 3), "res18": (2, 16, 2), "res34": (2, 32, 1)}
@@ -30,14 +30,14 @@ def rebuilt(published):
 def test_there_and_back(name, head):
     channels, side, colours = SMALL[name]
     network = build_network(name, (side, side, colours), channels, head)
-    state = authors.state_dict(network)
+    state = layout.state_dict(network)
     published = read_published({f"module.{name}": array for name, array in state.items()})
     assert (published.name, published.head) == (name, head)
     assert (published.image_shape, published.channels) == ((side, side, colours), channels)
     copy = rebuilt(published)
     images = np.random.default_rng(0).random((3, side, side, colours), np.float32)
     np.testing.assert_array_equal(network(images), copy(images))
-    again = authors.state_dict(copy)
+    again = layout.state_dict(copy)
     assert list(again) == list(state)
     for key, array in state.items():
         np.testing.assert_array_equal(array, again[key], err_msg=key)
@@ -48,7 +48,7 @@ def test_the_authors_arrays_come_back_bit_for_bit(name):
     arrays = golden.load(name).arrays
     names = [key for key in arrays if key.startswith("weight/")]
     theirs = {name.removeprefix("weight/"): arrays[name] for name in names}
-    ours = authors.state_dict(rebuilt(read_published(theirs)))
+    ours = layout.state_dict(rebuilt(read_published(theirs)))
     for key, array in theirs.items():
         np.testing.assert_array_equal(array, ours.pop(key), err_msg=key)
     for key, array in ours.items():
@@ -65,7 +65,7 @@ def changed(state: dict, **changes) -> dict:
 
 @pytest.fixture(scope="module")
 def state():
-    return authors.state_dict(build_network("res12", (16, 16, 1), 2))
+    return layout.state_dict(build_network("res12", (16, 16, 1), 2))
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_another_family_is_refused():
 
 def test_the_authors_have_no_dense_network():
     with pytest.raises(InvalidArgument, match=r"config\.export\.format. must be saved_model"):
-        authors.state_dict(build_network("dense", (1, 1, 2), 4))
+        layout.state_dict(build_network("dense", (1, 1, 2), 4))

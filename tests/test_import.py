@@ -12,14 +12,15 @@ import pytest
 import tensorflow as tf
 from small_runs import ROOT, call, saved_config
 
-from tf_mdsm import authors, build, import_checkpoint
+from tf_mdsm import build, import_checkpoint
+from tf_mdsm.authors import layout
+from tf_mdsm.authors.published import read_published
+from tf_mdsm.authors.torch_files import read_state_dict, write_state_dict
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.config import default_config, get_config
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.export import export
 from tf_mdsm.networks import build_network
-from tf_mdsm.published import read_published
-from tf_mdsm.torch_files import read_state_dict, write_state_dict
 
 torch = pytest.importorskip("torch")
 
@@ -329,7 +330,7 @@ def test_odd_contents_are_refused(tmp_path, content, words):
 
 def test_what_no_run_can_have_is_refused(tmp_path):
     network = build_network("res6", (8, 8, 5), 1)
-    published = read_published(authors.state_dict(network))
+    published = read_published(layout.state_dict(network))
     with pytest.raises(
         InvalidArgument, match=r"--torch_checkpoint.*config\.data\.channels can be 1"
     ):

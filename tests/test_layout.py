@@ -17,7 +17,7 @@ LAYERS = [
     ["build", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
-    ["published", "authors", "torch_files"],
+    ["authors.published", "authors.layout", "authors.torch_files"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
     ["datasets.statistics"],
     [

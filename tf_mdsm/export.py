@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 
 import tf_mdsm
 from tf_mdsm import build
-from tf_mdsm.authors import state_dict
+from tf_mdsm.authors.layout import state_dict
+from tf_mdsm.authors.torch_files import write_state_dict
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import folder_written_whole
 from tf_mdsm.signatures import ServedEnergy
-from tf_mdsm.torch_files import write_state_dict
 from tf_mdsm.warmup import write_warmup_requests
 
 __all__ = ["export"]

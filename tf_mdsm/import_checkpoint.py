@@ -8,10 +8,10 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm import build
+from tf_mdsm.authors.published import Published
 from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.config import save_config
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.published import Published
 from tf_mdsm.validation import validate
 
 __all__ = ["import_checkpoint"]

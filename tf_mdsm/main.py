@@ -54,8 +54,8 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     _set_up_logging()
     if mode == "import":
         # Before TensorFlow takes its seconds to load: the file may be refused.
-        from tf_mdsm.published import read_published
-        from tf_mdsm.torch_files import read_state_dict
+        from tf_mdsm.authors.published import read_published
+        from tf_mdsm.authors.torch_files import read_state_dict
 
         published = read_published(read_state_dict(torch_checkpoint))
     with contextlib.nullcontext() if _is_verbose() else _quiet_stderr():

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tf_mdsm.architectures import STAGES
-from tf_mdsm.authors import (
+from tf_mdsm.authors.layout import (
     HEAD_NAMES,
     Entry,
     entries,

@@ -1,0 +1,1 @@
+"""The authors' PyTorch networks: their names, layouts and files."""
