@@ -1,6 +1,6 @@
-"""The two ways a run can go wrong: it was called wrongly, or it failed later."""
+"""The ways a run can go wrong: it was called wrongly, or it, or a server it asked, failed."""
 
-__all__ = ["InvalidArgument", "RunError", "one_line"]
+__all__ = ["InvalidArgument", "RunError", "ServingError", "one_line"]
 
 
 class InvalidArgument(ValueError):
@@ -23,6 +23,10 @@ class InvalidArgument(ValueError):
 
 class RunError(RuntimeError):
     """A run that started well and cannot go on; what it saved stays usable."""
+
+
+class ServingError(RuntimeError):
+    """A model server that cannot be reached, or refuses a request, or fails in it."""
 
 
 def one_line(error: BaseException) -> str:

@@ -18,9 +18,7 @@ import difflib
 import logging
 import os
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator
 
 from absl import flags
 from absl import logging as absl_logging
@@ -28,6 +26,7 @@ from ml_collections import ConfigDict, config_flags
 
 from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.validation import validate
 
 _MODES = ("train", "sample", "export", "import")
@@ -58,7 +57,7 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
         from tf_mdsm.authors.torch_files import read_state_dict
 
         published = read_published(read_state_dict(torch_checkpoint))
-    with contextlib.nullcontext() if _is_verbose() else _quiet_stderr():
+    with contextlib.nullcontext() if _is_verbose() else quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
@@ -224,24 +223,6 @@ def _fail(error: Exception, status: int) -> int:
     if _is_verbose():
         traceback.print_exception(error)
     return status
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Holds back what native code prints to standard error; lets it out if the block fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held_back.seek(0)
-            os.write(kept, held_back.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Serves a run's exported model by TensorFlow Serving's official image, gRPC and REST.
+#
+#   launch/serve.sh WORKDIR [--name=tf_mdsm] [--image=tensorflow/serving:2.19.1]
+#                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [-- DOCKER_ARGUMENTS]
+#
+# --name is the container's; the model is always tf_mdsm. Any image that TensorFlow Serving
+# publishes will do, from 2.19 on; on GPUs  --image=tensorflow/serving:2.19.1-gpu -- --gpus=all.
+# Nobody is asked for a password, so only this machine may ask unless --bind says otherwise.
+# A version exported later is loaded by itself. Settings: launch/serving/.
+set -euo pipefail
+
+workdir= name=tf_mdsm image=tensorflow/serving:2.19.1 bind=127.0.0.1 grpc_port=8500 rest_port=8501
+model=tf_mdsm patience=300
+
+# fail STATUS MESSAGE
+fail() { echo "serve.sh: $2" >&2; exit "$1"; }
+
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --help | -h) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --) shift; break ;;
+    --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=*)
+      option="${1%%=*}" value="${1#*=}"
+      [ -n "$value" ] || fail 2 "$option must be given a value"
+      printf -v "${option#--}" %s "$value" ;;
+    -*) fail 2 "unknown option $1; see launch/serve.sh --help" ;;
+    *)
+      [ -z "$workdir" ] || fail 2 "one run's folder is served, not $workdir and $1"
+      workdir="$1" ;;
+  esac
+  shift
+done
+
+[ -n "$workdir" ] || fail 2 "name a run's folder: launch/serve.sh runs/digits"
+[ -d "$workdir" ] || fail 2 "there is no folder $workdir"
+for port in "$grpc_port" "$rest_port"; do
+  [[ "$port" =~ ^[0-9]+$ ]] || fail 2 "a port must be a number: $port"
+done
+workdir="$(cd "$workdir" && pwd)"
+settings="$(cd "$(dirname "${BASH_SOURCE[0]}")/serving" && pwd)"
+
+version=
+for path in "$workdir"/export/*/saved_model.pb; do
+  found="$(basename "$(dirname "$path")")"
+  if [[ -f "$path" && "$found" =~ ^[0-9]+$ ]] && [ "$found" -gt "${version:--1}" ]; then
+    version="$found"
+  fi
+done
+[ -n "$version" ] || fail 1 "no exported version in $workdir/export; make one with
+  python -m tf_mdsm.main --workdir=$workdir --mode=export"
+
+for program in docker curl; do
+  command -v "$program" > /dev/null || fail 1 "$program is needed and not installed"
+done
+docker info > /dev/null 2>&1 || fail 1 "docker is installed but its daemon does not answer (docker info says why)"
+if docker container inspect "$name" > /dev/null 2>&1; then
+  fail 1 "there is a container $name already; remove it with  docker rm --force $name  or give another --name"
+fi
+
+echo "Starting $image with version $version of $workdir/export …"
+docker run --detach --name "$name" \
+  --publish "$bind:$grpc_port:8500" --publish "$bind:$rest_port:8501" \
+  --mount "type=bind,source=$workdir/export,target=/models/$model,readonly" \
+  --mount "type=bind,source=$settings,target=/etc/tf_serving,readonly" \
+  "$@" "$image" \
+  --model_config_file=/etc/tf_serving/models.config \
+  --file_system_poll_wait_seconds=10 \
+  --enable_batching=true \
+  --batching_parameters_file=/etc/tf_serving/batching.config \
+  --monitoring_config_file=/etc/tf_serving/monitoring.config \
+  --rest_api_timeout_in_ms=1800000 > /dev/null || fail 1 "docker could not start it"
+
+host="$bind"
+[ "$bind" != 0.0.0.0 ] || host=127.0.0.1
+status="http://$host:$rest_port/v1/models/$model"
+deadline=$((SECONDS + patience))
+until curl --silent --max-time 5 "$status" | grep --quiet '"AVAILABLE"'; do
+  if [ "$(docker container inspect --format '{{.State.Running}}' "$name")" != true ]; then
+    docker logs --tail 20 "$name" >&2
+    docker rm --force "$name" > /dev/null
+    fail 1 "the server ended; its last words are above"
+  fi
+  [ "$SECONDS" -lt "$deadline" ] || fail 1 "not ready after $patience s; docker logs $name says why"
+  sleep 1
+done
+
+cat << EOF
+Ready.
+  curl --data '{"signature_name": "sample", "inputs": {"seed": [0]}}' $status:predict
+  python -m tf_mdsm.serving sample --address=grpc://$host:$grpc_port --num_images=16 --output=samples.png
+  python -m tf_mdsm.serving status --address=http://$host:$rest_port
+Look      docker logs --follow $name
+Metrics   http://$host:$rest_port/monitoring/prometheus/metrics
+Stop      docker rm --force $name
+EOF

@@ -1,0 +1,115 @@
+"""Images and masks from the files that the command line names, and answers into files."""
+
+import os
+import zipfile
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from tf_mdsm import pictures
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.files import written_whole
+
+__all__ = ["read_images", "read_mask", "require_output", "write_answer"]
+
+
+def read_images(paths: list[str], image_shape: tuple[int, int, int]) -> np.ndarray:
+    """The images of some files, one after the other, float32 [N, H, W, C].
+
+    Args:
+        paths: `.png` (converted to grey or colour), `.npy`, or `.npz` with an array `images`;
+            arrays are uint8, or floats in [0, 1] or beyond, one image or many.
+        image_shape: height, width and channels that they must have.
+
+    Raises:
+        InvalidArgument: naming the first file that is missing, unreadable, or of another size.
+    """
+    return np.concatenate([_images(path, image_shape) for path in paths])
+
+
+def read_mask(path: str, image_shape: tuple[int, int, int], count: int) -> np.ndarray:
+    """A mask, one for all images or one for each: float32 [count, H, W, 1].
+
+    Args:
+        path: `.png` (white: known, black: unknown), `.npy`, or `.npz` with an array `mask`.
+        image_shape: the images' height, width and channels.
+        count: how many images there are.
+
+    Raises:
+        InvalidArgument: as `read_images`; values are not checked here.
+    """
+    mask = _shaped(_array(path, 1, "mask"), (*image_shape[:2], 1), path)
+    mask = mask / 255.0 if path.lower().endswith(".png") else mask
+    if len(mask) not in (1, count):
+        raise InvalidArgument("--mask", f"hold one mask, or one an image ({count})", len(mask))
+    return np.broadcast_to(mask, (count, *mask.shape[1:])).astype(np.float32)
+
+
+def require_output(path: str) -> None:
+    """Refuses a file that cannot be written, before a server works for it."""
+    if not path.lower().endswith((".png", ".npz")):
+        raise InvalidArgument("--output", "end in .png (a picture) or .npz (the numbers)", path)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
+        raise InvalidArgument("--output", "be a file in a folder that can be written", path)
+
+
+def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) -> None:
+    """Writes all arrays to an `.npz`, or a grid of `shown` [N, H, W, C] in [0, 1] to a `.png`."""
+    if path.lower().endswith(".npz"):
+        with written_whole(path) as partial:
+            np.savez_compressed(partial, **arrays)
+        return
+    if shown.shape[-1] not in (1, 3):
+        raise InvalidArgument("--output", "end in .npz: points make no picture", path)
+    pictures.write_png(pictures.image_grid(shown), path)
+
+
+def _images(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
+    array = _shaped(_array(path, image_shape[-1], "images"), image_shape, path)
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / 255
+    if array.dtype.kind != "f":
+        raise InvalidArgument("FILE", f"hold uint8 or floats, not {array.dtype}", path)
+    return array.astype(np.float32)
+
+
+def _array(path: str, channels: int, key: str) -> np.ndarray:
+    ending = os.path.splitext(path)[1].lower()
+    try:
+        if ending == ".png":
+            with Image.open(path) as picture:
+                return _pixels(picture, channels, path)
+        if ending == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        if ending == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return np.asarray(archive[key])
+    except KeyError as error:
+        raise InvalidArgument("FILE", f"hold an array named `{key}`", path) from error
+    except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, InvalidArgument):
+            raise
+        raise InvalidArgument("FILE", "be readable", f"{path} ({error})") from error
+    raise InvalidArgument("FILE", "end in .png, .npy or .npz", path)
+
+
+def _pixels(picture: Image.Image, channels: int, path: str) -> np.ndarray:
+    """uint8 [H, W, C]; what has to be guessed at is refused: transparency, 16 bits a pixel."""
+    if picture.mode not in ("1", "L", "P", "RGB") or picture.has_transparency_data:
+        raise InvalidArgument(
+            "FILE", "be opaque, with 8 bits a channel", f"{path} ({picture.mode})"
+        )
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _shaped(array: np.ndarray, image_shape: tuple[int, int, int], path: str) -> np.ndarray:
+    """[N, H, W, C] from that, one image, or images without the axis of a single channel."""
+    shapes = [image_shape, image_shape[:2]] if image_shape[-1] == 1 else [image_shape]
+    for shape in shapes:
+        if array.shape == shape or (array.shape[1:] == shape and len(array)):
+            return array.reshape(-1, *image_shape)
+    size = " x ".join(map(str, image_shape))
+    raise InvalidArgument("FILE", f"hold images of {size}", f"{path}, {list(array.shape)}")
