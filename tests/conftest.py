@@ -26,3 +26,12 @@ def exported_run(tmp_path_factory):
     train(config, str(workdir))
     assert export(config, str(workdir)) == str(workdir / "export" / "1")
     return workdir
+
+
+@pytest.fixture(scope="session")
+def model_server(exported_run):
+    """A server of it that merges requests."""
+    from serving_runs import serving
+
+    with serving(exported_run / "export", "--merge") as running:
+        yield running

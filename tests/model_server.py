@@ -1,20 +1,15 @@
 """A stand-in for TensorFlow Serving's binary: loads an export and answers as that does.
 
-    python tests/model_server.py EXPORT_FOLDER [--merge] [--delay=SECONDS] [--rest_port=N]
+    python tests/model_server.py EXPORT_FOLDER [--merge]
 
-Loads the newest numeric version through a version-1 session, with the tag `serve` and signatures
-by name; offers PredictionService and ModelService by gRPC and the REST interface, on free ports,
-and prints `{"grpc": PORT, "rest": PORT, "load_seconds": …}` when it answers.
-
---merge: as with --enable_batching, requests of several clients become one batch: all that arrive
-within 5 ms, up to 64 images, padded to a power of two; an error is everybody's.
---delay: how long every prediction takes at least.
+Loads the newest numeric version; offers PredictionService and ModelService by gRPC and the REST
+interface, on free ports of this machine, and prints `{"grpc": PORT, "rest": PORT,
+"load_seconds": …}` when it answers. Ends when its standard input does. With --merge, requests of
+several clients become one batch, as with the server's --enable_batching.
 """
 
 import argparse
 import json
-import os
-import queue
 import re
 import sys
 import threading
@@ -26,175 +21,20 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import config_pb2
+from served_model import CODES, Core, Model, Refusal
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
-    get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
-NAME, MAX_BATCH, MERGE_SECONDS = "tf_mdsm", 64, 0.005
-CODES = grpc.StatusCode
 HTTP = {
     CODES.INVALID_ARGUMENT: 400,
     CODES.FAILED_PRECONDITION: 400,
     CODES.NOT_FOUND: 404,
     CODES.INTERNAL: 500,
 }
-
-
-class Refusal(Exception):
-    """A status other than OK, with its message."""
-
-    def __init__(self, code, message: str):
-        super().__init__(message)
-        self.code, self.message = code, message
-
-
-class Model:
-    """One version of the model, run through a session."""
-
-    def __init__(self, folder: str, delay: float):
-        self.version = max(int(name) for name in os.listdir(folder) if name.isdigit())
-        self.delay = delay
-        self.session = tf.compat.v1.Session(graph=tf.Graph())
-        path = os.path.join(folder, str(self.version))
-        with self.session.graph.as_default():
-            graph = tf.compat.v1.saved_model.load(self.session, ["serve"], path)
-        self.signatures = graph.signature_def
-        # Without those that a session runs once, to set itself up.
-        self.functions = {
-            name: self._function(one) for name, one in self.signatures.items() if one.inputs
-        }
-
-    def _function(self, signature):
-        """Unlike `session.run`, which checks shapes itself, this leaves that to the graph."""
-        options = config_pb2.CallableOptions()
-        options.feed.extend(signature.inputs[name].name for name in sorted(signature.inputs))
-        options.fetch.extend(signature.outputs[name].name for name in sorted(signature.outputs))
-        return self.session._make_callable_from_options(options)
-
-    def signature(self, name: str):
-        if name not in self.signatures:
-            message = f'Serving signature key "{name}" not found.'
-            raise Refusal(CODES.FAILED_PRECONDITION, message)
-        return self.signatures[name]
-
-    def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        time.sleep(self.delay)
-        try:
-            values = self.functions[name](*(inputs[key] for key in sorted(inputs)))
-        except tf.errors.OpError as error:
-            code = next(code for code in CODES if code.value[0] == error.error_code)
-            raise Refusal(code, error.message) from error
-        except (TypeError, ValueError) as error:  # A feed of another kind.
-            raise Refusal(CODES.INVALID_ARGUMENT, str(error)) from error
-        return dict(zip(sorted(self.signatures[name].outputs), values, strict=True))
-
-
-class Merger:
-    """Makes one batch of what several clients ask of one signature at the same time."""
-
-    def __init__(self, model: Model, name: str):
-        self.model, self.name = model, name
-        self.waiting = queue.Queue()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def run(self, inputs):
-        rows = {len(array) if array.ndim else None for array in inputs.values()}
-        if len(rows) != 1 or None in rows:
-            message = "Batching session Run() input tensors must have equal 0th-dimension size"
-            raise Refusal(CODES.INVALID_ARGUMENT, message)
-        (count,) = rows
-        if count > MAX_BATCH:
-            message = f"Task size {count} is larger than maximum input batch size {MAX_BATCH}"
-            raise Refusal(CODES.INVALID_ARGUMENT, message)
-        answer = futures.Future()
-        self.waiting.put((count, inputs, answer))
-        return answer.result()
-
-    def _serve(self):
-        left_over = None
-        while True:
-            tasks = [left_over or self.waiting.get()]
-            left_over, deadline = None, time.monotonic() + MERGE_SECONDS
-            while (patience := deadline - time.monotonic()) > 0:
-                try:
-                    task = self.waiting.get(timeout=patience)
-                except queue.Empty:
-                    break
-                if sum(count for count, _, _ in (*tasks, task)) > MAX_BATCH:
-                    left_over = task
-                    break
-                tasks.append(task)
-            self._answer(tasks)
-
-    def _answer(self, tasks):
-        counts = [count for count, _, _ in tasks]
-        try:
-            outputs = self.model.run(self.name, self._merged([inputs for _, inputs, _ in tasks]))
-            parts = {key: np.split(array, np.cumsum(counts)) for key, array in outputs.items()}
-        except Refusal as refusal:
-            for _, _, answer in tasks:
-                answer.set_exception(refusal)
-            return
-        for place, (_, _, answer) in enumerate(tasks):
-            answer.set_result({key: arrays[place] for key, arrays in parts.items()})
-
-    def _merged(self, all_inputs):
-        merged = {}
-        for key in all_inputs[0]:
-            arrays = [inputs[key] for inputs in all_inputs]
-            if len({array.shape[1:] for array in arrays}) != 1:
-                message = f"Tensors with name '{key}' from different tasks have different shapes"
-                raise Refusal(CODES.FAILED_PRECONDITION, message)
-            count = sum(map(len, arrays))
-            padding = (1 << (count - 1).bit_length()) - count if count else 0
-            merged[key] = np.concatenate([*arrays, *[arrays[-1][:1]] * padding])
-        return merged
-
-
-class Core:
-    """What both interfaces ask."""
-
-    def __init__(self, model: Model, merge: bool):
-        self.model = model
-        mergers = {name: Merger(model, name) for name in model.functions} if merge else {}
-        self.mergers = mergers
-
-    def require(self, name: str, version: int | None) -> None:
-        if name != NAME or version not in (None, self.model.version):
-            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise Refusal(CODES.NOT_FOUND, f"Servable not found for request: {wanted}")
-
-    def predict(self, signature_name, inputs):
-        signature = self.model.signature(signature_name)
-        if set(inputs) != set(signature.inputs):
-            message = f"input size does not match signature: {sorted(inputs)}"
-            raise Refusal(CODES.INVALID_ARGUMENT, message)
-        if signature_name in self.mergers:
-            return self.mergers[signature_name].run(inputs)
-        return self.model.run(signature_name, inputs)
-
-    def metadata(self):
-        reply = get_model_metadata_pb2.GetModelMetadataResponse()
-        reply.model_spec.name, reply.model_spec.version.value = NAME, self.model.version
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in self.model.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        reply.metadata["signature_def"].Pack(signatures)
-        return reply
-
-    def status(self, name, version):
-        if name != NAME or version not in (None, self.model.version):
-            raise Refusal(CODES.NOT_FOUND, f"Could not find any versions of model {name}")
-        reply = get_model_status_pb2.GetModelStatusResponse()
-        available = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
-        one = reply.model_version_status.add(version=self.model.version, state=available)
-        one.status.SetInParent()
-        return reply
 
 
 def version_of(spec) -> int | None:
@@ -255,6 +95,9 @@ class Rest(BaseHTTPRequestHandler):
     path_pattern = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(/metadata|:predict|)")
 
     def do_GET(self):
+        if self.path == "/runs":  # Not TensorFlow Serving's: for tests.
+            self._send(200, json.dumps(self.core.model.runs))
+            return
         self._answer({"/metadata": self._metadata, "": self._status})
 
     def do_POST(self):
@@ -271,6 +114,9 @@ class Rest(BaseHTTPRequestHandler):
             status, text = 200, methods[match[3]](match[1], version)
         except Refusal as refusal:
             status, text = HTTP[refusal.code], json.dumps({"error": refusal.message})
+        self._send(status, text)
+
+    def _send(self, status, text):
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -332,29 +178,31 @@ class Rest(BaseHTTPRequestHandler):
         pass
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder")
-    parser.add_argument("--merge", action="store_true")
-    parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--rest_port", type=int, default=0)
-    options = parser.parse_args()
-    start = time.perf_counter()
-    core = Core(Model(options.folder, options.delay), options.merge)
-    load_seconds = time.perf_counter() - start
+def start(core: Core) -> tuple[grpc.Server, ThreadingHTTPServer, dict[str, int]]:
+    """Starts both interfaces; both servers, to be held on to, and their ports."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=unlimited)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(core), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(core), server)
-    ports = {"grpc": server.add_insecure_port("127.0.0.1:0")}
+    port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     Rest.core = core
-    rest = ThreadingHTTPServer(("127.0.0.1", options.rest_port), Rest)
+    rest = ThreadingHTTPServer(("127.0.0.1", 0), Rest)
     rest.daemon_threads = True
-    ports["rest"] = rest.server_address[1]
-    print(json.dumps({**ports, "load_seconds": load_seconds}), flush=True)
-    # Whoever started this holds the other end of standard input: when it goes, so does this.
     threading.Thread(target=rest.serve_forever, daemon=True).start()
+    return server, rest, {"grpc": port, "rest": rest.server_address[1]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--merge", action="store_true")
+    options = parser.parse_args()
+    begin = time.perf_counter()
+    core = Core(Model(options.folder), options.merge)
+    load_seconds = time.perf_counter() - begin
+    *_servers, ports = start(core)
+    print(json.dumps({**ports, "load_seconds": load_seconds}), flush=True)
     sys.stdin.read()
 
 

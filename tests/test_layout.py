@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tf_mdsm"
 # Each layer may import from those below it, and a module from its own layer only where the
 # order of the names here says so (from right to left).
 LAYERS = [
-    ["main"],
+    ["main", "serving.__main__"],
     ["export", "sample", "train", "import_checkpoint"],
     ["build", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
@@ -27,7 +27,10 @@ LAYERS = [
         "samplers.starts",
         "samplers.schedules",
     ],
-    ["validation", "config", "randomness", "pictures", "progress", "shards", "files", "errors"],
+    ["serving.client", "serving.over_grpc", "serving.over_rest"],
+    ["serving.checks", "serving.image_files", "serving.transport"],
+    ["validation", "config", "randomness", "pictures", "progress", "shards"],
+    ["quiet", "files", "errors"],
     ["architectures"],
 ]
 RANK = {

@@ -57,9 +57,9 @@ def _client(options: argparse.Namespace) -> Client:
 
 
 def _sample(client: Client, options: argparse.Namespace) -> None:
-    image_files.require_output(options.output)
     if options.num_images < 1:
         raise InvalidArgument("--num_images", "be at least 1", options.num_images)
+    _require_output(client, options)
     seeds = _seeds(options, options.num_images)
     images, energies = client.sample(seeds)
     arrays = {"images": images, "energies": energies, "seeds": np.asarray(seeds)}
@@ -72,7 +72,7 @@ def _energy(client: Client, options: argparse.Namespace) -> None:
 
 
 def _score(client: Client, options: argparse.Namespace) -> None:
-    image_files.require_output(options.output)
+    _require_output(client, options)
     score = client.score(image_files.read_images(options.files, client.image_shape))
     # One scale for all, so that the pictures compare.
     largest = np.abs(score).max()
@@ -81,13 +81,13 @@ def _score(client: Client, options: argparse.Namespace) -> None:
 
 
 def _denoise(client: Client, options: argparse.Namespace) -> None:
-    image_files.require_output(options.output)
+    _require_output(client, options)
     images = client.denoise(image_files.read_images(options.files, client.image_shape))
     image_files.write_answer(options.output, {"images": images}, images)
 
 
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
-    image_files.require_output(options.output)
+    _require_output(client, options)
     images = image_files.read_images(options.files, client.image_shape)
     mask = image_files.read_mask(options.mask, client.image_shape, len(images))
     seeds = _seeds(options, len(images))
@@ -112,6 +112,11 @@ _COMMANDS = {
     "inpaint": _inpaint,
     "status": _status,
 }
+
+
+def _require_output(client: Client, options: argparse.Namespace) -> None:
+    image_files.require_output(options.output)
+    image_files.require_picture(options.output, client.image_shape)
 
 
 def _seeds(options: argparse.Namespace, count: int) -> list[int]:

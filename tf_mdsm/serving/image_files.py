@@ -11,7 +11,7 @@ from tf_mdsm import pictures
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
-__all__ = ["read_images", "read_mask", "require_output", "write_answer"]
+__all__ = ["read_images", "read_mask", "require_output", "require_picture", "write_answer"]
 
 
 def read_images(paths: list[str], image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -55,14 +55,18 @@ def require_output(path: str) -> None:
         raise InvalidArgument("--output", "be a file in a folder that can be written", path)
 
 
+def require_picture(path: str, image_shape: tuple[int, int, int]) -> None:
+    """Refuses a `.png` where the model's "images" are points of the plane."""
+    if path.lower().endswith(".png") and image_shape[-1] not in (1, 3):
+        raise InvalidArgument("--output", "end in .npz: points make no picture", path)
+
+
 def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) -> None:
     """Writes all arrays to an `.npz`, or a grid of `shown` [N, H, W, C] in [0, 1] to a `.png`."""
     if path.lower().endswith(".npz"):
         with written_whole(path) as partial:
             np.savez_compressed(partial, **arrays)
         return
-    if shown.shape[-1] not in (1, 3):
-        raise InvalidArgument("--output", "end in .npz: points make no picture", path)
     pictures.write_png(pictures.image_grid(shown), path)
 
 

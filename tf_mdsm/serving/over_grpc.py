@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface. Its messages are made of TensorFlow's, so this imports it."""
+"""TensorFlow Serving's gRPC interface, whose messages need TensorFlow."""
 
 import grpc
 import numpy as np

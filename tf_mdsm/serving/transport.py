@@ -78,7 +78,8 @@ class Transport(abc.ABC):
         """Another program, or the server's other port."""
         kind = self.address.split(":")[0]
         return ServingError(
-            f"what answers at {self.address} is not TensorFlow Serving by {kind}: {sentence(detail)}"
+            f"what answers at {self.address} is not TensorFlow Serving by {kind}: "
+            f"{sentence(detail)}"
         )
 
     def foreign_model(self, detail: str) -> ServingError:

@@ -1,0 +1,169 @@
+"""An export as TensorFlow Serving's binary runs it; `model_server` offers it to clients."""
+
+import os
+import queue
+import threading
+import time
+from concurrent import futures
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+NAME, MAX_BATCH, MERGE_SECONDS = "tf_mdsm", 64, 0.005
+CODES = grpc.StatusCode
+
+
+class Refusal(Exception):
+    """A status other than OK, with its message."""
+
+    def __init__(self, code, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Model:
+    """One version of the model, run through a session."""
+
+    def __init__(self, folder: str):
+        self.version = max(int(name) for name in os.listdir(folder) if name.isdigit())
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        path = os.path.join(folder, str(self.version))
+        with self.session.graph.as_default():
+            graph = tf.compat.v1.saved_model.load(self.session, ["serve"], path)
+        self.signatures = graph.signature_def
+        # Without those that a session runs once, to set itself up.
+        self.functions = {
+            name: self._function(one) for name, one in self.signatures.items() if one.inputs
+        }
+        # How many times each signature ran.
+        self.runs = dict.fromkeys(self.functions, 0)
+
+    def _function(self, signature):
+        """Unlike `session.run`, which checks shapes itself, this leaves that to the graph."""
+        options = config_pb2.CallableOptions()
+        options.feed.extend(signature.inputs[name].name for name in sorted(signature.inputs))
+        options.fetch.extend(signature.outputs[name].name for name in sorted(signature.outputs))
+        return self.session._make_callable_from_options(options)
+
+    def signature(self, name: str):
+        if name not in self.signatures:
+            message = f'Serving signature key "{name}" not found.'
+            raise Refusal(CODES.FAILED_PRECONDITION, message)
+        return self.signatures[name]
+
+    def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.runs[name] += 1
+        try:
+            values = self.functions[name](*(inputs[key] for key in sorted(inputs)))
+        except tf.errors.OpError as error:
+            code = next(code for code in CODES if code.value[0] == error.error_code)
+            raise Refusal(code, error.message) from error
+        except (TypeError, ValueError) as error:  # A feed of another kind.
+            raise Refusal(CODES.INVALID_ARGUMENT, str(error)) from error
+        return dict(zip(sorted(self.signatures[name].outputs), values, strict=True))
+
+
+class Merger:
+    """Makes one batch of what several clients ask of one signature at the same time."""
+
+    def __init__(self, model: Model, name: str):
+        self.model, self.name = model, name
+        self.waiting = queue.Queue()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def run(self, inputs):
+        rows = {len(array) if array.ndim else None for array in inputs.values()}
+        if len(rows) != 1 or None in rows:
+            message = "Batching session Run() input tensors must have equal 0th-dimension size"
+            raise Refusal(CODES.INVALID_ARGUMENT, message)
+        (count,) = rows
+        if count > MAX_BATCH:
+            message = f"Task size {count} is larger than maximum input batch size {MAX_BATCH}"
+            raise Refusal(CODES.INVALID_ARGUMENT, message)
+        answer = futures.Future()
+        self.waiting.put((count, inputs, answer))
+        return answer.result()
+
+    def _serve(self):
+        left_over = None
+        while True:
+            tasks = [left_over or self.waiting.get()]
+            left_over, deadline = None, time.monotonic() + MERGE_SECONDS
+            while (patience := deadline - time.monotonic()) > 0:
+                try:
+                    task = self.waiting.get(timeout=patience)
+                except queue.Empty:
+                    break
+                if sum(count for count, _, _ in (*tasks, task)) > MAX_BATCH:
+                    left_over = task
+                    break
+                tasks.append(task)
+            self._answer(tasks)
+
+    def _answer(self, tasks):
+        counts = [count for count, _, _ in tasks]
+        try:
+            outputs = self.model.run(self.name, self._merged([inputs for _, inputs, _ in tasks]))
+            parts = {key: np.split(array, np.cumsum(counts)) for key, array in outputs.items()}
+        except Refusal as refusal:
+            for _, _, answer in tasks:
+                answer.set_exception(refusal)
+            return
+        for place, (_, _, answer) in enumerate(tasks):
+            answer.set_result({key: arrays[place] for key, arrays in parts.items()})
+
+    def _merged(self, all_inputs):
+        merged = {}
+        for key in all_inputs[0]:
+            arrays = [inputs[key] for inputs in all_inputs]
+            if len({array.shape[1:] for array in arrays}) != 1:
+                message = f"Tensors with name '{key}' from different tasks have different shapes"
+                raise Refusal(CODES.FAILED_PRECONDITION, message)
+            count = sum(map(len, arrays))
+            padding = (1 << (count - 1).bit_length()) - count if count else 0
+            merged[key] = np.concatenate([*arrays, *[arrays[-1][:1]] * padding])
+        return merged
+
+
+class Core:
+    """What both interfaces ask."""
+
+    def __init__(self, model: Model, merge: bool):
+        self.model = model
+        mergers = {name: Merger(model, name) for name in model.functions} if merge else {}
+        self.mergers = mergers
+
+    def require(self, name: str, version: int | None) -> None:
+        if name != NAME or version not in (None, self.model.version):
+            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise Refusal(CODES.NOT_FOUND, f"Servable not found for request: {wanted}")
+
+    def predict(self, signature_name, inputs):
+        signature = self.model.signature(signature_name)
+        if set(inputs) != set(signature.inputs):
+            message = f"input size does not match signature: {sorted(inputs)}"
+            raise Refusal(CODES.INVALID_ARGUMENT, message)
+        if signature_name in self.mergers:
+            return self.mergers[signature_name].run(inputs)
+        return self.model.run(signature_name, inputs)
+
+    def metadata(self):
+        reply = get_model_metadata_pb2.GetModelMetadataResponse()
+        reply.model_spec.name, reply.model_spec.version.value = NAME, self.model.version
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in self.model.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        reply.metadata["signature_def"].Pack(signatures)
+        return reply
+
+    def status(self, name, version):
+        if name != NAME or version not in (None, self.model.version):
+            raise Refusal(CODES.NOT_FOUND, f"Could not find any versions of model {name}")
+        reply = get_model_status_pb2.GetModelStatusResponse()
+        available = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
+        one = reply.model_version_status.add(version=self.model.version, state=available)
+        one.status.SetInParent()
+        return reply

@@ -1,0 +1,461 @@
+"""The contract between a served export and its clients, both ways, without the real binary."""
+
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import requests
+import tensorflow as tf
+from serving_runs import exported_colour, serving
+from small_runs import ROOT, environment
+from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
+
+from tf_mdsm.serving import Client, InvalidArgument, ServingError
+
+SHAPE = (8, 8, 1)
+WAYS = ("grpc", "rest")
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def address(request, model_server):
+    return getattr(model_server, request.param)
+
+
+@pytest.fixture(scope="module")
+def direct(exported_run):
+    """The export's signatures, run in this process: {name: function of arrays to arrays}."""
+    loaded = tf.saved_model.load(f"{exported_run}/export/1")
+
+    def run(name, **inputs):
+        inputs = {key: tf.constant(value) for key, value in inputs.items()}
+        outputs = loaded.signatures[name](**inputs)
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """Large requests and replies; does not merge."""
+    with serving(exported_colour(tmp_path_factory.mktemp("colour"), 512)) as running:
+        yield running
+
+
+def random_images(generator, count: int, shape=SHAPE) -> np.ndarray:
+    return generator.uniform(size=(count, *shape)).astype(np.float32)
+
+
+def half_known(count: int) -> np.ndarray:
+    mask = np.zeros((count, 8, 8, 1), np.float32)
+    mask[:, :4] = 1
+    return mask
+
+
+def assert_same_energy(ours, theirs):
+    """Another batch sums in another order."""
+    np.testing.assert_allclose(ours, theirs, rtol=5e-6, atol=5e-6 * np.abs(theirs).max())
+
+
+def assert_same_images(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, atol=1 / 255)
+
+
+# --- answers
+
+
+def test_a_client_gets_what_the_export_computes(address, direct):
+    client = Client(address)
+    assert client.image_shape == SHAPE
+    images, energy = client.sample([3, 2**53 + 1, 2**62])
+    alone = direct("sample", seed=np.array([3, 2**53 + 1, 2**62]))
+    assert images.dtype == energy.dtype == np.float32
+    assert_same_images(images, alone["images"])
+    assert_same_energy(energy, alone["energy"])
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+    # Three at a time: not the padded batch of the server's.
+    noisy = random_images(np.random.default_rng(0), 3) * 3 - 1
+    assert_same_energy(client.energy(noisy), direct("energy", images=noisy)["energy"])
+    np.testing.assert_allclose(
+        client.score(noisy), direct("score", images=noisy)["score"], rtol=1e-4, atol=1e-5
+    )
+    denoised = direct("denoise", images=noisy)["images"]
+    np.testing.assert_allclose(client.denoise(noisy), denoised, atol=1e-5)
+    assert denoised.max() > 1, "not clipped"
+
+    known, mask = random_images(np.random.default_rng(1), 3), half_known(3)
+    filled = client.inpaint(known, mask, seeds=[5, 6, 7])
+    np.testing.assert_array_equal(filled[:, :4], known[:, :4])
+    alone = direct("inpaint", images=known, mask=mask, seed=np.array([5, 6, 7]))
+    assert_same_images(filled, alone["images"])
+
+
+def test_seeds_arrive_exactly(address):
+    # As floats, all four would be the same.
+    images, _ = Client(address).sample([2**53, 2**53 + 1, 2**62 - 1, 2**62])
+    assert len(np.unique(images.reshape(4, -1), axis=0)) == 4
+    again, _ = Client(address).sample(np.array([2**53 + 1], np.uint64))
+    assert_same_images(again[0], images[1])
+
+
+def test_large_requests_are_split_and_joined_in_order(address, model_server):
+    before = model_server.runs()["sample"]
+    images, energy = Client(address, batch_size=7).sample(range(20))
+    assert model_server.runs()["sample"] - before == 3
+    whole, whole_energy = Client(address, batch_size=64).sample(range(20))
+    assert images.shape == (20, *SHAPE)
+    assert_same_images(images, whole)
+    assert_same_energy(energy, whole_energy)
+
+
+def test_status_and_version(address):
+    (only,) = Client(address).status()
+    assert (only.version, only.state, only.message) == (1, "AVAILABLE", "")
+    assert Client(address, version=1).energy(np.zeros((1, *SHAPE))).shape == (1,)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_large_replies(colour, way):
+    client = Client(getattr(colour, way), batch_size=512)
+    assert client.image_shape == (32, 32, 3)
+    images, energy = client.sample(range(64))
+    assert images.shape == (64, 32, 32, 3)
+    assert_same_energy(client.energy(images), energy)
+    if way == "rest":
+        return
+    # gRPC by itself takes replies of 4 MB at most.
+    many = np.broadcast_to(images[:1], (400, 32, 32, 3))
+    denoised = client.denoise(many)
+    assert denoised.nbytes > 4 * 2**20
+    np.testing.assert_allclose(denoised, client.denoise(many[:1]).repeat(400, 0), atol=1e-5)
+
+
+def one_request(generator, number: int):
+    """A method's name and its arguments."""
+    count = int(generator.integers(1, 4))
+    seeds = generator.integers(2**62, size=count)
+    images = random_images(generator, count)
+    requests_ = [
+        ("sample", (seeds,)),
+        ("energy", (images,)),
+        ("score", (images,)),
+        ("denoise", (images,)),
+        ("inpaint", (images, half_known(count), seeds)),
+    ]
+    return requests_[number % 5]
+
+
+def test_merged_requests_are_answered_as_if_alone(model_server, direct):
+    """200 mixed requests of 8 clients at a time."""
+    answers, before = {}, model_server.runs()
+    start = threading.Barrier(8)
+
+    def ask(number):
+        generator = np.random.default_rng(number)
+        client = model_server.clients()[number % 2]
+        start.wait()
+        for place in range(25):
+            method, arguments = one_request(generator, place)
+            answers[number, place] = method, arguments, getattr(client, method)(*arguments)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 200
+    after = model_server.runs()
+    runs = sum(after[name] - before[name] for name in after)
+    assert runs < 200, "nothing was merged"
+    names = {"inpaint": ("images", "mask", "seed"), "sample": ("seed",)}
+    for method, arguments, answer in answers.values():
+        inputs = dict(zip(names.get(method, ("images",)), arguments, strict=True))
+        alone = direct(method, **inputs)
+        if method == "energy":
+            assert_same_energy(answer, alone["energy"])
+        elif method == "score":
+            np.testing.assert_allclose(answer, alone["score"], rtol=1e-4, atol=1e-5)
+        else:
+            images = answer[0] if method == "sample" else answer
+            assert_same_images(images, alone["images"])
+
+
+def test_one_bad_request_would_fail_its_neighbours(model_server):
+    """Which is why a client checks before it sends."""
+    failures, start = [], threading.Barrier(8)
+
+    def ask(value):
+        client = model_server.clients()[0]
+        images = np.full((1, *SHAPE), value, np.float32)
+        start.wait()
+        for _ in range(10):
+            try:
+                client._transport.predict("energy", {"images": images}, ("energy",))
+            except ServingError as error:
+                failures.append((value, str(error)))
+
+    values = [np.nan] + [0.5] * 7
+    threads = [threading.Thread(target=ask, args=(value,)) for value in values]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(np.isnan(value) for value, _ in failures) == 10
+    assert len(failures) > 10
+    assert all("`images` must be finite" in message for _, message in failures)
+
+
+def test_warm_up_records_are_requests_that_the_server_answers(exported_run, model_server):
+    path = f"{exported_run}/export/1/assets.extra/tf_serving_warmup_requests"
+    records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+    seen = set()
+    with grpc.insecure_channel(model_server.grpc.removeprefix("grpc://")) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for log in logs:
+            request = log.predict_log.request
+            seen.add(request.model_spec.signature_name)
+            # The server replays them for the version that it loads, whatever its name.
+            request.model_spec.name = "tf_mdsm"
+            reply = stub.Predict(request)
+            assert all(np.isfinite(tf.make_ndarray(one)).all() for one in reply.outputs.values())
+    assert seen >= {"sample", "energy", "score", "denoise", "inpaint"}
+
+
+def test_rest_does_not_need_tensorflow(model_server):
+    program = (
+        "import sys; from tf_mdsm.serving import Client; client = Client(sys.argv[1]); "
+        "assert client.sample([0])[0].shape == (1, 8, 8, 1); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, model_server.rest]
+    assert subprocess.run(command, cwd=ROOT, env=environment()).returncode == 0
+
+
+# --- errors
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_nobody_there(scheme):
+    address = f"{scheme}://localhost:{free_port()}"
+    with pytest.raises(ServingError, match=f"{address} is not available: .*refused"):
+        Client(address).sample([0])
+
+
+def test_too_late(address):
+    # Merging alone waits longer.
+    with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s"):
+        Client(address, timeout=0.002).sample(range(16))
+
+
+def test_unknown_model_version_and_signature(address):
+    with pytest.raises(ServingError, match=r"has no model other: .*other"):
+        Client(address, model="other").sample([0])
+    with pytest.raises(ServingError, match=r"has no model other"):
+        Client(address, model="other").status()
+    with pytest.raises(ServingError, match=r"has no model tf_mdsm in version 7: .*7"):
+        Client(address, version=7).sample([0])
+    transport = Client(address)._transport
+    with pytest.raises(ServingError, match=r'refused the request: .*"classify" not found'):
+        transport.predict("classify", {"images": np.zeros((1, *SHAPE), np.float32)}, ("energy",))
+    with pytest.raises(ServingError, match="is no export of tf_mdsm: it has no signature classify"):
+        transport.input_sizes("classify", "images")
+    with pytest.raises(ServingError, match=r"is no export of tf_mdsm: .*other outputs"):
+        transport.predict("sample", {"seed": np.array([0])}, ("images", "score"))
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "sentence"),
+    [
+        ("sample", {"seed": [-1]}, "`seed` must lie in .*-1"),
+        ("energy", {"images": np.full((1, *SHAPE), np.nan)}, "`images` must be finite"),
+        ("energy", {"images": np.zeros((1, 9, 8, 1))}, r"`images` must be .*\[1 9 8 1\]"),
+        (
+            "inpaint",
+            {
+                "images": np.zeros((1, *SHAPE)),
+                "mask": np.full((1, *SHAPE), 0.5),
+                "seed": [0],
+            },
+            "`mask` must be 1",
+        ),
+        ("energy", {"seed": [0]}, "input size does not match signature"),
+    ],
+)
+def test_the_graph_refuses_what_a_client_without_checks_sends(address, signature, inputs, sentence):
+    arrays = {
+        name: np.asarray(value, np.int64 if name == "seed" else np.float32)
+        for name, value in inputs.items()
+    }
+    with pytest.raises(ServingError, match=f"refused the request: {sentence}") as refusal:
+        Client(address)._transport.predict(signature, arrays, ("images",))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_request_larger_than_the_server_takes(address, colour):
+    with pytest.raises(ServingError, match="larger than maximum input batch size 64"):
+        Client(address, batch_size=65).sample(range(65))
+    with pytest.raises(ServingError, match="`images` must hold 1 to 512"):
+        Client(colour.grpc, batch_size=513).energy(np.zeros((513, 32, 32, 3)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_wrong_port(model_server, way):
+    """Each interface asked in the other's language."""
+    other = {"grpc": model_server.rest.replace("http", "grpc"), "rest": model_server.grpc}[way]
+    address = other if way == "grpc" else other.replace("grpc", "http")
+    with pytest.raises(ServingError, match=f"what answers at {address} is not TensorFlow Serving"):
+        Client(address).sample([0])
+
+
+PAGES = {
+    "/v1/models/html/metadata": (200, "text/html", "<html>Welcome</html>"),
+    "/v1/models/json/metadata": (200, "application/json", '{"hello": "you"}'),
+    "/v1/models/lost/metadata": (404, "text/html", "<html>Not found</html>"),
+    "/v1/models/quoted/metadata": (404, "application/json", '{ "error": "it\\\'s gone" }'),
+    "/v1/models/late/metadata": (504, "application/json", '{ "error": "Timed out" }'),
+    "/v1/models/moved/metadata": (302, "text/html", ""),
+}
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    """A web server that knows nothing of models."""
+
+    def do_GET(self):
+        status, kind, text = PAGES[self.path]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("html", "is not TensorFlow Serving by http: it answers 200 with <html>Welcome</html>"),
+        ("json", "is not TensorFlow Serving by http: its metadata are of another form"),
+        ("lost", "is not TensorFlow Serving by http: it answers 404 with <html>Not found</html>"),
+        ("quoted", "has no model quoted: .*gone"),
+        ("late", "failed in the request: Timed out .*--rest_api_timeout_in_ms"),
+        ("moved", "is not TensorFlow Serving by http: it answers 302"),
+    ],
+)
+def test_an_answer_of_somebody_else(model, message):
+    page = http.server.ThreadingHTTPServer(("localhost", 0), _Page)
+    threading.Thread(target=page.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        with pytest.raises(ServingError, match=message):
+            Client(f"http://localhost:{page.server_port}", model=model).sample([0])
+    finally:
+        page.shutdown()
+        page.server_close()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ([], "at least one"),
+        ([-1], r"`seeds` must be integers in \[0, 2\^62\]. Received: -1"),
+        ([0, 2**63 - 1], "Received: 9223372036854775807"),
+        ([2**62 + 1], "Received: 4611686018427387905"),
+        ([2**70], "be integers"),
+        ([0.5], "be integers"),
+        ([True], "be integers"),
+        (["0"], "be integers"),
+        ([[0]], "one integer an image"),
+        (3, "one integer an image"),
+    ],
+)
+def test_seeds_that_are_not_sent(model_server, seeds, message):
+    before = model_server.runs()
+    for client in model_server.clients():
+        with pytest.raises(InvalidArgument, match=message):
+            client.sample(seeds)
+    assert model_server.runs() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((0, *SHAPE)), r"`images` must be of shape \[B, 8, 8, 1\], B >= 1"),
+        (np.zeros((1, 9, 8, 1)), r"of shape .* Received: \[1, 9, 8, 1\]"),
+        (np.zeros(SHAPE), "of shape"),
+        (np.full((2, *SHAPE), np.nan), "be finite. Received: image 0"),
+        (np.full((2, *SHAPE), np.inf), "be finite"),
+        (np.full((2, *SHAPE), 1e300), "be finite"),
+        (np.zeros((1, *SHAPE), np.uint8), "be floats"),
+        (np.zeros((1, *SHAPE), complex), "be floats"),
+    ],
+)
+def test_images_that_are_not_sent(model_server, images, message):
+    before = model_server.runs()
+    for client in model_server.clients():
+        for method in (client.energy, client.score, client.denoise):
+            with pytest.raises(InvalidArgument, match=message):
+                method(images)
+        with pytest.raises(InvalidArgument, match=message):
+            client.inpaint(images, half_known(1), [0])
+    assert model_server.runs() == before
+
+
+def test_inpainting_that_is_not_sent(model_server):
+    images, mask = np.zeros((2, *SHAPE)), half_known(2)
+    outside = images - mask
+    before = model_server.runs()
+    for client in model_server.clients():
+        for arguments, message in [
+            ((images, mask * 0.5, [0, 1]), "`mask` must be 1 .known. or 0 everywhere"),
+            ((images, mask[:1], [0, 1]), r"`mask` must be of shape \[2, 8, 8, 1\]"),
+            ((images, mask * np.nan, [0, 1]), "`mask` must be 1"),
+            ((images, mask, [0]), r"`seeds` must be one an image \(2\)"),
+            ((outside, mask, [0, 1]), r"`images` must lie in \[0, 1\] where they are known"),
+        ]:
+            with pytest.raises(InvalidArgument, match=message):
+                client.inpaint(*arguments)
+        # Unknown pixels may hold anything finite.
+        client.inpaint(images - (1 - mask), mask.astype(bool), [0, 1])
+    assert model_server.runs()["inpaint"] == before["inpaint"] + 2
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"address": "localhost:8500"}, "address"),
+        ({"address": "ftp://localhost:8500"}, "address"),
+        ({"address": "grpc://localhost"}, "address"),
+        ({"address": "http://localhost:8501/v1"}, "address"),
+        ({"address": "http://localhost:99999"}, "address"),
+        ({"address": None}, "address"),
+        ({"model": ""}, "model"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"version": -1}, "version"),
+        ({"version": "newest"}, "version"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_clients_that_cannot_be(options, field):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+        Client(**{"address": "http://localhost:8501", **options})
+
+
+def test_a_model_name_is_no_path(model_server):
+    with pytest.raises(ServingError):
+        Client(model_server.rest, model="tf_mdsm/versions/1").status()
+    assert requests.get(f"{model_server.rest}/v1/models/tf_mdsm/versions/1", timeout=10).ok

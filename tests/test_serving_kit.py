@@ -1,0 +1,311 @@
+"""The files in `launch/` that start TensorFlow Serving: they parse, and agree with each other."""
+
+import http.server
+import os
+import pathlib
+import re
+import subprocess
+import threading
+
+import pytest
+import yaml
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
+from small_runs import ROOT
+from tensorflow_serving.config import model_server_config_pb2
+
+from tf_mdsm.config import default_config
+
+KIT = ROOT / "launch" / "serving"
+SCRIPT = ROOT / "launch" / "serve.sh"
+
+
+def message_class(name: str, **messages: dict[str, str]):
+    """A class for a message whose definition TensorFlow Serving's Python package lacks.
+
+    Args:
+        name: the message to return.
+        messages: {message: {field: kind}}; "repeated int64", "Int64Value", …
+    """
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="kit", syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    kinds = descriptor_pb2.FieldDescriptorProto
+    for message_name, fields in messages.items():
+        message = file.message_type.add(name=message_name)
+        for number, (field_name, kind) in enumerate(fields.items(), 1):
+            *label, kind = kind.split()
+            field = message.field.add(name=field_name, number=number)
+            field.label = kinds.LABEL_REPEATED if label else kinds.LABEL_OPTIONAL
+            if kind.islower():
+                field.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
+            else:
+                inside = "kit" if kind in messages else "google.protobuf"
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".{inside}.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"kit.{name}"))
+
+
+def batching():
+    # tensorflow_serving/servables/tensorflow/session_bundle_config.proto
+    numbers = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches")
+    fields = dict.fromkeys((*numbers, "num_batch_threads"), "Int64Value")
+    fields |= {"thread_pool_name": "StringValue", "allowed_batch_sizes": "repeated int64"}
+    fields["pad_variable_length_inputs"] = "bool"
+    kind = message_class("BatchingParameters", BatchingParameters=fields)
+    return text_format.Parse((KIT / "batching.config").read_text(), kind())
+
+
+def monitoring():
+    # tensorflow_serving/config/monitoring_config.proto
+    kind = message_class(
+        "MonitoringConfig",
+        MonitoringConfig={"prometheus_config": "PrometheusConfig"},
+        PrometheusConfig={"enable": "bool", "path": "string"},
+    )
+    return text_format.Parse((KIT / "monitoring.config").read_text(), kind())
+
+
+def model():
+    text = (KIT / "models.config").read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (only,) = config.model_config_list.config
+    return only
+
+
+def kubernetes() -> dict[str, dict]:
+    with open(KIT / "kubernetes.yaml", encoding="utf-8") as file:
+        return {document["kind"]: document for document in yaml.safe_load_all(file)}
+
+
+def container() -> dict:
+    (only,) = kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def server_flags(text: str) -> list[str]:
+    """What the server is started with, port flags apart."""
+    return re.findall(r"--(?:model|file_system|enable|batching|monitoring|rest_api)_\S*=\S+", text)
+
+
+def test_models():
+    assert model().name == "tf_mdsm"
+    assert model().model_platform == "tensorflow"
+    assert model().model_version_policy.latest.num_versions == 1
+
+
+def test_batches_are_what_the_export_takes():
+    settings = batching()
+    limit = default_config().export.max_batch_size
+    assert settings.max_batch_size.value == limit
+    sizes = list(settings.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes)), "the server wants them in order"
+    assert sizes[-1] == limit, "the server wants the largest among them"
+    assert sizes[0] == 1
+    assert settings.num_batch_threads.value >= 2
+    assert not settings.pad_variable_length_inputs
+    with pytest.raises(text_format.ParseError):
+        text_format.Parse("max_batch { value: 3 }", type(settings)())
+
+
+def test_monitoring_is_on():
+    assert monitoring().prometheus_config.enable
+
+
+def test_kubernetes_agrees_with_the_script_and_the_settings():
+    documents, server = kubernetes(), container()
+    pod = documents["Deployment"]["spec"]["template"]
+    script = SCRIPT.read_text()
+    assert server["args"] == server_flags(script)
+    assert f"image={server['image']} " in script
+
+    mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
+    assert mounts[model().base_path]["readOnly"]
+    assert f"target={model().base_path},readonly".replace("tf_mdsm", "$model") in script
+    folder = "/etc/tf_serving"
+    assert mounts[folder]["readOnly"]
+    assert f"target={folder},readonly" in script
+    for flag in server["args"]:
+        if flag.endswith(".config"):
+            name = flag.rsplit("/", 1)[1]
+            assert flag.endswith(f"={folder}/{name}")
+            assert (KIT / name).is_file()
+            assert f"launch/serving/{name}" in (KIT / "kubernetes.yaml").read_text()
+    volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
+    assert volumes == {mount["name"] for mount in server["volumeMounts"]}
+
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert ports == {"grpc": 8500, "rest": 8501}
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert server[kind]["httpGet"] == {"path": f"/v1/models/{model().name}", "port": "rest"}
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["prometheus.io/path"] == monitoring().prometheus_config.path
+    assert annotations["prometheus.io/port"] == str(ports["rest"])
+    assert monitoring().prometheus_config.path in script
+
+
+def test_kubernetes_service_and_safety():
+    documents, server = kubernetes(), container()
+    pod, service = documents["Deployment"]["spec"]["template"], documents["Service"]["spec"]
+    assert service["selector"] == pod["metadata"]["labels"]
+    assert documents["Deployment"]["spec"]["selector"]["matchLabels"] == service["selector"]
+    assert service["type"] == "ClusterIP"
+    assert {(p["port"], p["targetPort"]) for p in service["ports"]} == {
+        (8500, "grpc"),
+        (8501, "rest"),
+    }
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert pod["spec"]["securityContext"]["runAsUser"] > 0
+    assert server["securityContext"]["readOnlyRootFilesystem"]
+    assert not server["securityContext"]["allowPrivilegeEscalation"]
+    assert set(server["resources"]["limits"]) == {"cpu", "memory"}
+
+
+# --- the script, with a docker that only writes down what it is asked
+
+DOCKER = """#!/bin/bash
+printf '%s\\n' "$*" >> "$FAKE/calls"
+case "$1 $2" in
+  "info "*) exit "${FAKE_INFO:-0}" ;;
+  "container inspect")
+    [ -f "$FAKE/started" ] || exit 1
+    echo "${FAKE_RUNNING:-true}" ;;
+  "run "*)
+    touch "$FAKE/started"
+    printf '%s\\n' "$@" > "$FAKE/given" ;;
+  "logs "*) echo "no such model" ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """A folder with a `docker`, and all other programs that the script may use."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "sed", "basename", "dirname", "grep", "sleep", "cat", "curl", "touch"):
+        (programs / name).symlink_to(
+            subprocess.run(["which", name], capture_output=True, text=True).stdout.strip()
+        )
+    (programs / "docker").write_text(DOCKER)
+    (programs / "docker").chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    for version in ("1", "2", "10", "draft"):
+        folder = tmp_path / "run" / "export" / version
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").touch()
+    return tmp_path / "run"
+
+
+def serve(fake: pathlib.Path, *arguments, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(SCRIPT), *map(str, arguments)],
+        env={"PATH": str(fake / "bin"), "FAKE": str(fake), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+class _Status(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        assert self.path == "/v1/models/tf_mdsm"
+        self.send_response(200)
+        self.end_headers()
+        states = ["LOADING", "AVAILABLE"]
+        self.wfile.write(f'{{"state": "{states[min(self.server.asked, 1)]}"}}'.encode())
+        self.server.asked += 1
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def rest_port():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Status)
+    server.asked = 0
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_serve_starts_the_server_and_says_how_to_ask_it(fake, run_folder, rest_port):
+    result = serve(fake, run_folder, "--name=mine", f"--rest_port={rest_port}", "--", "--gpus=all")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "version 10 of" in result.stdout
+    assert f"http://127.0.0.1:{rest_port}/v1/models/tf_mdsm:predict" in result.stdout
+    assert "--address=grpc://127.0.0.1:8500" in result.stdout
+    given = (fake / "given").read_text().split("\n")[:-1]
+    image = given.index(container()["image"])
+    assert given[image + 1 :] == container()["args"]
+    assert given[:image] == [
+        "run",
+        "--detach",
+        "--name",
+        "mine",
+        "--publish",
+        "127.0.0.1:8500:8500",
+        "--publish",
+        f"127.0.0.1:{rest_port}:8501",
+        "--mount",
+        f"type=bind,source={run_folder}/export,target={model().base_path},readonly",
+        "--mount",
+        f"type=bind,source={KIT},target=/etc/tf_serving,readonly",
+        "--gpus=all",
+    ]
+
+
+def test_serve_reports_a_server_that_ends(fake, run_folder):
+    result = serve(fake, run_folder, "--rest_port=9", FAKE_RUNNING="false")
+    assert result.returncode == 1
+    assert "no such model\nserve.sh: the server ended" in result.stderr
+    assert (fake / "calls").read_text().endswith("rm --force tf_mdsm\n")
+
+
+def test_serve_says_what_is_missing(fake, run_folder):
+    assert "no exported version in" in serve(fake, run_folder.parent).stderr
+    assert "--mode=export" in serve(fake, run_folder.parent).stderr
+    assert "does not answer" in serve(fake, run_folder, FAKE_INFO="1").stderr
+    (fake / "started").touch()
+    assert "there is a container tf_mdsm already" in serve(fake, run_folder).stderr
+    os.remove(fake / "bin" / "docker")
+    result = serve(fake, run_folder)
+    assert result.returncode == 1
+    assert result.stderr == "serve.sh: docker is needed and not installed\n"
+    assert not (fake / "given").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a run's folder"),
+        (["/nowhere"], "there is no folder /nowhere"),
+        (["RUN", "RUN"], "one run's folder is served"),
+        (["RUN", "--port=1"], "unknown option --port=1"),
+        (["RUN", "--name="], "--name must be given a value"),
+        (["RUN", "--rest_port=http"], "a port must be a number"),
+    ],
+)
+def test_serve_refuses_wrong_calls(fake, run_folder, arguments, message):
+    result = serve(fake, *[str(run_folder) if word == "RUN" else word for word in arguments])
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (fake / "calls").exists()
+
+
+def test_serve_explains_itself(fake):
+    result = serve(fake, "--help")
+    assert result.returncode == 0
+    assert "launch/serve.sh WORKDIR" in result.stdout
