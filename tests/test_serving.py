@@ -1,6 +1,7 @@
 """The contract between a served export and its clients, both ways, without the real binary."""
 
 import http.server
+import json
 import socket
 import subprocess
 import sys
@@ -459,3 +460,23 @@ def test_a_model_name_is_no_path(model_server):
     with pytest.raises(ServingError):
         Client(model_server.rest, model="tf_mdsm/versions/1").status()
     assert requests.get(f"{model_server.rest}/v1/models/tf_mdsm/versions/1", timeout=10).ok
+
+
+def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
+    output = tmp_path / "numbers.json"
+    command = [sys.executable, "-m", "benchmarks.serving", "--repeats=1"]
+    result = subprocess.run(
+        [*command, f"--workdir={exported_run}", f"--output={output}"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    numbers = json.loads(output.read_text())
+    assert set(numbers["batches"]) == {"1", "8"}
+    for batch in numbers["batches"].values():
+        assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
+        assert all(len(taken) == 1 for taken in batch["seconds"].values())
+        assert batch["median_ratio"]["in_process"] == 1
+    assert "export's loading" in result.stdout
