@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tf_mdsm"
 LAYERS = [
     ["main", "serving.__main__"],
     ["export", "sample", "train", "import_checkpoint"],
-    ["build", "checkpoints", "observer", "views", "monitor", "warmup"],
+    ["build", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
@@ -29,7 +29,16 @@ LAYERS = [
     ],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.image_files", "serving.transport"],
-    ["validation", "config", "randomness", "pictures", "progress", "shards"],
+    [
+        "validation",
+        "config",
+        "randomness",
+        "pictures",
+        "progress",
+        "shards",
+        "signals",
+        "schedulers",
+    ],
     ["quiet", "files", "errors"],
     ["architectures"],
 ]

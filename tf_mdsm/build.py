@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from tf_mdsm.cluster import create_strategy
 from tf_mdsm.datasets import loading, synthetic
 from tf_mdsm.datasets.statistics import ImageStatistics
 from tf_mdsm.energy import EnergyModel
@@ -54,20 +55,9 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
 
 
 def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
-    """One replica for each GPU of this machine, or for its CPU where there is none."""
-    devices = [
-        device.name
-        for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    ]
-    if config.training.strategy == "one_device":
-        return tf.distribute.OneDeviceStrategy(devices[0])
-    if config.training.batch_size % len(devices):
-        raise InvalidArgument(
-            "config.training.batch_size",
-            f"be divisible by the number of replicas ({len(devices)})",
-            config.training.batch_size,
-        )
-    return tf.distribute.MirroredStrategy(devices)
+    """The strategy that `config.training.strategy` names; before anything else of TensorFlow."""
+    settings = config.training
+    return create_strategy(settings.strategy, settings.cluster, settings.tpu, settings.batch_size)
 
 
 def build_model(config: ConfigDict) -> EnergyModel:

@@ -22,16 +22,21 @@ class TrainingCheckpoints:
         folder: where they are kept.
         model: a compiled model.
         keep: how many to keep, the newest.
+        writes: whether this process writes them; among several workers the chief alone does.
     """
 
-    def __init__(self, folder: str, model: EnergyModel, keep: int):
-        self._model = model
+    def __init__(self, folder: str, model: EnergyModel, keep: int, writes: bool = True):
+        self._model, self._writes = model, writes
         parts = {"network": model.network, "optimizer": model.optimizer}
         if model.ema_network is not None:
             parts["ema_network"] = model.ema_network
-        parts["metrics"] = [v.value for metric in model.metrics for v in metric.variables]
+        # A metric's variable has a part on every replica, and all workers have to ask for its
+        # sum. So they do before a checkpoint, which one of them can write by itself.
+        self._metrics = [v.value for metric in model.metrics for v in metric.variables]
+        self._sums = parts["metrics"] = [tf.Variable(tf.zeros(v.shape)) for v in self._metrics]
         self._checkpoint = tf.train.Checkpoint(**parts)
-        _drop_empty_pointer(folder)
+        if writes:
+            _drop_empty_pointer(folder)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, folder, max_to_keep=keep, checkpoint_name="step"
         )
@@ -57,15 +62,21 @@ class TrainingCheckpoints:
         path = _newest(self._manager.directory)
         if path:
             _restore(self._checkpoint, path)
+            for metric, total in zip(self._metrics, self._sums, strict=True):
+                metric.assign(total)
 
     def save(self) -> None:
         """Writes a checkpoint of the current step, unless it is the one already there.
+
+        Called by all workers together.
 
         Raises:
             RunError: if it cannot be written; those before it stay valid.
         """
         step = self.step
-        if step == self.latest_step:
+        for metric, total in zip(self._metrics, self._sums, strict=True):
+            total.assign(metric)
+        if not self._writes or step == self.latest_step:
             return
         try:
             self._manager.save(checkpoint_number=step)

@@ -107,8 +107,14 @@ def default_config() -> ConfigDict:
     config.training.preview_images = 16
     # float32, or convolutions in bfloat16 with weights, head and loss in float32.
     config.training.precision = "float32"
-    # mirrored: all GPUs of this machine, or its CPU; one_device: the first of them.
+    # mirrored: all GPUs of this machine, or its CPU; one_device: the first of them;
+    # multi_worker_mirrored: those of all machines of a cluster; tpu.
     config.training.strategy = "mirrored"
+    # Who tells multi_worker_mirrored where the workers are: tf_config (launch/workers.sh and
+    # Kubernetes' training operator set it), slurm, kubernetes.
+    config.training.cluster = "tf_config"
+    # Name of the TPU; empty: what the environment says.
+    config.training.tpu = ""
     # XLA for the gradients; "auto": on GPUs only, where it pays.
     config.training.jit_compile = "auto"
 

@@ -115,14 +115,20 @@ class EnergyModel(keras.Model):
         replicas = self.distribute_strategy.num_replicas_in_sync
         levels, clean, noisy = self._add_noise(images, self.optimizer.iterations)
         each_loss, gradients = self._gradient_fn(clean, noisy, self._sigma(levels))
+        loss, bands = tf.reduce_mean(each_loss), self._band_sums(levels, each_loss)
         if replicas > 1:
+            # What is measured goes with the gradients: so each replica knows the global batch's
+            # means, and its sums come back to the bit from their total in a checkpoint.
             context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+            *gradients, loss, bands = context.all_reduce(
+                tf.distribute.ReduceOp.MEAN, [*gradients, loss, bands]
+            )
         # Keras adds up the replicas' gradients, which are all the same by now.
         variables = self.network.trainable_variables
         self.optimizer.apply([gradient / replicas for gradient in gradients], variables)
         self._update_averages()
-        self._update_trackers(levels, each_loss)
+        self.loss_tracker.update_state(loss)
+        self.band_tracker.update_state(bands)
         norm = tf.linalg.global_norm(gradients) * self.noise.sigma0**4
         self.gradient_norm_tracker.update_state(norm)
         return {
@@ -188,10 +194,11 @@ class EnergyModel(keras.Model):
 
         tf.distribute.get_replica_context().merge_call(update, args=(1.0 - momentum,))
 
-    def _update_trackers(self, levels, each_loss) -> None:
-        self.loss_tracker.update_state(each_loss)
+    def _band_sums(self, levels: tf.Tensor, each_loss: tf.Tensor) -> tf.Tensor:
+        """Sum of the losses and number of the images in each band of levels, [2, NUM_BANDS]."""
         band = levels * NUM_BANDS // self.noise.num_levels
-        self.band_tracker.update_state(each_loss, band)
+        parts = (each_loss, tf.ones_like(each_loss))
+        return tf.stack([tf.math.unsorted_segment_sum(part, band, NUM_BANDS) for part in parts])
 
 
 class BandMean(keras.metrics.Metric):
@@ -203,11 +210,10 @@ class BandMean(keras.metrics.Metric):
         self.total = self.add_variable((num_bands,), "zeros", name="total")
         self.count = self.add_variable((num_bands,), "zeros", name="count")
 
-    def update_state(self, values, band):
-        """Adds `values` [b] to the bands `band` [b]."""
-        add_up = tf.math.unsorted_segment_sum
-        self.total.assign_add(add_up(values, band, self.num_bands))
-        self.count.assign_add(add_up(tf.ones_like(values), band, self.num_bands))
+    def update_state(self, sums):
+        """Adds each band's sum of losses and number of images, [2, num_bands]."""
+        self.total.assign_add(sums[0])
+        self.count.assign_add(sums[1])
 
     def result(self):
         return tf.math.divide_no_nan(self.total.value, self.count.value)

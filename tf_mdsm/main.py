@@ -60,7 +60,8 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     with contextlib.nullcontext() if _is_verbose() else quiet_stderr():
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        # Physical ones: a runtime that has started cannot join other machines' any more.
+        tf.config.list_physical_devices()
     # What is called float32 is float32: GPUs would round convolutions to ten bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if mode == "train":

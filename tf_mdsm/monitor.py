@@ -15,12 +15,15 @@ class Monitor:
     """Writes scalars, pictures and text as TensorBoard events; nothing twice after a restart.
 
     Args:
-        folder: for the event files.
+        folder: for the event files; none: nothing is written, as by workers but the chief.
         first_step: where the run goes on; later events, left by a run that was killed after
             its last checkpoint, are dropped, as they will be written again.
     """
 
-    def __init__(self, folder: str, first_step: int):
+    def __init__(self, folder: str | None, first_step: int):
+        if folder is None:
+            self._writer = tf.summary.create_noop_writer()
+            return
         os.makedirs(folder, exist_ok=True)
         drop_events_after(folder, first_step if first_step else -1)
         self._writer = tf.summary.create_file_writer(folder)

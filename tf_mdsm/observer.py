@@ -59,7 +59,7 @@ class Observer:
         self._seconds += seconds
 
     def log(self, step: int) -> None:
-        """Means since the last time."""
+        """Means since the last time; all workers together, as the means are over all of them."""
         model = self._model
         scalars = {metric.name: metric.result() for metric in model.metrics}
         bands = scalars.pop("loss_per_band").numpy()

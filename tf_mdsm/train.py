@@ -1,10 +1,11 @@
 """The training run: resumes where its folder stands, and can be stopped at any moment."""
 
 import contextlib
+import json
 import logging
 import os
-import signal
 import time
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm import build
 from tf_mdsm.checkpoints import TrainingCheckpoints
+from tf_mdsm.cluster import Workers
 from tf_mdsm.config import load_config, save_config
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_statistics
@@ -21,7 +23,8 @@ from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.monitor import Monitor
 from tf_mdsm.observer import Observer
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.samplers.chains import AnnealedLangevin, compile_chain
+from tf_mdsm.signals import stop_on_signals
 from tf_mdsm.validation import check_same_run
 
 __all__ = ["compile_steps", "train"]
@@ -32,45 +35,107 @@ _LOGGER = logging.getLogger(__name__)
 def train(config: ConfigDict, workdir: str) -> None:
     """Trains until `config.training.num_steps`, from the newest checkpoint if there is one.
 
-    SIGTERM and SIGINT end the run after the step in hand, with a checkpoint.
+    SIGTERM and SIGINT end the run after the step in hand, with a checkpoint. Of several workers
+    the chief writes and is heard; all read `workdir`, which they share.
 
     Raises:
         InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
         KeyboardInterrupt: after a SIGINT, when all is saved.
-        RunError: if the loss is not finite, or a checkpoint cannot be written or read.
+        RunError: if the loss is not finite, a checkpoint cannot be written or read, or a worker
+            is lost.
     """
     config_path = os.path.join(workdir, "config.json")
     if os.path.exists(config_path):
         check_same_run(config, load_config(config_path))
-    settings = config.training
     strategy = build.build_strategy(config)
-    with strategy.scope():
-        model = build.build_model(config)
-        model.compile(build.build_optimizer(config))
-    images, held_out = build.build_images(config)
-    statistics_path = build.statistics_path(workdir)
-    statistics = load_statistics(statistics_path) or fit_statistics(images)
-    sampler = build.build_sampler(config, model, statistics)
-    try:
+    workers = Workers(strategy)
+    if not workers.is_chief:
+        logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
+    with _naming("the start", workers):
         with strategy.scope():
-            folder = os.path.join(workdir, "checkpoints")
-            checkpoints = TrainingCheckpoints(folder, model, settings.keep_checkpoints)
+            model = build.build_model(config)
+            model.compile(build.build_optimizer(config))
+        images, held_out = build.build_images(config)
+        statistics_path = build.statistics_path(workdir)
+        statistics = load_statistics(statistics_path) or fit_statistics(images)
+        sampler = build.build_sampler(config, model, statistics)
+        checkpoints = _restore(config, model, workers, workdir, len(images))
+        if workers.is_chief and not os.path.exists(statistics_path):
+            save_statistics(statistics, statistics_path)
+        observer = _observer(config, model, sampler, workers, held_out, workdir, checkpoints.step)
+    step, settings = checkpoints.step, config.training
+    replicas = strategy.num_replicas_in_sync
+    batches = strategy.distribute_datasets_from_function(
+        lambda _: training_batches(
+            *(images, settings.batch_size, config.seed, config.data.flip, step),
+            *(replicas, *workers.place),
+        )
+    )
+    _LOGGER.info(
+        "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
+        *(workdir, len(images), f"{model.network.count_params():,}", replicas),
+        "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
+        f" on {workers.place.count} workers" if workers.place.count > 1 else "",
+        *(step, settings.num_steps),
+    )
+    with stop_on_signals() as stop_requested:
+        _loop(settings, model, batches, checkpoints, observer, workers, stop_requested)
+
+
+def _restore(
+    config: ConfigDict, model: EnergyModel, workers: Workers, workdir: str, num_images: int
+) -> TrainingCheckpoints:
+    """Brings the model where the folder stands, and writes the folder's config.json."""
+    settings = config.training
+    try:
+        folder = os.path.join(workdir, "checkpoints")
+        checkpoints = TrainingCheckpoints(
+            folder, model, settings.keep_checkpoints, workers.is_chief
+        )
+        with model.distribute_strategy.scope():
             checkpoints.restore_latest()
         step = checkpoints.step
         if step > settings.num_steps:
             done = f"be at least the {step} steps already done"
             raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
-        save_config(config, config_path)
-        if not os.path.exists(statistics_path):
-            save_statistics(statistics, statistics_path)
+        _require_one_run(config, workers, step, num_images)
+        if workers.is_chief:
+            save_config(config, os.path.join(workdir, "config.json"))
     except (OSError, tf.errors.OpError) as error:
-        advice = f"be writable ({one_line(error)})"
-        raise InvalidArgument("--workdir", advice, workdir) from error
+        if workers.lost_one(error):
+            raise
+        raise InvalidArgument("--workdir", f"be writable ({one_line(error)})", workdir) from error
+    return checkpoints
 
-    monitor = Monitor(os.path.join(workdir, "tensorboard"), step)
+
+def _require_one_run(config: ConfigDict, workers: Workers, step: int, num_images: int) -> None:
+    """Refuses workers that would train different runs."""
+    settings = config.to_dict()
+    # These may have other places on each machine.
+    settings["data"] |= {"path": "", "data_dir": ""}
+    if not workers.agree([zlib.crc32(json.dumps(settings, sort_keys=True).encode())]):
+        raise InvalidArgument("--config", "be the same for all workers", "different ones")
+    if not workers.agree([num_images]):
+        raise InvalidArgument("config.data", "be the same for all workers", f"{num_images} images")
+    if not workers.agree([step]):
+        raise InvalidArgument("--workdir", "be shared by all workers", f"step {step} here")
+
+
+def _observer(
+    config: ConfigDict,
+    model: EnergyModel,
+    sampler: AnnealedLangevin,
+    workers: Workers,
+    held_out: np.ndarray,
+    workdir: str,
+    step: int,
+) -> Observer:
+    folder = os.path.join(workdir, "tensorboard")
+    monitor = Monitor(folder if workers.is_chief else None, step)
     if step == 0:
         monitor.text("config", f"```\n{config}\n```", step=0)
-    observer = Observer(
+    settings = config.training
+    return Observer(
         model,
         monitor,
         held_out[: settings.validation_images],
@@ -80,19 +145,6 @@ def train(config: ConfigDict, workdir: str) -> None:
         os.path.join(workdir, "samples"),
         build.true_energy(config),
     )
-    replicas = strategy.num_replicas_in_sync
-    batches = strategy.distribute_datasets_from_function(
-        lambda _: training_batches(
-            images, settings.batch_size, config.seed, config.data.flip, step, replicas
-        )
-    )
-    _LOGGER.info(
-        "%s: %d training images, %s parameters, %d %s replica(s), from step %d to %d",
-        *(workdir, len(images), f"{model.network.count_params():,}", replicas),
-        *("GPU" if tf.config.list_logical_devices("GPU") else "CPU", step, settings.num_steps),
-    )
-    with _stop_on_signals() as stop_requested:
-        _loop(settings, model, batches, checkpoints, observer, stop_requested)
 
 
 def _loop(
@@ -101,45 +153,58 @@ def _loop(
     batches: tf.distribute.DistributedDataset,
     checkpoints: TrainingCheckpoints,
     observer: Observer,
+    workers: Workers,
     stop_requested: Callable[[], bool],
 ) -> None:
     run_steps = compile_steps(model)
     iterator = iter(batches)
     step, last = checkpoints.step, settings.num_steps
-    events = {
-        observer.log: settings.log_every,
-        observer.validate: settings.validate_every,
-        lambda _: _save(checkpoints, observer): settings.checkpoint_every,
-        lambda step: observer.preview(step, stop_requested): settings.sample_every,
-    }
+    # What happens at which intervals, and whether this worker takes part.
+    events = (
+        (observer.log, settings.log_every, True),
+        (observer.validate, settings.validate_every, workers.is_chief),
+        (lambda _: _save(checkpoints, observer), settings.checkpoint_every, True),
+        (
+            lambda step: observer.preview(step, stop_requested),
+            settings.sample_every,
+            workers.is_chief,
+        ),
+    )
     with progress_bar("training", last, "step", step) as bar:
-        while step < last and not stop_requested():
-            until = min(_next_multiple(step, every) for every in (*events.values(), 0))
-            count = min(settings.steps_per_call, until - step, last - step)
-            started = time.monotonic()
-            with _naming(step + 1):
+        while step < last:
+            with _naming(f"step {step + 1}", workers):
+                if workers.any(stop_requested()):
+                    break
+                until = min(_next_multiple(step, every) for _, every, _ in events)
+                count = min(settings.steps_per_call, until - step, last - step)
+                started = time.monotonic()
                 history = run_steps(iterator, tf.constant(count)).numpy()
             observer.count(count, time.monotonic() - started)
             _require_finite(history, step, checkpoints)
             step += count
             bar.update(count)
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
-            for happen, every in events.items():
-                if every and step % every == 0:
-                    with _naming(step):
+            for happen, every, takes_part in events:
+                if takes_part and every and step % every == 0:
+                    with _naming(f"step {step}", workers):
                         happen(step)
-        _save(checkpoints, observer)
+        with _naming(f"step {step}", workers):
+            _save(checkpoints, observer)
+            workers.wait_for_each_other()
     ending = "finished" if step == last else "stopped; run again to continue"
     _LOGGER.info("step %d: %s", step, ending)
 
 
 @contextlib.contextmanager
-def _naming(step: int) -> Iterator[None]:
-    """What fails in the block is said to have failed at this step."""
+def _naming(moment: str, workers: Workers) -> Iterator[None]:
+    """What fails in the block is said to have failed at this moment."""
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
-        raise RunError(f"step {step}: {one_line(error)}") from error
+        if workers.lost_one(error):
+            again = "start all workers again to go on from the last checkpoint"
+            raise RunError(f"{moment}: a worker was lost; {again}") from error
+        raise RunError(f"{moment}: {one_line(error)}") from error
 
 
 def _next_multiple(step: int, every: int) -> int:
@@ -173,8 +238,9 @@ def compile_steps(model: EnergyModel) -> Callable:
     def run_steps(iterator, count):
         def step(i, history):
             logs = strategy.run(model.train_step, args=(next(iterator),))
+            # The same on every replica.
             means = [
-                strategy.reduce(tf.distribute.ReduceOp.MEAN, logs[name], axis=None)
+                strategy.experimental_local_results(logs[name])[0]
                 for name in ("loss", "gradient_norm")
             ]
             return i + 1, history.write(i, tf.stack(means))
@@ -184,26 +250,3 @@ def compile_steps(model: EnergyModel) -> Callable:
         return history.stack()
 
     return run_steps
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM or SIGINT has come; the same again kills.
-
-    After a SIGINT the block ends with a KeyboardInterrupt, so that scripts stop with it.
-    """
-    received = []
-
-    def note(number: int, _) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-        _LOGGER.info("%s: saving, then stopping", signal.Signals(number).name)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if signal.SIGINT in received:
-        raise KeyboardInterrupt

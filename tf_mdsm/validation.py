@@ -19,7 +19,8 @@ _CHOICES = {
     "network.head": HEADS,
     "optimizer.schedule": ("cosine", "constant"),
     "training.precision": ("float32", "mixed_bfloat16"),
-    "training.strategy": ("mirrored", "one_device"),
+    "training.strategy": ("mirrored", "one_device", "multi_worker_mirrored", "tpu"),
+    "training.cluster": ("tf_config", "slurm", "kubernetes"),
     "training.jit_compile": ("auto", "on", "off"),
     "sampling.sampler": ("annealed_langevin",),
     "sampling.cooling": ("exponential", "linear"),
@@ -83,6 +84,8 @@ _FREE_FIELDS = (
     "training.preview_images",
     "training.steps_per_call",
     "training.strategy",
+    "training.cluster",
+    "training.tpu",
     "training.jit_compile",
 )
 

@@ -47,11 +47,14 @@ def training_batches(
     flip: bool = False,
     first_step: int = 0,
     num_replicas: int = 1,
+    worker: int = 0,
+    num_workers: int = 1,
 ) -> tf.data.Dataset:
     """Endless training images in each replica's share of the global batch.
 
-    Element j is the share of replica j % num_replicas at step first_step + j // num_replicas:
-    places in order, so the global batch does not depend on the number of replicas.
+    Worker w of W with L = num_replicas / W replicas of its own is served their shares only:
+    element j is that of replica w L + j % L at step first_step + j // L. Places are in order,
+    so the global batch depends neither on the number of replicas nor on that of workers.
 
     Args:
         images: uint8, or float32 in [0, 1], [N, H, W, C].
@@ -59,17 +62,19 @@ def training_batches(
         seed: the run's seed.
         flip: flip each image left to right with probability 1/2.
         first_step: the first update to serve.
-        num_replicas: replicas in sync.
+        num_replicas: replicas in sync, over all workers together.
+        worker: which of the workers is served.
+        num_workers: processes with the same number of replicas each.
 
     Returns:
         a dataset of float32 [batch_size / num_replicas, H, W, C].
     """
-    share = batch_size // num_replicas
+    share, num_local = batch_size // num_replicas, num_replicas // num_workers
     with tf.device("CPU:0"):
         stored = tf.constant(images)
 
     def batch(element: tf.Tensor) -> tf.Tensor:
-        step, replica = element // num_replicas, element % num_replicas
+        step, replica = element // num_local, worker * num_local + element % num_local
         place = replica * share + tf.range(share, dtype=tf.int64)
         chosen = image_indices(step * batch_size + place, len(images), seed)
         pixels = to_float(tf.gather(stored, chosen))
@@ -79,5 +84,6 @@ def training_batches(
             pixels = tf.where(flipped, pixels[:, :, ::-1], pixels)
         return tf.ensure_shape(pixels, [share, *images.shape[1:]])
 
-    elements = tf.data.Dataset.range(first_step * num_replicas, tf.int64.max)
+    # Endless to TensorFlow as well, or workers would ask each other at every step for an end.
+    elements = tf.data.Dataset.counter(first_step * num_local)
     return elements.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)

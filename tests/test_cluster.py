@@ -1,0 +1,492 @@
+"""Many machines: who belongs to a cluster, and that its workers compute one machine's training."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+import small_runs as runs
+import tensorflow as tf
+import yaml
+from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
+
+from tf_mdsm import cluster, schedulers
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.train import train
+
+TWO = {"worker": ["a:1", "b:2"]}
+STEPS = 60
+CHANGES = {
+    "training__num_steps": STEPS,
+    "training__steps_per_call": 1,
+    "training__checkpoint_every": 4,
+    "training__sample_every": 40,
+    "data__flip": True,
+}
+
+
+def tf_config(jobs: dict, job: str = "worker", index: object = 0) -> str:
+    return json.dumps({"cluster": jobs, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("jobs", "job", "index", "expected"),
+    [
+        (TWO, "worker", 1, (1, 2)),
+        ({"chief": ["c:1"], **TWO}, "chief", 0, (0, 3)),
+        ({"chief": ["c:1"], **TWO}, "worker", 0, (1, 3)),
+        ({"chief": ["c:1"]}, "chief", 0, (0, 1)),
+        ({"worker": ["mdsm-worker-0.ns.svc:2222"], "ps": []}, "worker", "0", (0, 1)),
+    ],
+)
+def test_place_in_tf_config(monkeypatch, jobs, job, index, expected):
+    monkeypatch.setenv("TF_CONFIG", tf_config(jobs, job, index))
+    assert cluster.place("multi_worker_mirrored", "tf_config") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"must be set .* Received: nothing"),
+        ("{", "must be {"),
+        ("[]", "must be {"),
+        (json.dumps({"cluster": TWO}), "must be {"),
+        (json.dumps({"task": {"type": "worker", "index": 0}}), "must be {"),
+        (tf_config({}), 'must describe a job "worker" or "chief"'),
+        (tf_config({**TWO, "ps": ["p:1"]}), "jobs chief and worker only. Received: ps"),
+        (tf_config({**TWO, "evaluator": ["p:1"]}), "chief and worker only. Received: evaluator"),
+        (tf_config({"chief": ["a:1", "b:1"]}, "chief"), "have one chief"),
+        (tf_config(TWO, "chief"), "give this process a job of worker. Received: chief"),
+        (tf_config(TWO, index=2), r"its job's tasks \(2\). Received: 2"),
+        (tf_config(TWO, index=-1), r"its job's tasks \(2\). Received: -1"),
+        (tf_config({"worker": ["a:1", "a:1"]}), "its own address. Received: a:1"),
+        (tf_config({"chief": ["a:1"], "worker": ["a:1"]}), "its own address. Received: a:1"),
+        (tf_config({"worker": ["a"]}), "a host:port. Received: a"),
+        (tf_config({"worker": [7]}), "a host:port. Received: 7"),
+    ],
+)
+def test_a_tf_config_that_cannot_be_is_refused(monkeypatch, text, message):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        cluster.create_strategy("multi_worker_mirrored")
+    assert caught.value.field == "TF_CONFIG"
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "one_device"])
+def test_several_workers_do_not_train_the_same_run_each(monkeypatch, strategy):
+    monkeypatch.setenv("TF_CONFIG", tf_config(TWO))
+    for start in (cluster.create_strategy, cluster.place):
+        with pytest.raises(InvalidArgument, match=f"one worker under the strategy {strategy}"):
+            start(strategy, "tf_config")
+    monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1"]}))
+    assert cluster.place(strategy, "tf_config") == (0, 1)
+
+
+def test_without_a_cluster_a_process_is_alone(monkeypatch):
+    for variable in ("TF_CONFIG", "SLURM_PROCID", "TF_MDSM_PODS"):
+        monkeypatch.delenv(variable, raising=False)
+    for strategy in ("mirrored", "one_device", "multi_worker_mirrored", "tpu"):
+        for source in ("tf_config", "slurm", "kubernetes"):
+            assert cluster.place(strategy, source) == (0, 1)
+
+
+def test_a_batch_is_shared_by_all_replicas_of_all_workers(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1", "b:2", "c:3"]}))
+    with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(3\)"):
+        cluster.create_strategy("multi_worker_mirrored", batch_size=16)
+
+
+SLURM = {
+    "SLURM_PROCID": "2",
+    "SLURM_JOB_ID": "5001",
+    "SLURM_STEP_NODELIST": "n[9-10],m5",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1(x2)",
+}
+
+
+def test_place_in_a_slurm_step(monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    found = schedulers.read_cluster("slurm")
+    # In the order of ranks: n9 has two of them, and a sorted list would begin with m5 and n10.
+    assert found.workers == ("n9:20008", "n9:20009", "n10:20008", "m5:20008")
+    assert found.index == 2
+    assert cluster.place("multi_worker_mirrored", "slurm") == (2, 4)
+    with pytest.raises(InvalidArgument, match="one worker under the strategy mirrored"):
+        cluster.place("mirrored", "slurm")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SLURM_PROCID", None, "must be set .start the workers with srun"),
+        ("SLURM_JOB_ID", None, "must be set"),
+        ("SLURM_STEP_NODELIST", None, "must be set"),
+        ("SLURM_STEP_TASKS_PER_NODE", None, "must be set"),
+        ("SLURM_PROCID", "x", "be a number"),
+        ("SLURM_PROCID", "4", r"below that of the workers \(4\). Received: 4"),
+        ("SLURM_STEP_NODELIST", "n[9-", "list hosts as"),
+        ("SLURM_STEP_NODELIST", "n[9-10]", "count the tasks of 2 node"),
+        ("SLURM_STEP_TASKS_PER_NODE", "2(x", "list counts as"),
+    ],
+)
+def test_slurm_variables_that_cannot_be_are_refused(monkeypatch, name, value, message):
+    for key, text in SLURM.items():
+        monkeypatch.setenv(key, text)
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidArgument, match=message):
+        cluster.create_strategy("multi_worker_mirrored", "slurm")
+
+
+@pytest.mark.parametrize("nodes", ["n1", "n[1-3]", "n[08-11,14],m5", "gpu-a,gpu-b[1,3-4],x"])
+def test_node_lists_are_read_as_tensorflow_reads_them(nodes):
+    assert schedulers.expand_nodes(nodes) == slurm_cluster_resolver.expand_hostlist(nodes)
+
+
+@pytest.mark.parametrize("tasks", ["1", "2(x3)", "3(x2),2,1"])
+def test_task_counts_are_read_as_tensorflow_reads_them(tasks):
+    theirs = slurm_cluster_resolver.expand_tasks_per_node(tasks)
+    assert schedulers.expand_counts(tasks) == theirs
+
+
+def test_kubernetes_needs_its_package(monkeypatch):
+    monkeypatch.setenv("TF_MDSM_PODS", "job-name=cifar")
+    monkeypatch.setenv("TF_MDSM_WORKERS", "2")
+    monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.2")
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(InvalidArgument, match="pip install kubernetes"):
+        cluster.place("multi_worker_mirrored", "kubernetes")
+
+
+@pytest.mark.parametrize("phases", [["Running", "Running"], ["Running", "Pending"], ["Running"]])
+def test_place_among_pods(monkeypatch, phases):
+    def pod(number: int, phase: str):
+        return types.SimpleNamespace(
+            metadata=types.SimpleNamespace(name=f"cifar-{number}"),
+            status=types.SimpleNamespace(phase=phase, host_ip=f"10.0.0.{number}"),
+        )
+
+    def pods(label_selector: str):
+        assert label_selector == "job-name=cifar"
+        return types.SimpleNamespace(items=[pod(i, phase) for i, phase in enumerate(phases)])
+
+    api = types.SimpleNamespace(list_pod_for_all_namespaces=pods)
+    client = types.SimpleNamespace(CoreV1Api=lambda: api)
+    loaded = types.SimpleNamespace(load_incluster_config=lambda: None, ConfigException=OSError)
+    package = types.ModuleType("kubernetes")
+    package.client, package.config = client, loaded
+    monkeypatch.setitem(sys.modules, "kubernetes", package)
+    monkeypatch.setattr(schedulers, "_POD_SECONDS", 0.0)
+    monkeypatch.setenv("TF_MDSM_PODS", "job-name=cifar")
+    monkeypatch.setenv("TF_MDSM_WORKERS", "2")
+    monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.1")
+    if phases == ["Running", "Running"]:
+        assert cluster.place("multi_worker_mirrored", "kubernetes") == (1, 2)
+        monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.7")
+        with pytest.raises(InvalidArgument, match="be among the pods' nodes"):
+            cluster.place("multi_worker_mirrored", "kubernetes")
+    else:
+        problem = "is not running" if len(phases) == 2 else "1 of 2 pods run"
+        with pytest.raises(RunError, match=problem):
+            cluster.place("multi_worker_mirrored", "kubernetes")
+
+
+def free_addresses(count: int) -> list[str]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return [f"localhost:{server.getsockname()[1]}" for server in held]
+
+
+def test_workers_meet():
+    """Each goes on when all are there, and goes on listening, as TensorFlow's server does."""
+    addresses = tuple(free_addresses(3))
+    all_met = threading.Barrier(3)
+    met = []
+
+    def worker(index: int) -> None:
+        time.sleep(0.3 * index)
+        cluster.meet(schedulers.Cluster("TF_CONFIG", addresses, index), 30)
+        met.append(index)
+        with socket.create_server(("", int(addresses[index].split(":")[1]))):
+            all_met.wait(30)
+
+    threads = [threading.Thread(target=worker, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(met) == [0, 1, 2]
+    assert not all_met.broken
+
+
+def test_a_worker_that_never_appears_is_named():
+    addresses = free_addresses(2)
+    waiting = schedulers.Cluster("TF_CONFIG", tuple(addresses), 0)
+    missing = re.escape(f"worker 1 at {addresses[1]} did not appear in 0.1 seconds")
+    with pytest.raises(RunError, match=missing):
+        cluster.meet(waiting, 0.1)
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("", 0)) as other:
+        own = f"localhost:{other.getsockname()[1]}"
+        waiting = schedulers.Cluster("TF_CONFIG", (own, "localhost:1"), 0)
+        with pytest.raises(RunError, match=f"cannot listen at {own}"):
+            cluster.meet(waiting, 0.1)
+
+
+def test_a_tpu_that_is_not_there_is_a_wrong_call(monkeypatch):
+    for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InvalidArgument, match=r"config.training.tpu` must name a TPU"):
+        cluster.create_strategy("tpu")
+
+
+def test_a_tpu_is_connected_before_its_strategy_is_made(monkeypatch):
+    calls = []
+
+    def note(name, result=None):
+        return lambda *arguments, **named: calls.append((name, arguments, named)) or result
+
+    strategy = types.SimpleNamespace(num_replicas_in_sync=8)
+    resolvers = tf.distribute.cluster_resolver
+    monkeypatch.setattr(resolvers, "TPUClusterResolver", note("resolve", "resolver"))
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", note("connect"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", note("initialise"))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", note("strategy", strategy))
+    assert cluster.create_strategy("tpu", tpu="pod", batch_size=16) is strategy
+    assert calls == [
+        ("resolve", (), {"tpu": "pod"}),
+        ("connect", ("resolver",), {}),
+        ("initialise", ("resolver",), {}),
+        ("strategy", ("resolver",), {}),
+    ]
+    with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(8\)"):
+        cluster.create_strategy("tpu", tpu="pod", batch_size=12)
+
+
+@pytest.mark.parametrize(("replicas", "workers"), [(2, 2), (4, 2), (6, 3)])
+def test_workers_are_served_their_shares_of_the_same_batches(replicas, workers):
+    images = np.arange(50, dtype=np.float32).reshape(50, 1, 1, 1)
+    local = replicas // workers
+
+    def first(count: int, *arguments) -> list[np.ndarray]:
+        batches = training_batches(images, 12, 3, False, 5, *arguments)
+        return list(batches.take(count).as_numpy_iterator())
+
+    whole = first(2)
+    shares = [first(2 * local, replicas, worker, workers) for worker in range(workers)]
+    for step in (0, 1):
+        parts = [share for served in shares for share in served[step * local : (step + 1) * local]]
+        np.testing.assert_array_equal(np.concatenate(parts), whole[step])
+
+
+@contextlib.contextmanager
+def workers(workdir, **changes):
+    """Two workers, running; killed at the end if they still do."""
+    addresses = free_addresses(2)
+    strategy = {"training__strategy": "multi_worker_mirrored"}
+    arguments = [*runs.flags(**CHANGES, **strategy, **changes), f"--workdir={workdir}"]
+    processes = [
+        subprocess.Popen(
+            runs.command(*arguments),
+            cwd=runs.ROOT,
+            env=runs.environment(TF_CONFIG=tf_config({"worker": addresses}, index=index)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def run_to_the_end(workdir) -> list[str]:
+    """What the two workers say."""
+    with workers(workdir) as processes:
+        said = [process.communicate(timeout=200)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], said
+    return said
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """An uninterrupted run of two workers, and what they said."""
+    workdir = tmp_path_factory.mktemp("two")
+    return workdir, run_to_the_end(workdir)
+
+
+def assert_nearly_same(ours: dict, theirs: dict) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        size = np.linalg.norm(theirs[name])
+        assert np.linalg.norm(value - theirs[name]) <= 1e-5 * size, name
+
+
+def test_two_workers_compute_what_one_device_computes(two_workers, tmp_path):
+    train(runs.small_config(**CHANGES), str(tmp_path))
+    workdir, _ = two_workers
+    assert_nearly_same(runs.final_weights(workdir), runs.final_weights(tmp_path))
+    ours, theirs = (dict(runs.events(folder, "loss")) for folder in (workdir, tmp_path))
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_two_workers_compute_what_two_devices_compute(two_workers, tmp_path):
+    workdir, _ = two_workers
+    program = (
+        "import sys, tensorflow as tf; from small_runs import small_config;"
+        "from tf_mdsm.train import train;"
+        "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0],"
+        "[tf.config.LogicalDeviceConfiguration()] * 2);"
+        f"train(small_config(**{CHANGES}), sys.argv[1])"
+    )
+    environment = runs.environment(PYTHONPATH=f"{runs.ROOT}:{runs.ROOT / 'tests'}")
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(command, cwd=runs.ROOT, env=environment, check=True, timeout=200)
+    assert_nearly_same(runs.final_weights(workdir), runs.final_weights(tmp_path))
+
+
+def test_only_the_chief_writes_and_speaks(two_workers):
+    workdir, (chief, other) = two_workers
+    assert {path.name for path in workdir.iterdir()} == {
+        *("checkpoints", "config.json", "samples", "tensorboard")
+    }
+    assert len(list((workdir / "tensorboard").iterdir())) == 1
+    assert [path.name for path in (workdir / "samples").iterdir()] == ["step_00000040.png"]
+    names = {path.name for path in (workdir / "checkpoints").iterdir()}
+    files = {f"step-{step}.{e}" for step in (52, 56, 60) for e in ("index", "data-00000-of-00001")}
+    assert names == {"checkpoint", *files}
+    assert [step for step, _ in runs.events(workdir, "loss")] == list(range(4, STEPS + 1, 4))
+    assert "2 CPU replica(s) on 2 workers" in chief
+    assert f"step {STEPS}: finished" in chief
+    for said in (chief, other):
+        assert "waiting for 1 worker(s) at localhost:" in said
+    assert len(other.splitlines()) == 1, other
+
+
+def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
+    """One worker is lost; after a restart one is told to stop, which both do, and save."""
+    whole, _ = two_workers
+    with workers(tmp_path) as processes:
+        runs.wait_for(lambda: runs.latest_step(tmp_path), processes[0])
+        processes[1].kill()
+        said = processes[0].communicate(timeout=100)[1]
+        assert processes[0].returncode == 1, said
+    assert re.search(r"\ntf_mdsm: step \d+: a worker was lost; start all workers again", said), said
+    assert "Traceback" not in said
+    killed_at = runs.latest_step(tmp_path)
+    assert 0 < killed_at < STEPS
+    with workers(tmp_path) as processes:
+        runs.wait_for(lambda: runs.latest_step(tmp_path) > killed_at, processes[0])
+        processes[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=100)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], said
+    assert "stopped; run again to continue" in said[0]
+    assert killed_at < runs.latest_step(tmp_path) < STEPS
+    run_to_the_end(tmp_path)
+    runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(whole))
+    assert runs.events(tmp_path, "loss") == runs.events(whole, "loss")
+
+
+def test_launcher_needs_a_number():
+    result = subprocess.run(
+        ["bash", "launch/workers.sh", "--config=x"], cwd=runs.ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "How many workers?" in result.stderr
+
+
+def test_launcher_passes_on_what_workers_say_and_their_end(tmp_path):
+    """A wrong call of all workers: one line of each, and status 2."""
+    arguments = ["2", "--config=configs/digits.py", "--config.training.batch_size=0"]
+    result = subprocess.run(
+        ["bash", "launch/workers.sh", *arguments, f"--workdir={tmp_path}/run"],
+        cwd=runs.ROOT,
+        env=runs.environment(PYTHON=sys.executable),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.returncode == 2
+    lines = sorted(result.stderr.splitlines())
+    wrong = "tf_mdsm: `config.training.batch_size` must lie in [1, 1048576]. Received: 0"
+    assert lines == [f"[0] {wrong}", f"[1] {wrong}"]
+    assert not (tmp_path / "run").exists()
+
+
+def check_flags(command: list[str]) -> None:
+    """The program's arguments in a launch file are such as it takes."""
+    from tf_mdsm import main
+
+    assert command[:3] == ["python", "-m", "tf_mdsm.main"]
+    main._check_overrides(command[2:])
+    mode, recipe, workdir = main._look_ahead(command[2:])
+    assert mode == "train"
+    assert os.path.isfile(runs.ROOT / recipe)
+    assert workdir.startswith(("/", "runs/"))
+    given = dict(argument.lstrip("-").split("=", 1) for argument in command[3:])
+    assert set(given) <= {"config", "workdir"} | {n for n in given if n.startswith("config.")}
+    assert given["config.training.strategy"] == "multi_worker_mirrored"
+
+
+def test_kubernetes_manifest():
+    text = (runs.ROOT / "launch" / "kubernetes" / "train.yaml").read_text()
+    parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
+    assert set(parts) == {"TFJob", "PersistentVolumeClaim"}
+    job = parts["TFJob"]
+    assert job["apiVersion"] == "kubeflow.org/v1"
+    assert set(job["spec"]["tfReplicaSpecs"]) == {"Worker"}
+    worker = job["spec"]["tfReplicaSpecs"]["Worker"]
+    assert worker["restartPolicy"] == "OnFailure"
+    pod = worker["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["name"] == "tensorflow"
+    check_flags(container["command"] + container["args"])
+    (volume,) = pod["volumes"]
+    claim = parts["PersistentVolumeClaim"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    (mount,) = container["volumeMounts"]
+    workdir = next(a for a in container["args"] if a.startswith("--workdir="))
+    assert workdir.removeprefix("--workdir=").startswith(mount["mountPath"])
+    assert mount["name"] == volume["name"]
+
+
+def test_slurm_script():
+    text = (runs.ROOT / "launch" / "slurm.sbatch").read_text().replace("\\\n", " ")
+    words = next(line for line in text.splitlines() if "srun --" in line).split()
+    program = [word.strip('"') for word in words[words.index("python") :] if word != '"$@"']
+    check_flags(program)
+    assert "--config.training.cluster=slurm" in program
+
+
+@pytest.mark.parametrize("name", ["workers.sh", "slurm.sbatch"])
+def test_scripts_parse(name):
+    subprocess.run(["bash", "-n", f"launch/{name}"], cwd=runs.ROOT, check=True)
+
+
+def test_the_image_holds_what_the_program_needs():
+    lines = (runs.ROOT / "launch" / "Dockerfile").read_text().splitlines()
+    sources = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    assert {"requirements.txt", "tf_mdsm", "configs"} <= set(sources)
+    for source in sources:
+        assert (runs.ROOT / source).exists(), source
