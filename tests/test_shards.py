@@ -111,24 +111,20 @@ def test_other_settings_do_not_meet_old_shards(workdir, whole):
     np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
 
 
-def test_processes_draw_together(workdir, whole):
-    program = (
-        "import sys; from tf_mdsm.config import get_config; from tf_mdsm.sample import sample\n"
-        f"print(*sample(get_config({str(workdir)!r}), {str(workdir)!r}, int(sys.argv[1]), 2))"
+def test_workers_draw_together(workdir, whole):
+    arguments = ["2", f"--workdir={workdir}", "--mode=sample"]
+    result = subprocess.run(
+        ["launch/workers.sh", *arguments],
+        cwd=runs.ROOT,
+        env=runs.environment(PYTHON=sys.executable),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(worker)],
-            cwd=runs.ROOT,
-            env=runs.environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for worker in range(2)
+    assert result.returncode == 0, result.stderr
+    endings = (".npz", ".png", "_energy.png", "_chain.png", "_chain.gif")
+    assert result.stdout.splitlines() == [
+        f"[0] {workdir}/samples/{STEM}{ending}" for ending in endings
     ]
-    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert len(outputs[0]) == 5
-    assert outputs[1] == []
     np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
     np.testing.assert_array_equal(drawn(workdir)["energies"], whole["energies"])

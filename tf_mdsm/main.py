@@ -75,7 +75,8 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     elif mode == "sample":
         from tf_mdsm.sample import sample
 
-        print(*sample(config, workdir), sep="\n")
+        for path in sample(config, workdir):
+            print(path)
     else:
         from tf_mdsm.export import export
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm import build, pictures, views
 from tf_mdsm.checkpoints import content_hash, restore_for_use
+from tf_mdsm.cluster import place
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
@@ -35,16 +36,12 @@ _CHAINS = "chains.npz"
 _PATIENCE = 300
 
 
-def sample(config: ConfigDict, workdir: str, worker: int = 0, num_workers: int = 1) -> list[str]:
+def sample(config: ConfigDict, workdir: str) -> list[str]:
     """Draws `config.sampling.num_samples` images with the newest checkpoint of a run.
 
     Image n is a function of the weights and of seed `config.sampling.seed + n`. What has been
-    drawn when the run is killed is not drawn again; several processes share the work, and the
-    first of them writes the result.
-
-    Args:
-        worker: this process among those that draw together, counted from 0.
-        num_workers: how many they are.
+    drawn when the run is killed is not drawn again; the workers of a cluster share the work, and
+    the first of them writes the result.
 
     Returns:
         the files written under `workdir/samples`: `<sampler>_<n>.npz` (`images` [N, H, W, C],
@@ -55,6 +52,7 @@ def sample(config: ConfigDict, workdir: str, worker: int = 0, num_workers: int =
         InvalidArgument: without a checkpoint of this network, or if nothing can be written.
         RunError: if it cannot be read, or a chain leaves the finite numbers.
     """
+    worker, num_workers = place(config.training.strategy, config.training.cluster)
     model = build.build_model(config)
     sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     weights = os.path.join(workdir, "checkpoints")

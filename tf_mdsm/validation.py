@@ -112,6 +112,9 @@ def validate(config: ConfigDict) -> ConfigDict:
         _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
+    sampling = config.sampling
+    others = sampling.cooling_steps + sampling.final_steps
+    _require(config, "sampling.hot_steps", "leave the chain a step", lambda v: v + others > 0)
     if config.optimizer.schedule == "cosine":
         rate = config.optimizer.learning_rate
         final = "optimizer.final_learning_rate"
