@@ -30,6 +30,7 @@ for ((i = 0; i < count; i++)); do
     > >(sed -u "s/^/[$i] /") 2> >(sed -u "s/^/[$i] /" >&2) &
   workers+=($!)
 done
+set +m
 tell() { kill "-$1" "${workers[@]}" 2> /dev/null; }
 trap 'tell INT' INT
 trap 'tell TERM' TERM

@@ -250,6 +250,19 @@ def test_a_port_that_is_taken_is_named():
             cluster.meet(waiting, 0.1)
 
 
+def test_workers_see_that_they_differ(monkeypatch):
+    together = cluster.Workers(tf.distribute.get_strategy())
+    assert together.agree([10])
+    together.place = cluster.Place(0, 2)
+    for theirs, same in ((10, True), (7, False)):
+        monkeypatch.setattr(
+            together,
+            "_total",
+            lambda mine, theirs=theirs: mine + tf.constant([3, theirs], tf.int64),
+        )
+        assert together.agree([3, 10]) == same
+
+
 def test_a_tpu_that_is_not_there_is_a_wrong_call(monkeypatch):
     for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG"):
         monkeypatch.delenv(name, raising=False)
@@ -374,7 +387,7 @@ def test_only_the_chief_writes_and_speaks(two_workers):
     assert [path.name for path in (workdir / "samples").iterdir()] == ["step_00000040.png"]
     names = {path.name for path in (workdir / "checkpoints").iterdir()}
     files = {f"step-{step}.{e}" for step in (52, 56, 60) for e in ("index", "data-00000-of-00001")}
-    assert names == {"checkpoint", *files}
+    assert names == {"checkpoint", "statistics.npz", *files}
     assert [step for step, _ in runs.events(workdir, "loss")] == list(range(4, STEPS + 1, 4))
     assert "2 CPU replica(s) on 2 workers" in chief
     assert f"step {STEPS}: finished" in chief
@@ -439,7 +452,7 @@ def check_flags(command: list[str]) -> None:
 
     assert command[:3] == ["python", "-m", "tf_mdsm.main"]
     main._check_overrides(command[2:])
-    mode, recipe, workdir = main._look_ahead(command[2:])
+    mode, recipe, workdir, _ = main._look_ahead(command[2:])
     assert mode == "train"
     assert os.path.isfile(runs.ROOT / recipe)
     assert workdir.startswith(("/", "runs/"))

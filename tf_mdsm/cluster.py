@@ -139,7 +139,7 @@ class Workers:
         return flag if self.place.count == 1 else self._sum([int(flag)])[0] > 0
 
     def agree(self, numbers: list[int]) -> bool:
-        """Whether these numbers, below 2^31, are the same on all workers."""
+        """Whether these numbers, below 2^32, are the same on all workers."""
         if self.place.count == 1:
             return True
         return self._sum(numbers) == [number * self.place.count for number in numbers]
