@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a verdict: environment, linter, the whole test suite.
-# Arguments go to pytest:  launch/test.sh -k langevin
+# Arguments go to pytest:  launch/test.sh -k langevin      (-n0: one after the other)
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
@@ -19,4 +19,5 @@ fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest "$@"
+# Two files at a time: much of a test's time is one thread that traces graphs.
+.venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -108,7 +108,7 @@ def load_statistics(path: str) -> ImageStatistics | None:
             fields = {
                 field.name: arrays[field.name] for field in dataclasses.fields(ImageStatistics)
             }
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
