@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -66,6 +67,12 @@ def some_images(count: int, scale: float = 1.0) -> np.ndarray:
 def upper_half_known(count: int) -> np.ndarray:
     mask = np.zeros((count, *SHAPE[:2], 1), np.float32)
     mask[:, :4] = 1
+    return mask
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
     return mask
 
 
@@ -264,8 +271,10 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     """Other steps, the start fitted to the data, a smaller batch, through the command line."""
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
-    (workdir / "export" / ".partial-2").mkdir()
-    (workdir / "export" / ".partial-2" / "left_by_a_kill").write_text("")
+    for name, age in (("old", 2 * 86_400), ("new", 0)):
+        left_by_a_kill = workdir / "export" / f".partial-folder-{name}"
+        left_by_a_kill.mkdir()
+        os.utime(left_by_a_kill, (time.time() - age,) * 2)
     changes = {"sampling.start": "gaussian", "sampling.hot_steps": 1, "export.max_batch_size": 2}
     result = call(
         f"--workdir={workdir}",
@@ -276,7 +285,9 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     assert result.stdout == f"{workdir}/export/2\n"
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 2, result.stderr
-    assert sorted(os.listdir(workdir / "export")) == ["1", "2"]
+    # The other one may be of an export that is still at work.
+    assert sorted(os.listdir(workdir / "export")) == [".partial-folder-new", "1", "2"]
+    assert (workdir / "export" / "2").stat().st_mode & 0o777 == 0o777 & ~current_umask()
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
     model = build.build_model(config)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ def squares(number: int) -> dict[str, np.ndarray]:
 def test_pieces_are_joined_in_their_order(tmp_path):
     shards = Shards(str(tmp_path / "shards"), 12)
     assert sorted(shards.compute(squares)) == list(range(12))
-    np.testing.assert_array_equal(shards.load()["squares"], np.arange(24) ** 2)
+    np.testing.assert_array_equal(shards.load(["squares"])["squares"], np.arange(24) ** 2)
     shards.remove()
     assert not (tmp_path / "shards").exists()
 
@@ -33,7 +35,9 @@ def test_what_is_there_is_not_computed_again(tmp_path):
     done = {next(first), next(first)}
     (tmp_path / "shards" / ".partial-000003_by_0.npz").write_bytes(b"half-written by a kill")
     assert set(Shards(folder, 5).compute(squares)) == set(range(5)) - done
-    np.testing.assert_array_equal(Shards(folder, 5).load()["squares"], np.arange(10) ** 2)
+    np.testing.assert_array_equal(
+        Shards(folder, 5).load(["squares"])["squares"], np.arange(10) ** 2
+    )
 
 
 def test_workers_divide_the_work_and_stand_in_for_each_other(tmp_path):
@@ -44,17 +48,40 @@ def test_workers_divide_the_work_and_stand_in_for_each_other(tmp_path):
     assert next(first) == 1  # … and then the worker is lost.
     assert list(ours.compute(squares)) == [0, 2, 4, 6, 5, 3]
     assert list(first) == []
-    np.testing.assert_array_equal(ours.load()["squares"], np.arange(14) ** 2)
+    np.testing.assert_array_equal(ours.load(["squares"])["squares"], np.arange(14) ** 2)
 
 
 def test_a_worker_ends_when_the_result_has_been_written(tmp_path):
+    """Even when it is in the middle of a piece: the folder does not come back."""
     ours, theirs = (Shards(str(tmp_path / "shards"), 4, worker, 2) for worker in range(2))
-    slow = theirs.compute(squares)
-    next(slow)
-    list(ours.compute(squares))
-    ours.remove()
-    assert list(slow) == []
+
+    def while_the_other_finishes(number: int) -> dict[str, np.ndarray]:
+        if number == 3:
+            list(ours.compute(squares))
+            ours.remove()
+        return squares(number)
+
+    assert list(theirs.compute(while_the_other_finishes)) == [1]
     assert not (tmp_path / "shards").exists()
+
+
+def test_a_piece_in_work_is_left_to_its_worker(tmp_path):
+    """Neither of two workers computes what the other is about to bring."""
+    done = ([], [])
+
+    def work(worker: int) -> None:
+        def slow(number: int) -> dict[str, np.ndarray]:
+            time.sleep(0.4 if worker else 0.3)
+            return squares(number)
+
+        done[worker].extend(Shards(str(tmp_path / "shards"), 4, worker, 2).compute(slow))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == ([0, 2], [1, 3])
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-"""From a configuration to the objects of a run: the one place, with `train` and `sample`,
-that reads a ConfigDict."""
+"""From a configuration to the objects of a run: with `main` and the runs, the one place that
+reads a ConfigDict."""
 
 import contextlib
 import dataclasses

@@ -1,7 +1,6 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
 import glob
-import hashlib
 import os
 
 import tensorflow as tf
@@ -9,7 +8,7 @@ import tensorflow as tf
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 
-__all__ = ["TrainingCheckpoints", "content_hash", "restore_for_use"]
+__all__ = ["TrainingCheckpoints", "restore_for_use"]
 
 
 class TrainingCheckpoints:
@@ -105,12 +104,6 @@ def restore_for_use(folder: str, model: EnergyModel) -> int:
         parts["ema_network"] = model.ema_network
     _restore(tf.train.Checkpoint(**parts), path)
     return _step_of(path)
-
-
-def content_hash(folder: str) -> str:
-    """A hash of the newest checkpoint: of its index, which holds a checksum of every tensor."""
-    with open(f"{_newest(folder)}.index", "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _drop_empty_pointer(folder: str) -> None:

@@ -1,11 +1,16 @@
 """Files that are whole or not there."""
 
 import contextlib
+import glob
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 
 __all__ = ["folder_written_whole", "written_whole"]
+
+_LEFTOVER, _DAY = ".partial-folder-", 86_400
 
 
 @contextlib.contextmanager
@@ -30,16 +35,24 @@ def written_whole(path: str) -> Iterator[str]:
 def folder_written_whole(path: str) -> Iterator[str]:
     """Yields a new folder beside `path`, which takes that name when the block succeeds.
 
+    Several processes may write the same `path`: each has a folder of its own, and the first
+    that is ready gets the name. What a killed process left is cleared away after a day.
+
     Raises:
         OSError: if there is something at `path` by then.
     """
     parent, name = os.path.split(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
-    partial = os.path.join(parent, f".partial-{name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    _clear_leftovers(parent)
+    with tempfile.TemporaryDirectory(prefix=_LEFTOVER, dir=parent) as private:
+        # A folder in it has the access rights that others expect; a private one has not.
+        partial = os.path.join(private, name)
         os.mkdir(partial)
         yield partial
         os.rename(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _clear_leftovers(parent: str) -> None:
+    for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_LEFTOVER}*")):
+        if os.path.getmtime(leftover) < time.time() - _DAY:
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tf_mdsm import build, pictures, views
-from tf_mdsm.checkpoints import content_hash, restore_for_use
+from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.cluster import place
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
@@ -29,11 +29,8 @@ _LOGGER = logging.getLogger(__name__)
 # Images in a picture, and chains in a strip or an animation, at most.
 _GRID, _STRIP, _TRACES = 1024, 8, 64
 
-# The first batch's chains, beside the shards.
-_CHAINS = "chains.npz"
-
 # Seconds for which a worker waits for the first one to begin.
-_PATIENCE = 300
+_PATIENCE = 60
 
 
 def sample(config: ConfigDict, workdir: str) -> list[str]:
@@ -55,13 +52,12 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
     worker, num_workers = place(config.training.strategy, config.training.cluster)
     model = build.build_model(config)
     sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    weights = os.path.join(workdir, "checkpoints")
-    step = restore_for_use(weights, model)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
     settings = config.sampling
     stem = os.path.join(workdir, "samples", f"{settings.sampler}_{settings.num_samples}")
     _require_writable(workdir)
     shards = Shards(
-        f"{stem}.{_fingerprint(config, weights)}.shards",
+        f"{stem}.{_fingerprint(config, model)}.shards",
         -(-settings.num_samples // settings.batch_size),
         worker,
         num_workers,
@@ -83,10 +79,12 @@ def _require_writable(workdir: str) -> None:
         raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
 
 
-def _fingerprint(config: ConfigDict, weights: str) -> str:
+def _fingerprint(config: ConfigDict, model: EnergyModel) -> str:
     """Of everything that images follow from: other settings or weights, other shards."""
-    content = json.dumps([config.to_dict(), content_hash(weights)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
+    content = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for variable in model.trained_network.variables:
+        content.update(variable.numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def _joined(folder: str, result: str) -> bool:
@@ -95,7 +93,7 @@ def _joined(folder: str, result: str) -> bool:
     while not os.path.isdir(folder):
         if time.monotonic() > deadline:
             if os.path.exists(result):
-                _LOGGER.info("nothing left to draw")
+                _LOGGER.info("nothing to draw: the first worker has finished, or has not begun")
                 return False
             raise RunError(f"the first worker has not begun to draw after {_PATIENCE} s")
         time.sleep(0.2)
@@ -110,11 +108,11 @@ def _draw(shards: Shards, draw: Callable[..., Chain], settings: ConfigDict, step
     def draw_shard(number: int) -> dict[str, np.ndarray]:
         chain = draw(seeds[number * size : (number + 1) * size], bar.update)
         _require_finite(chain)
+        drawn = {"images": _stored(chain.images), "energies": chain.energy}
         if number == 0:
-            with written_whole(os.path.join(shards.folder, _CHAINS)) as partial:
-                states, energies = chain.states[:, :_STRIP], chain.energies[:, :_TRACES]
-                np.savez(partial, states=states, energies=energies)
-        return {"images": _stored(chain.images), "energies": chain.energy}
+            drawn["chain_states"] = chain.states[:, :_STRIP]
+            drawn["chain_energies"] = chain.energies[:, :_TRACES]
+        return drawn
 
     done = shards.count - len(shards.missing())
     if done:
@@ -136,19 +134,18 @@ def _write(
     true_energy: Callable | None,
 ) -> list[str]:
     """The result in one file, and its pictures; then the shards have done their duty."""
-    drawn = shards.load()
-    with np.load(os.path.join(shards.folder, _CHAINS), allow_pickle=False) as chains:
-        states, energies = chains["states"], chains["energies"]
+    drawn = shards.load(["images", "energies"])
+    chains = shards.read(0, ["chain_states", "chain_energies"])
     with written_whole(f"{stem}.npz") as partial:
         np.savez_compressed(partial, **drawn)
     shown = drawn["images"][:_GRID]
     shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
     pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
-    trace = pictures.energy_trace(energies, sampler.temperatures)
+    trace = pictures.energy_trace(chains["chain_energies"], sampler.temperatures)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings = [".npz", ".png", "_energy.png"]
     if not views.is_plane(model.image_shape):
-        _write_chain(states, stem)
+        _write_chain(chains["chain_states"], stem)
         endings += ["_chain.png", "_chain.gif"]
     shards.remove()
     return [stem + ending for ending in endings]
