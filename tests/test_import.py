@@ -238,7 +238,7 @@ def test_without_pytorch_it_says_what_to_install(monkeypatch, tmp_path):
         (read_state_dict, (str(FILES["res12"]),), "`--torch_checkpoint`"),
         (write_state_dict, (str(tmp_path / "x.pt"), {}), "`config.export.format`"),
     ):
-        with pytest.raises(InvalidArgument, match=r"pip install 'tf-mdsm\[torch\]'") as refusal:
+        with pytest.raises(InvalidArgument, match=r"pip install -e '\.\[torch\]'") as refusal:
             function(*arguments)
         assert field in str(refusal.value)
 

@@ -14,7 +14,7 @@ __all__ = ["read_state_dict", "write_state_dict"]
 
 _FIELD = "--torch_checkpoint"
 _CONTENT = "hold a state_dict: names with tensors, none inside another"
-_INSTALL = "pip install 'tf-mdsm[torch]'"
+_INSTALL = "in the repository: pip install -e '.[torch]'"
 # Before this release, a file could run code in spite of `weights_only` (CVE-2025-32434).
 _OLDEST = (2, 6)
 
