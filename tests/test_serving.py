@@ -440,13 +440,17 @@ def test_inpainting_that_is_not_sent(model_server):
         ({"address": "localhost:8500"}, "address"),
         ({"address": "ftp://localhost:8500"}, "address"),
         ({"address": "grpc://localhost"}, "address"),
+        ({"address": "https://localhost"}, "address"),
         ({"address": "http://localhost:8501/v1"}, "address"),
         ({"address": "http://localhost:99999"}, "address"),
         ({"address": None}, "address"),
         ({"model": ""}, "model"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": 1_000_001}, "timeout"),
+        ({"timeout": 10**400}, "timeout"),
         ({"version": -1}, "version"),
+        ({"version": 2**63}, "version"),
         ({"version": "newest"}, "version"),
         ({"batch_size": 0}, "batch_size"),
     ],
@@ -454,6 +458,14 @@ def test_inpainting_that_is_not_sent(model_server):
 def test_clients_that_cannot_be(options, field):
     with pytest.raises(InvalidArgument, match=f"`{field}` must"):
         Client(**{"address": "http://localhost:8501", **options})
+
+
+def test_the_largest_timeout_and_version_can_be_sent(model_server):
+    for client in model_server.clients(timeout=1_000_000, version=2**63 - 1):
+        with pytest.raises(
+            ServingError, match="has no model tf_mdsm in version 9223372036854775807"
+        ):
+            client.sample([0])
 
 
 def test_a_model_name_is_no_path(model_server):

@@ -1,7 +1,9 @@
 """`python -m tf_mdsm.serving` as a user calls it."""
 
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -47,6 +49,19 @@ def client(model_server):
 @pytest.fixture
 def rest(model_server):
     return f"--address={model_server.rest}"
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A grey picture of that size whose pixels are missing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in ((b"IHDR", header), (b"IDAT", b""))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def arrays_of(path) -> dict[str, np.ndarray]:
@@ -183,6 +198,9 @@ def test_what_the_server_refuses_is_status_1(rest, tmp_path, capsys):
         ("sample --output=MISSING/out.png", "`--output` must be a file in a folder"),
         ("sample --output=OUT.png --address=localhost:8500", "`--address` must be like"),
         ("sample --output=OUT.png --timeout=0", "`--timeout` must be a positive number"),
+        ("sample --output=OUT.png --timeout=1e12", "`--timeout` must be a positive number"),
+        ("status --version=9223372036854775808", "`--version` must be a whole number in"),
+        ("status --address=https://localhost", "`--address` must be like"),
         ("sample --output=OUT.png --batch_size=0", "`--batch_size` must be"),
         ("energy", "arguments are required: FILE"),
         ("energy MISSING.png", "`FILE` must be readable"),
@@ -190,6 +208,9 @@ def test_what_the_server_refuses_is_status_1(rest, tmp_path, capsys):
         ("energy BROKEN.png", "`FILE` must be readable"),
         ("energy BROKEN.npz", "`FILE` must be readable"),
         ("energy EMPTY.npz", "`FILE` must hold an array named `images`"),
+        ("energy NO_ARCHIVE.npz", "`FILE` must be readable"),
+        ("energy HUGE.png", "`FILE` must be readable. Received: HUGE.png (Image size"),
+        ("energy WIDE.png", "`FILE` must be readable. Received: WIDE.png (Image size"),
         ("energy LARGE.png", "`FILE` must hold images of 8 x 8 x 1. Received: "),
         ("energy GOOD.npy LARGE.png", "LARGE.png, [9, 8, 1]"),
         ("energy SEE_THROUGH.png", "`FILE` must be opaque"),
@@ -197,7 +218,12 @@ def test_what_the_server_refuses_is_status_1(rest, tmp_path, capsys):
         ("energy NAN.npy", "`images` must be finite"),
         ("inpaint GOOD.npy --output=OUT.png", "arguments are required: --mask"),
         ("inpaint GOOD.npy --output=OUT.png --mask=GREY.png", "`--mask` must be 1 (known) or 0"),
-        ("inpaint GOOD.npy --output=OUT.png --mask=LARGE.png", "hold images of 8 x 8 x 1"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=LARGE.png", "`--mask` must hold images of"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=MISSING.png", "`--mask` must be readable"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=GREY.jpg", "`--mask` must end in .png"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=EMPTY.npz", "`--mask` must hold an array"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=SEE_THROUGH.png", "`--mask` must be opaque"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=TEXT.npy", "`--mask` must hold 1 (known) or 0"),
         ("inpaint GOOD.npy --output=OUT.png --mask=TWO.npy", "`--mask` must hold one mask"),
     ],
 )
@@ -209,7 +235,12 @@ def test_wrong_calls_are_status_2(rest, tmp_path, monkeypatch, capsys, arguments
     Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save("SEE_THROUGH.png")
     for name in ("BROKEN.png", "BROKEN.npz"):
         (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "HUGE.png").write_bytes(png_header(20_000, 20_000))
+    (tmp_path / "WIDE.png").write_bytes(png_header(10_000, 10_000))
     np.savez("EMPTY.npz", pictures=grey)
+    with open("NO_ARCHIVE.npz", "wb") as file:
+        np.save(file, grey)
+    np.save("TEXT.npy", np.full((8, 8, 1), "known"))
     np.save("GOOD.npy", np.zeros((3, *SHAPE), np.float32))
     np.save("TWO.npy", np.ones((2, *SHAPE), np.float32))
     np.save("NAN.npy", np.full((3, *SHAPE), np.nan, np.float32))

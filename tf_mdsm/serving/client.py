@@ -21,10 +21,13 @@ class Client:
     in several requests, one after the other. Threads may share a client.
 
     Args:
-        address: `grpc://host:8500`, `http://host:8501` or `https://…`.
+        address: scheme, host and port, always all three: `grpc://host:8500`,
+            `http://host:8501`, or `https://host:443` where a proxy adds TLS.
         model: the model's name on the server.
-        timeout: seconds that one request may take. A sampled batch is a chain of some thousand
-            steps: minutes on a CPU.
+        timeout: seconds until a request is given up. By gRPC the whole request may take that
+            long; by REST connecting may, and then each silence of the server, whose longest is
+            the computation: an answer that trickles in is read to its end. A sampled batch is a
+            chain of some thousand steps: minutes on a CPU.
         version: the model's version; None: the newest that is loaded.
         batch_size: images a request, no more than the export's `export.max_batch_size`.
 
@@ -148,7 +151,9 @@ def _connect(address: str, model: str, timeout: float, version: int | None) -> T
         is_complete = False
     if not is_complete or parts.scheme not in ("grpc", "http", "https"):
         raise InvalidArgument(
-            "address", "be like grpc://localhost:8500 or http://localhost:8501", repr(address)
+            "address",
+            "be like grpc://localhost:8500 or http://localhost:8501, with a port",
+            repr(address),
         )
     if parts.scheme == "grpc":
         from tf_mdsm.serving.over_grpc import GrpcTransport as chosen

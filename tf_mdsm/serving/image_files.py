@@ -1,6 +1,7 @@
 """Images and masks from the files that the command line names, and answers into files."""
 
 import os
+import warnings
 import zipfile
 import zlib
 
@@ -12,6 +13,22 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
 __all__ = ["read_images", "read_mask", "require_output", "require_picture", "write_answer"]
+
+# The array that an .npz holds for each.
+_KEYS = {"FILE": "images", "--mask": "mask"}
+# What NumPy and Pillow raise for damaged, foreign and oversized files.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def read_images(paths: list[str], image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -39,7 +56,9 @@ def read_mask(path: str, image_shape: tuple[int, int, int], count: int) -> np.nd
     Raises:
         InvalidArgument: as `read_images`; values are not checked here.
     """
-    mask = _shaped(_array(path, 1, "mask"), (*image_shape[:2], 1), path)
+    mask = _shaped(_array(path, 1, "--mask"), (*image_shape[:2], 1), path, "--mask")
+    if mask.dtype.kind not in "bifu":
+        raise InvalidArgument("--mask", f"hold 1 (known) or 0, not {mask.dtype}", path)
     mask = mask / 255.0 if path.lower().endswith(".png") else mask
     if len(mask) not in (1, count):
         raise InvalidArgument("--mask", f"hold one mask, or one an image ({count})", len(mask))
@@ -71,7 +90,7 @@ def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) ->
 
 
 def _images(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
-    array = _shaped(_array(path, image_shape[-1], "images"), image_shape, path)
+    array = _shaped(_array(path, image_shape[-1], "FILE"), image_shape, path, "FILE")
     if array.dtype == np.uint8:
         return array.astype(np.float32) / 255
     if array.dtype.kind != "f":
@@ -79,41 +98,49 @@ def _images(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _array(path: str, channels: int, key: str) -> np.ndarray:
+def _array(path: str, channels: int, field: str) -> np.ndarray:
+    """What a file holds; `field`, FILE or --mask, is what the user called it."""
     ending = os.path.splitext(path)[1].lower()
+    key = _KEYS[field]
     try:
         if ending == ".png":
-            with Image.open(path) as picture:
-                return _pixels(picture, channels, path)
+            return _pixels(path, channels, field)
         if ending == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         if ending == ".npz":
             with np.load(path, allow_pickle=False) as archive:
                 return np.asarray(archive[key])
     except KeyError as error:
-        raise InvalidArgument("FILE", f"hold an array named `{key}`", path) from error
-    except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidArgument(field, f"hold an array named `{key}`", path) from error
+    except _UNREADABLE as error:
         if isinstance(error, InvalidArgument):
             raise
-        raise InvalidArgument("FILE", "be readable", f"{path} ({error})") from error
-    raise InvalidArgument("FILE", "end in .png, .npy or .npz", path)
+        raise InvalidArgument(field, "be readable", f"{path} ({error})") from error
+    raise InvalidArgument(field, "end in .png, .npy or .npz", path)
 
 
-def _pixels(picture: Image.Image, channels: int, path: str) -> np.ndarray:
+def _pixels(path: str, channels: int, field: str) -> np.ndarray:
     """uint8 [H, W, C]; what has to be guessed at is refused: transparency, 16 bits a pixel."""
-    if picture.mode not in ("1", "L", "P", "RGB") or picture.has_transparency_data:
-        raise InvalidArgument(
-            "FILE", "be opaque, with 8 bits a channel", f"{path} ({picture.mode})"
-        )
-    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    # Pillow only warns of a picture of 90 million pixels or more, and refuses twice that.
+    with (
+        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+        Image.open(path) as picture,
+    ):
+        if picture.mode not in ("1", "L", "P", "RGB") or picture.has_transparency_data:
+            raise InvalidArgument(
+                field, "be opaque, with 8 bits a channel", f"{path} ({picture.mode})"
+            )
+        pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _shaped(array: np.ndarray, image_shape: tuple[int, int, int], path: str) -> np.ndarray:
+def _shaped(
+    array: np.ndarray, image_shape: tuple[int, int, int], path: str, field: str
+) -> np.ndarray:
     """[N, H, W, C] from that, one image, or images without the axis of a single channel."""
     shapes = [image_shape, image_shape[:2]] if image_shape[-1] == 1 else [image_shape]
     for shape in shapes:
         if array.shape == shape or (array.shape[1:] == shape and len(array)):
             return array.reshape(-1, *image_shape)
     size = " x ".join(map(str, image_shape))
-    raise InvalidArgument("FILE", f"hold images of {size}", f"{path}, {list(array.shape)}")
+    raise InvalidArgument(field, f"hold images of {size}", f"{path}, {list(array.shape)}")

@@ -2,13 +2,17 @@
 
 import abc
 import dataclasses
-import math
 
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, ServingError
 
 __all__ = ["Transport", "VersionStatus", "sentence"]
+
+# Eleven days; from 25 on, sockets cannot count the milliseconds.
+_MAX_TIMEOUT = 1_000_000
+# A version is an int64.
+_MAX_VERSION = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +30,17 @@ class Transport(abc.ABC):
     Args:
         address: scheme, host and port.
         model: the model's name there.
-        timeout: seconds that one request may take.
+        timeout: seconds, at most a million, after which a request is given up: the whole request
+            by gRPC; by REST connecting to the server and each of its silences, by themselves.
         version: the model's version; None: the newest one that is loaded.
     """
 
     def __init__(self, address: str, model: str, timeout: float, version: int | None):
-        if not (isinstance(timeout, int | float) and math.isfinite(timeout) and timeout > 0):
-            raise InvalidArgument("timeout", "be a positive number of seconds", timeout)
-        if version is not None and not (isinstance(version, int) and version >= 0):
-            raise InvalidArgument("version", "be a whole number, at least 0", version)
+        if not (isinstance(timeout, int | float) and 0 < timeout <= _MAX_TIMEOUT):
+            requirement = f"be a positive number of seconds, at most {_MAX_TIMEOUT}"
+            raise InvalidArgument("timeout", requirement, timeout)
+        if version is not None and not (isinstance(version, int) and 0 <= version <= _MAX_VERSION):
+            raise InvalidArgument("version", "be a whole number in [0, 2^63 - 1]", version)
         self.address, self.model, self.timeout, self.version = address, model, timeout, version
 
     @abc.abstractmethod
