@@ -2,16 +2,20 @@
 # Serves a run's exported model by TensorFlow Serving's official image, gRPC and REST.
 #
 #   launch/serve.sh WORKDIR [--name=tf_mdsm] [--image=tensorflow/serving:2.19.1]
-#                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [-- DOCKER_ARGUMENTS]
+#                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [--patience=1800]
+#                   [-- DOCKER_ARGUMENTS]
 #
 # --name is the container's; the model is always tf_mdsm. Any image that TensorFlow Serving
 # publishes will do, from 2.19 on; on GPUs  --image=tensorflow/serving:2.19.1-gpu -- --gpus=all.
 # Nobody is asked for a password, so only this machine may ask unless --bind says otherwise.
-# A version exported later is loaded by itself. Settings: launch/serving/.
+# Loading ends with two whole chains, which take minutes on a CPU; --patience, in seconds, is how
+# long the script waits for it. A version exported later is loaded by itself.
+# Settings: launch/serving/; for an export with an export.max_batch_size other than theirs, a copy
+# with fitting batches is made in WORKDIR/serving. Start anew after exporting with another limit.
 set -euo pipefail
 
 workdir= name=tf_mdsm image=tensorflow/serving:2.19.1 bind=127.0.0.1 grpc_port=8500 rest_port=8501
-model=tf_mdsm patience=300
+model=tf_mdsm patience=1800
 
 # fail STATUS MESSAGE
 fail() { echo "serve.sh: $2" >&2; exit "$1"; }
@@ -20,7 +24,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --help | -h) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     --) shift; break ;;
-    --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=*)
+    --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=* | --patience=*)
       option="${1%%=*}" value="${1#*=}"
       [ -n "$value" ] || fail 2 "$option must be given a value"
       printf -v "${option#--}" %s "$value" ;;
@@ -37,6 +41,7 @@ done
 for port in "$grpc_port" "$rest_port"; do
   [[ "$port" =~ ^[0-9]+$ ]] || fail 2 "a port must be a number: $port"
 done
+[[ "$patience" =~ ^[0-9]{1,9}$ ]] || fail 2 "--patience must be a number of seconds: $patience"
 workdir="$(cd "$workdir" && pwd)"
 settings="$(cd "$(dirname "${BASH_SOURCE[0]}")/serving" && pwd)"
 
@@ -50,6 +55,12 @@ done
 [ -n "$version" ] || fail 1 "no exported version in $workdir/export; make one with
   python -m tf_mdsm.main --workdir=$workdir --mode=export"
 
+# A merged batch larger than the export takes would fail everybody's requests.
+provenance="$workdir/export/$version/assets.extra/tf_mdsm.json"
+[ -f "$provenance" ] || fail 1 "there is no $provenance, which says how many images a request may hold; export again"
+limit="$(sed -n 's/.*"max_batch_size": *\([0-9]*\).*/\1/p' "$provenance")"
+[[ "$limit" =~ ^[1-9][0-9]{0,4}$ ]] || fail 1 "$provenance must name one config.export.max_batch_size in 1 … 65536"
+
 for program in docker curl; do
   command -v "$program" > /dev/null || fail 1 "$program is needed and not installed"
 done
@@ -58,8 +69,28 @@ if docker container inspect "$name" > /dev/null 2>&1; then
   fail 1 "there is a container $name already; remove it with  docker rm --force $name  or give another --name"
 fi
 
+# fitted_batches LIMIT: batching.config for batches of at most so many images
+fitted_batches() {
+  sed -e "s/^max_batch_size .*/max_batch_size { value: $1 }/" -e '/^allowed_batch_sizes:/d' \
+    "$settings/batching.config"
+  local size
+  for ((size = 1; size < $1; size *= 2)); do
+    echo "allowed_batch_sizes: $size"
+  done
+  echo "allowed_batch_sizes: $1"
+}
+
+if ! grep --quiet "^max_batch_size { value: $limit }" "$settings/batching.config"; then
+  fitted="$workdir/serving"
+  # Readable by whomever the server runs as.
+  (umask 022 && mkdir -p "$fitted" && fitted_batches "$limit" > "$fitted/batching.config" &&
+    cp "$settings/models.config" "$settings/monitoring.config" "$fitted") ||
+    fail 1 "$fitted cannot be written; settings for batches of $limit images belong there"
+  settings="$fitted"
+fi
+
 echo "Starting $image with version $version of $workdir/export …"
-docker run --detach --name "$name" \
+container="$(docker create --name "$name" \
   --publish "$bind:$grpc_port:8500" --publish "$bind:$rest_port:8501" \
   --mount "type=bind,source=$workdir/export,target=/models/$model,readonly" \
   --mount "type=bind,source=$settings,target=/etc/tf_serving,readonly" \
@@ -69,7 +100,12 @@ docker run --detach --name "$name" \
   --enable_batching=true \
   --batching_parameters_file=/etc/tf_serving/batching.config \
   --monitoring_config_file=/etc/tf_serving/monitoring.config \
-  --rest_api_timeout_in_ms=1800000 > /dev/null || fail 1 "docker could not start it"
+  --rest_api_timeout_in_ms=1800000)" || fail 1 "docker could not make the container"
+if ! docker start "$container" > /dev/null; then
+  # A port is taken, say. What is left would hold the name.
+  docker rm --force "$container" > /dev/null
+  fail 1 "docker could not start it"
+fi
 
 host="$bind"
 [ "$bind" != 0.0.0.0 ] || host=127.0.0.1

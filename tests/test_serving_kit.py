@@ -1,6 +1,7 @@
 """The files in `launch/` that start TensorFlow Serving: they parse, and agree with each other."""
 
 import http.server
+import json
 import os
 import pathlib
 import re
@@ -52,14 +53,14 @@ def message_class(name: str, **messages: dict[str, str]):
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"kit.{name}"))
 
 
-def batching():
+def batching(folder: pathlib.Path = KIT):
     # tensorflow_serving/servables/tensorflow/session_bundle_config.proto
     numbers = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches")
     fields = dict.fromkeys((*numbers, "num_batch_threads"), "Int64Value")
     fields |= {"thread_pool_name": "StringValue", "allowed_batch_sizes": "repeated int64"}
     fields["pad_variable_length_inputs"] = "bool"
     kind = message_class("BatchingParameters", BatchingParameters=fields)
-    return text_format.Parse((KIT / "batching.config").read_text(), kind())
+    return text_format.Parse((folder / "batching.config").read_text(), kind())
 
 
 def monitoring():
@@ -91,7 +92,9 @@ def container() -> dict:
 
 def server_flags(text: str) -> list[str]:
     """What the server is started with, port flags apart."""
-    return re.findall(r"--(?:model|file_system|enable|batching|monitoring|rest_api)_\S*=\S+", text)
+    return re.findall(
+        r'--(?:model|file_system|enable|batching|monitoring|rest_api)_\S*=[^\s)"]+', text
+    )
 
 
 def test_models():
@@ -124,6 +127,8 @@ def test_kubernetes_agrees_with_the_script_and_the_settings():
     script = SCRIPT.read_text()
     assert server["args"] == server_flags(script)
     assert f"image={server['image']} " in script
+    probe = server["startupProbe"]
+    assert f"patience={probe['periodSeconds'] * probe['failureThreshold']}\n" in script
 
     mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
     assert mounts[model().base_path]["readOnly"]
@@ -176,9 +181,12 @@ case "$1 $2" in
   "container inspect")
     [ -f "$FAKE/started" ] || exit 1
     echo "${FAKE_RUNNING:-true}" ;;
-  "run "*)
-    touch "$FAKE/started"
-    printf '%s\\n' "$@" > "$FAKE/given" ;;
+  "create "*)
+    printf '%s\\n' "$@" > "$FAKE/given"
+    echo 0123abcd ;;
+  "start "*)
+    [ -z "${FAKE_START_ERROR:-}" ] || { echo "$FAKE_START_ERROR" >&2; exit 125; }
+    touch "$FAKE/started" ;;
   "logs "*) echo "no such model" ;;
 esac
 """
@@ -189,7 +197,19 @@ def fake(tmp_path):
     """A folder with a `docker`, and all other programs that the script may use."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("bash", "sed", "basename", "dirname", "grep", "sleep", "cat", "curl", "touch"):
+    for name in (
+        "bash",
+        "sed",
+        "basename",
+        "dirname",
+        "grep",
+        "sleep",
+        "cat",
+        "curl",
+        "touch",
+        "mkdir",
+        "cp",
+    ):
         (programs / name).symlink_to(
             subprocess.run(["which", name], capture_output=True, text=True).stdout.strip()
         )
@@ -202,9 +222,18 @@ def fake(tmp_path):
 def run_folder(tmp_path):
     for version in ("1", "2", "10", "draft"):
         folder = tmp_path / "run" / "export" / version
-        folder.mkdir(parents=True)
+        (folder / "assets.extra").mkdir(parents=True)
         (folder / "saved_model.pb").touch()
+        write_limit(folder, 64 if version == "10" else 2)
     return tmp_path / "run"
+
+
+def write_limit(version_folder: pathlib.Path, limit: object) -> None:
+    """The settings that an export was made with, as it keeps them."""
+    config = default_config().to_dict()
+    config["export"]["max_batch_size"] = limit
+    path = version_folder / "assets.extra" / "tf_mdsm.json"
+    path.write_text(json.dumps({"step": 10, "config": config}, indent=2))
 
 
 def serve(fake: pathlib.Path, *arguments, **variables: str) -> subprocess.CompletedProcess:
@@ -251,8 +280,7 @@ def test_serve_starts_the_server_and_says_how_to_ask_it(fake, run_folder, rest_p
     image = given.index(container()["image"])
     assert given[image + 1 :] == container()["args"]
     assert given[:image] == [
-        "run",
-        "--detach",
+        "create",
         "--name",
         "mine",
         "--publish",
@@ -265,6 +293,54 @@ def test_serve_starts_the_server_and_says_how_to_ask_it(fake, run_folder, rest_p
         f"type=bind,source={KIT},target=/etc/tf_serving,readonly",
         "--gpus=all",
     ]
+    assert not (run_folder / "serving").exists()
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"),
+    [(1, [1]), (2, [1, 2]), (48, [1, 2, 4, 8, 16, 32, 48]), (128, [2**n for n in range(8)])],
+)
+def test_serve_fits_batches_to_the_export(fake, run_folder, rest_port, limit, sizes):
+    write_limit(run_folder / "export" / "10", limit)
+    result = serve(fake, run_folder, f"--rest_port={rest_port}")
+    assert (result.returncode, result.stderr) == (0, "")
+    folder = run_folder / "serving"
+    mounted = f"type=bind,source={folder},target=/etc/tf_serving,readonly"
+    assert mounted in (fake / "given").read_text().split("\n")
+    fitted, kit = batching(folder), batching()
+    assert fitted.max_batch_size.value == limit
+    assert list(fitted.allowed_batch_sizes) == sizes
+    assert fitted.batch_timeout_micros.value == kit.batch_timeout_micros.value
+    assert fitted.num_batch_threads.value == kit.num_batch_threads.value
+    assert fitted.max_enqueued_batches.value == kit.max_enqueued_batches.value
+    for name in ("models.config", "monitoring.config"):
+        assert (folder / name).read_text() == (KIT / name).read_text()
+
+
+@pytest.mark.parametrize("limit", ["many", 0, 1_000_000, None])
+def test_serve_refuses_an_export_without_a_limit(fake, run_folder, limit):
+    write_limit(run_folder / "export" / "10", limit)
+    result = serve(fake, run_folder)
+    assert result.returncode == 1
+    assert "tf_mdsm.json must name one config.export.max_batch_size" in result.stderr
+    os.remove(run_folder / "export" / "10" / "assets.extra" / "tf_mdsm.json")
+    result = serve(fake, run_folder)
+    assert result.returncode == 1
+    assert "which says how many images a request may hold; export again" in result.stderr
+    assert not (fake / "calls").exists()
+
+
+def test_serve_removes_a_container_that_does_not_start(fake, run_folder):
+    result = serve(fake, run_folder, FAKE_START_ERROR="port is already allocated")
+    assert result.returncode == 1
+    assert result.stderr == "port is already allocated\nserve.sh: docker could not start it\n"
+    assert (fake / "calls").read_text().endswith("start 0123abcd\nrm --force 0123abcd\n")
+
+
+def test_serve_gives_up_after_its_patience(fake, run_folder):
+    result = serve(fake, run_folder, "--rest_port=9", "--patience=0")
+    assert result.returncode == 1
+    assert "not ready after 0 s; docker logs tf_mdsm says why" in result.stderr
 
 
 def test_serve_reports_a_server_that_ends(fake, run_folder):
@@ -296,6 +372,7 @@ def test_serve_says_what_is_missing(fake, run_folder):
         (["RUN", "--port=1"], "unknown option --port=1"),
         (["RUN", "--name="], "--name must be given a value"),
         (["RUN", "--rest_port=http"], "a port must be a number"),
+        (["RUN", "--patience=long"], "--patience must be a number of seconds"),
     ],
 )
 def test_serve_refuses_wrong_calls(fake, run_folder, arguments, message):
