@@ -1,11 +1,13 @@
 """A stand-in for TensorFlow Serving's binary: loads an export and answers as that does.
 
-    python tests/model_server.py EXPORT_FOLDER [--merge]
+    python tests/model_server.py EXPORT_FOLDER [--merge [--max_batch_size=64]] [--warm_up]
 
 Loads the newest numeric version; offers PredictionService and ModelService by gRPC and the REST
 interface, on free ports of this machine, and prints `{"grpc": PORT, "rest": PORT,
 "load_seconds": …}` when it answers. Ends when its standard input does. With --merge, requests of
-several clients become one batch, as with the server's --enable_batching.
+several clients become one batch, of at most --max_batch_size images, as with the server's
+--enable_batching and batching.config. With --warm_up, it first answers the requests that come
+with the export, as the binary does, and prints "warm_up_seconds" too.
 """
 
 import argparse
@@ -197,12 +199,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--merge", action="store_true")
+    parser.add_argument("--max_batch_size", type=int, default=64)
+    parser.add_argument("--warm_up", action="store_true")
     options = parser.parse_args()
     begin = time.perf_counter()
-    core = Core(Model(options.folder), options.merge)
-    load_seconds = time.perf_counter() - begin
+    core = Core(Model(options.folder), options.max_batch_size if options.merge else None)
+    taken = {"load_seconds": time.perf_counter() - begin}
+    if options.warm_up:
+        begin = time.perf_counter()
+        core.warm_up()
+        taken["warm_up_seconds"] = time.perf_counter() - begin
     *_servers, ports = start(core)
-    print(json.dumps({**ports, "load_seconds": load_seconds}), flush=True)
+    print(json.dumps({**ports, **taken}), flush=True)
     sys.stdin.read()
 
 

@@ -10,9 +10,9 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, prediction_log_pb2
 
-NAME, MAX_BATCH, MERGE_SECONDS = "tf_mdsm", 64, 0.005
+NAME, MERGE_SECONDS = "tf_mdsm", 0.005
 CODES = grpc.StatusCode
 
 
@@ -30,9 +30,9 @@ class Model:
     def __init__(self, folder: str):
         self.version = max(int(name) for name in os.listdir(folder) if name.isdigit())
         self.session = tf.compat.v1.Session(graph=tf.Graph())
-        path = os.path.join(folder, str(self.version))
+        self.folder = os.path.join(folder, str(self.version))
         with self.session.graph.as_default():
-            graph = tf.compat.v1.saved_model.load(self.session, ["serve"], path)
+            graph = tf.compat.v1.saved_model.load(self.session, ["serve"], self.folder)
         self.signatures = graph.signature_def
         # Without those that a session runs once, to set itself up.
         self.functions = {
@@ -69,8 +69,8 @@ class Model:
 class Merger:
     """Makes one batch of what several clients ask of one signature at the same time."""
 
-    def __init__(self, model: Model, name: str):
-        self.model, self.name = model, name
+    def __init__(self, model: Model, name: str, max_batch_size: int):
+        self.model, self.name, self.max_batch_size = model, name, max_batch_size
         self.waiting = queue.Queue()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -80,8 +80,10 @@ class Merger:
             message = "Batching session Run() input tensors must have equal 0th-dimension size"
             raise Refusal(CODES.INVALID_ARGUMENT, message)
         (count,) = rows
-        if count > MAX_BATCH:
-            message = f"Task size {count} is larger than maximum input batch size {MAX_BATCH}"
+        if count > self.max_batch_size:
+            message = (
+                f"Task size {count} is larger than maximum input batch size {self.max_batch_size}"
+            )
             raise Refusal(CODES.INVALID_ARGUMENT, message)
         answer = futures.Future()
         self.waiting.put((count, inputs, answer))
@@ -97,7 +99,7 @@ class Merger:
                     task = self.waiting.get(timeout=patience)
                 except queue.Empty:
                     break
-                if sum(count for count, _, _ in (*tasks, task)) > MAX_BATCH:
+                if sum(count for count, _, _ in (*tasks, task)) > self.max_batch_size:
                     left_over = task
                     break
                 tasks.append(task)
@@ -123,7 +125,8 @@ class Merger:
                 message = f"Tensors with name '{key}' from different tasks have different shapes"
                 raise Refusal(CODES.FAILED_PRECONDITION, message)
             count = sum(map(len, arrays))
-            padding = (1 << (count - 1).bit_length()) - count if count else 0
+            padded = min(1 << (count - 1).bit_length(), self.max_batch_size) if count else 0
+            padding = padded - count
             merged[key] = np.concatenate([*arrays, *[arrays[-1][:1]] * padding])
         return merged
 
@@ -131,10 +134,20 @@ class Merger:
 class Core:
     """What both interfaces ask."""
 
-    def __init__(self, model: Model, merge: bool):
+    def __init__(self, model: Model, max_batch_size: int | None):
         self.model = model
-        mergers = {name: Merger(model, name) for name in model.functions} if merge else {}
-        self.mergers = mergers
+        # Without a limit, requests are not merged.
+        names = model.functions if max_batch_size else ()
+        self.mergers = {name: Merger(model, name, max_batch_size) for name in names}
+
+    def warm_up(self) -> None:
+        """Answers the requests that come with the export, as the binary does before it is ready."""
+        path = os.path.join(self.model.folder, "assets.extra", "tf_serving_warmup_requests")
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            request = log.predict_log.request
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+            self.predict(request.model_spec.signature_name, inputs)
 
     def require(self, name: str, version: int | None) -> None:
         if name != NAME or version not in (None, self.model.version):

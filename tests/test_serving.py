@@ -187,6 +187,35 @@ def test_merged_requests_are_answered_as_if_alone(model_server, direct):
             assert_same_images(images, alone["images"])
 
 
+def test_a_server_that_merges_to_the_limit_of_the_export_answers_everybody(tmp_path):
+    """Four clients at a time, with two images each and with one, of an export that takes three:
+    neither two requests of two nor padding three to four may reach it."""
+    options = ("--merge", "--max_batch_size=3")
+    failures, start = [], threading.Barrier(4)
+
+    def ask(client, count, expected):
+        start.wait()
+        try:
+            for _ in range(10):
+                energy = client.energy(images[:count])
+                np.testing.assert_allclose(energy, expected[:count], rtol=1e-4, atol=1e-4)
+        except (ServingError, AssertionError) as error:
+            failures.append(error)
+
+    images = random_images(np.random.default_rng(0), 2, (32, 32, 3))
+    with serving(exported_colour(tmp_path, 3), *options) as running:
+        clients = running.clients(batch_size=3) * 2
+        expected, before = clients[0].energy(images), running.runs()["energy"]
+        for count in (2, 1):
+            threads = [threading.Thread(target=ask, args=(c, count, expected)) for c in clients]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert failures == []
+        assert running.runs()["energy"] - before < 80, "nothing was merged"
+
+
 def test_one_bad_request_would_fail_its_neighbours(model_server):
     """Which is why a client checks before it sends."""
     failures, start = [], threading.Barrier(8)
