@@ -6,17 +6,20 @@ Takes the run's newest export, starts a server of it (tests/model_server.py, in 
 own: Python round the same graph and session, not TensorFlow Serving's binary), and draws the same
 seeds in turn by gRPC, by REST and by the sampler of --mode=sample, with the settings that the
 export was made with. Every round takes all of them, in an order that rotates, so that a busy
-machine is busy for all; what is compared is the median of the rounds' ratios. Writes
-WORKDIR/serving_benchmark.json unless told otherwise.
+machine is busy for all; what is compared is the median of the rounds' ratios. The first request
+is timed twice: of a server that has only loaded the export, and of one that has also answered
+the export's warm-up requests, as TensorFlow Serving does before it is ready; the latter is the
+one that is compared. Writes WORKDIR/serving_benchmark.json unless told otherwise.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -40,7 +43,11 @@ def newest_export(workdir: str) -> str:
 
 
 def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From seeds to images, as --mode=sample draws them."""
+    """From seeds to images, as --mode=sample draws them.
+
+    Raises:
+        InvalidArgument: if the run was trained on since the export: other weights are no match.
+    """
     with quiet_stderr():
         import tensorflow as tf
 
@@ -53,10 +60,14 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     tf.config.experimental.enable_tensor_float_32_execution(False)
     config = default_config()
     with open(os.path.join(export, "assets.extra", "tf_mdsm.json"), encoding="utf-8") as file:
-        config.update(json.load(file)["config"])
+        provenance = json.load(file)
+    config.update(provenance["config"])
     model = build.build_model(config)
     sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    if step != provenance["step"]:
+        exported = f"have the exported step {provenance['step']} as its newest checkpoint"
+        raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")
     draw = compile_chain(sampler, config.sampling.show_every)
     return lambda seeds: draw(seeds).images
 
@@ -83,59 +94,79 @@ def interleaved(
     return taken
 
 
-def measure(workdir: str, repeats: int) -> dict:
-    """All numbers, as they are written to the file."""
-    export = newest_export(workdir)
+@contextlib.contextmanager
+def server(export: str, *options: str) -> Iterator[dict]:
+    """A server of the export: its ports, and the seconds that its start took, and parts of it."""
     begin = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, _SERVER, os.path.dirname(export)],
+        [sys.executable, _SERVER, os.path.dirname(export), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    ) as server:
+    ) as process:
         try:
-            line = server.stdout.readline()
+            line = process.stdout.readline()
             if not line:
                 raise RunError(f"the server of {export} did not start")
-            ready, started = json.loads(line), time.perf_counter() - begin
-            result = {
-                "export": export,
-                "start_seconds": started,
-                "load_seconds": ready["load_seconds"],
-                **_latencies(workdir, export, ready, repeats),
-            }
+            yield json.loads(line) | {"start_seconds": time.perf_counter() - begin}
         finally:
-            server.stdin.close()
-    return result
+            process.stdin.close()
 
 
-def _latencies(workdir: str, export: str, ports: dict, repeats: int) -> dict:
-    options = {"timeout": 3600.0, "batch_size": max(_BATCHES)}
-    by_grpc = Client(f"grpc://localhost:{ports['grpc']}", **options)
-    by_rest = Client(f"http://localhost:{ports['rest']}", **options)
-    functions = {
-        "in_process": sampler_in_process(workdir, export),
-        "grpc": by_grpc.sample,
-        "rest": by_rest.sample,
+def measure(workdir: str, export: str, repeats: int) -> dict:
+    """All numbers, as they are written to the file."""
+    in_process = sampler_in_process(workdir, export)
+    with server(export) as cold, _client("grpc", cold) as client:
+        shape, first_cold = _first_request(client)
+    with (
+        server(export, "--warm_up") as warm,
+        _client("grpc", warm) as by_grpc,
+        _client("rest", warm) as by_rest,
+    ):
+        _, first_warm = _first_request(by_grpc)
+        functions = {"in_process": in_process, "grpc": by_grpc.sample, "rest": by_rest.sample}
+        batches = _latencies(functions, repeats)
+    return {
+        "export": export,
+        "image_shape": shape,
+        "start_seconds": cold["start_seconds"],
+        "load_seconds": cold["load_seconds"],
+        "warm_up_seconds": warm["warm_up_seconds"],
+        "first_request_seconds": {"cold": first_cold, "after_warm_up": first_warm},
+        "batches": batches,
     }
-    shape = by_grpc.image_shape
-    first = seconds(by_grpc.sample, np.arange(1))
+
+
+def _client(way: str, ports: dict) -> Client:
+    scheme = {"grpc": "grpc", "rest": "http"}[way]
+    address = f"{scheme}://localhost:{ports[way]}"
+    return Client(address, timeout=3600.0, batch_size=max(_BATCHES))
+
+
+def _first_request(client: Client) -> tuple[tuple[int, int, int], float]:
+    """The images' shape, which a client asks for once, so before the clock starts; seconds."""
+    return client.image_shape, seconds(client.sample, np.arange(1))
+
+
+def _latencies(functions: dict[str, Callable[[np.ndarray], object]], repeats: int) -> dict:
     batches = {}
     for batch in _BATCHES:
         taken = interleaved(functions, np.arange(batch), repeats)
         direct = np.array(taken["in_process"])
         ratios = {name: float(np.median(np.array(taken[name]) / direct)) for name in taken}
         batches[str(batch)] = {"seconds": taken, "median_ratio": ratios}
-    return {"image_shape": shape, "first_request_seconds": first, "batches": batches}
+    return batches
 
 
 def table(result: dict) -> str:
     """The numbers for a reader."""
+    first = result["first_request_seconds"]
     lines = [
         f"{result['export']}, images {' x '.join(map(str, result['image_shape']))}",
         f"server started in {result['start_seconds']:.2f} s, of which the export's loading "
-        f"{result['load_seconds']:.2f} s; first request {result['first_request_seconds']:.2f} s",
+        f"{result['load_seconds']:.2f} s; first request {first['cold']:.2f} s",
+        f"or, after {result['warm_up_seconds']:.2f} s of warm-up, {first['after_warm_up']:.2f} s",
         f"{'batch':>5}  {'way':<10}  {'median s':>8}  {'ratio':>6}",
     ]
     for batch, numbers in result["batches"].items():
@@ -143,6 +174,12 @@ def table(result: dict) -> str:
             ratio = numbers["median_ratio"][way]
             lines.append(f"{batch:>5}  {way:<10}  {np.median(taken):>8.3f}  {ratio:>6.3f}")
     return "\n".join(lines)
+
+
+def _require_output(path: str) -> None:
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
+        raise InvalidArgument("--output", "be a file in a folder that can be written", path)
 
 
 def main() -> int:
@@ -155,13 +192,15 @@ def main() -> int:
         parser.error("--repeats must be at least 1")
     output = options.output or os.path.join(options.workdir, "serving_benchmark.json")
     try:
-        result = measure(options.workdir, options.repeats)
-    except (InvalidArgument, RunError, ServingError) as error:
+        export = newest_export(options.workdir)
+        _require_output(output)
+        result = measure(options.workdir, export, options.repeats)
+        with written_whole(output) as partial, open(partial, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
+    except (InvalidArgument, RunError, ServingError, OSError) as error:
         print(f"benchmarks.serving: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
-    with written_whole(output) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=2)
-        file.write("\n")
     print(table(result))
     return 0
 

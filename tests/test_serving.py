@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from serving_runs import exported_colour, serving
 from small_runs import ROOT, environment
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
+from benchmarks import serving as serving_benchmark
 from tf_mdsm.serving import Client, InvalidArgument, ServingError
 
 SHAPE = (8, 8, 1)
@@ -520,4 +522,38 @@ def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
         assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
         assert all(len(taken) == 1 for taken in batch["seconds"].values())
         assert batch["median_ratio"]["in_process"] == 1
+    assert set(numbers["first_request_seconds"]) == {"cold", "after_warm_up"}
+    # Five requests, two of them whole chains.
+    assert numbers["warm_up_seconds"] > 0
     assert "export's loading" in result.stdout
+
+
+def test_the_benchmark_refuses_before_it_measures(exported_run, tmp_path, monkeypatch, capsys):
+    """Another step's weights in this process than in the export; a file that cannot be."""
+    for path in exported_run.iterdir():
+        if path.name != "export":
+            (tmp_path / path.name).symlink_to(path)
+    shutil.copytree(exported_run / "export" / "1", tmp_path / "export" / "1")
+    provenance = tmp_path / "export" / "1" / "assets.extra" / "tf_mdsm.json"
+    provenance.write_text(json.dumps(json.loads(provenance.read_text()) | {"step": 7}))
+
+    def start(*_):
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr(serving_benchmark, "server", start)
+    for options, message in [
+        ([], "`--workdir` must have the exported step 7 as its newest checkpoint"),
+        (["--output=/nowhere/x.json"], "`--output` must be a file in a folder that can be"),
+        ([f"--output={tmp_path}"], "`--output` must be a file in a folder that can be"),
+    ]:
+        monkeypatch.setattr(sys, "argv", ["serving", f"--workdir={tmp_path}", *options])
+        assert serving_benchmark.main() == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("benchmarks.serving: ")
+        assert message in line
+
+
+def test_the_stand_in_warms_up(exported_run):
+    with serving(exported_run / "export", "--warm_up") as running:
+        names = ("sample", "energy", "score", "denoise", "inpaint")
+        assert running.runs() == dict.fromkeys(names, 1) | {"serving_default": 0}
