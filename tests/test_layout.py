@@ -22,8 +22,9 @@ LAYERS = [
     ["datasets.statistics"],
     [
         "samplers.chains",
-        "samplers.inpainting",
         "samplers.langevin",
+        "samplers.sampler",
+        "samplers.inpainting",
         "samplers.starts",
         "samplers.schedules",
     ],

@@ -38,10 +38,13 @@ def test_png_and_gif_come_back(tmp_path, channels):
 
 
 def test_figures_are_pixels():
-    trace = pictures.energy_trace(np.random.default_rng(0).normal(size=(9, 3)), np.arange(9.0))
-    assert trace.dtype == np.uint8
-    assert trace.shape[-1] == 3
-    assert trace.std() > 0
+    energies = np.random.default_rng(0).normal(size=(9, 3))
+    cooling, falling = np.arange(9.0)[::-1], np.geomspace(3.0, 0.1, 9)
+    for name, clock in (("temperature", cooling), ("noise level sigma", falling)):
+        trace = pictures.energy_trace(energies, name, clock)
+        assert trace.dtype == np.uint8
+        assert trace.shape[-1] == 3
+        assert trace.std() > 0
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

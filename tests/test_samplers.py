@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.chains import AnnealedLangevin, compile_chain
-from tf_mdsm.samplers.inpainting import with_known_pixels
-from tf_mdsm.samplers.langevin import annealed_langevin
+from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.langevin import AnnealedLangevin, annealed_langevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start
 
@@ -123,7 +123,7 @@ def test_where_a_chain_is_cut_does_not_change_it():
     def sample(show_every, seen=lambda _: None):
         energy_and_score = gaussian(0.3)
         start, halve = isotropic_start(SHAPE), lambda x: 0.5 * x
-        sampler = AnnealedLangevin(energy_and_score, halve, start, temperatures, 0.05)
+        sampler = AnnealedLangevin(energy_and_score, halve, start, temperatures, 0.05, 0.1)
         return compile_chain(sampler, show_every)(np.arange(5), seen)
 
     steps = []
@@ -163,7 +163,8 @@ def test_mixture_weights_are_reached():
 
 
 def inpainting_sampler(temperatures):
-    """The sampler of an energy under which neighbouring pixels of a 2x2 image want to be equal."""
+    """The sampler of an energy under which neighbouring pixels of a 2x2 image want to be equal;
+    known pixels carry no noise (sigma0 = 0)."""
     precision = tf.constant(4.0 * np.eye(4, dtype=np.float32) - 0.9)
 
     def energy_and_score(x):
@@ -173,7 +174,8 @@ def inpainting_sampler(temperatures):
         return energy, -tf.reshape(gradient, tf.shape(x))
 
     start = isotropic_start((2, 2, 1))
-    return AnnealedLangevin(energy_and_score, None, start, temperatures, 0.3), precision.numpy()
+    sampler = AnnealedLangevin(energy_and_score, None, start, temperatures, 0.3, sigma0=0.0)
+    return sampler, precision.numpy()
 
 
 def test_unknown_pixels_follow_the_known_ones():
@@ -184,7 +186,7 @@ def test_unknown_pixels_follow_the_known_ones():
     images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
     mask = tf.tile(tf.reshape(tf.constant([1.0, 0.0, 0.0, 1.0]), [1, 2, 2, 1]), [count, 1, 1, 1])
     inpaint = tf.function(sampler.inpaint, autograph=False)
-    drawn = inpaint(images, mask, int_seeds(count), 0.0).numpy().reshape(count, 4)
+    drawn = inpaint(images, mask, int_seeds(count)).numpy().reshape(count, 4)
     np.testing.assert_array_equal(drawn[:, [0, 3]], np.tile(np.float32([0.9, 0.2]), (count, 1)))
     unknown, known = [1, 2], [0, 3]
     inner = precision[np.ix_(unknown, unknown)]
@@ -200,28 +202,48 @@ def test_unknown_pixels_follow_the_known_ones():
 
 
 def test_known_pixels_are_noised_to_the_level_of_the_moment():
-    """sigma0 sqrt(T), fresh at each step, none at T = 0, and only where the mask says so."""
-    count, sigma0 = 4_000, 0.1
+    """Fresh noise at each step, none at level 0, and only where the mask says so."""
+    count, sigma = 4_000, 0.5
     images, mask = tf.fill([count, 2, 2, 1], 0.7), np.zeros((count, 2, 2, 1), np.float32)
     mask[:, 0] = 1
-    condition = with_known_pixels(images, tf.constant(mask), int_seeds(count), sigma0)
+    known = KnownPixels(images, tf.constant(mask), int_seeds(count))
     state = tf.fill([count, 2, 2, 1], 3.0)
     hot, next_one, cold = (
-        condition(state, tf.constant(step), tf.constant(temperature)).numpy()
-        for step, temperature in ((0, 25.0), (1, 25.0), (2, 0.0))
+        known.put_in_noised(state, tf.constant(step), tf.constant(level)).numpy()
+        for step, level in ((0, sigma), (1, sigma), (2, 0.0))
     )
     for noised in (hot, next_one):
-        assert noised[:, 0].std() == pytest.approx(0.5, rel=5 / np.sqrt(2 * 2 * count))
+        assert noised[:, 0].std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * 2 * count))
         assert (noised[:, 1] == 3.0).all()
     correlation = np.corrcoef(hot[:, 0].ravel(), next_one[:, 0].ravel())[0, 1]
     assert abs(correlation) < 5 / np.sqrt(2 * count)
     np.testing.assert_array_equal(cold[:, 0], images[:, 0])
+    np.testing.assert_array_equal(cold, known.put_in(state))
+
+
+def test_langevin_holds_known_pixels_at_the_noise_of_the_temperature():
+    """Before each gradient they stand at sigma0 sqrt(T) around what is known."""
+    count, sigma0 = 2_000, 0.1
+    seen = []
+
+    def energy_and_score(x):
+        seen.append(x)
+        return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
+
+    temperatures = np.float32([25.0, 4.0])
+    start = isotropic_start((2, 2, 1))
+    sampler = AnnealedLangevin(energy_and_score, None, start, temperatures, 0.01, sigma0)
+    sampler.inpaint(tf.fill([count, 2, 2, 1], 0.7), tf.ones([count, 2, 2, 1]), int_seeds(count))
+    for state, temperature in zip(seen, temperatures, strict=True):
+        level = sigma0 * np.sqrt(temperature)
+        assert np.mean(state) == pytest.approx(0.7, abs=5 * level / np.sqrt(4 * count))
+        assert np.std(state) == pytest.approx(level, rel=5 / np.sqrt(2 * 4 * count))
 
 
 def test_a_drawn_chain_is_the_watched_chain():
     """`draw`, one loop, gives what the chain in stretches gives."""
     start, temperatures = isotropic_start(SHAPE), annealing_temperatures(4.0, 3, 5, 3)
-    sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05)
+    sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05, 0.1)
     drawn = tf.function(sampler.draw, autograph=False)(int_seeds(5))
     watched = compile_chain(sampler, show_every=4)(range(5)).images
     np.testing.assert_allclose(drawn, watched, rtol=1e-6, atol=1e-7)

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Adam": "optimizers",
-    "AnnealedLangevin": "samplers.chains",
+    "AnnealedLangevin": "samplers.langevin",
     "EnergyModel": "energy",
     "NoiseLevels": "noise",
     "annealed_langevin": "samplers.langevin",

@@ -19,7 +19,8 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.optimizers import Adam
-from tf_mdsm.samplers.chains import AnnealedLangevin
+from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import StartFn, gaussian_start, isotropic_start
 from tf_mdsm.signatures import ServedEnergy
@@ -108,7 +109,7 @@ def build_temperatures(config: ConfigDict) -> np.ndarray:
 
 def build_sampler(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> AnnealedLangevin:
+) -> Sampler:
     """The sampler of `config.sampling`; `statistics` of the training images, where known."""
     temperatures = build_temperatures(config)
     return AnnealedLangevin(
@@ -117,18 +118,18 @@ def build_sampler(
         _build_start(config, model, statistics, model.noise.sigma0 * temperatures[0] ** 0.5),
         temperatures,
         config.sampling.step_size,
+        model.noise.sigma0,
     )
 
 
-def build_served(config: ConfigDict, model: EnergyModel, sampler: AnnealedLangevin) -> ServedEnergy:
+def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
     """What a server offers of a trained model and its sampler."""
-    sigma0 = model.noise.sigma0
     return ServedEnergy(
         model.energy,
         model.score,
         model.denoise,
         sampler.draw,
-        lambda images, mask, seeds: sampler.inpaint(images, mask, seeds, sigma0),
+        sampler.inpaint,
         model.image_shape,
         config.export.max_batch_size,
         [variable.value for variable in model.trained_network.variables],

@@ -69,12 +69,13 @@ def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def energy_trace(energies: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
-    """Energies along chains, above the temperature at each step.
+def energy_trace(energies: np.ndarray, clock_name: str, clock: np.ndarray) -> np.ndarray:
+    """Energies along chains, above what drives them.
 
     Args:
         energies: [steps, B].
-        temperatures: [steps].
+        clock_name: what drives the chains: "temperature", say.
+        clock: its value at each step, not negative, [steps].
 
     Returns:
         uint8 [H, W, 3].
@@ -84,9 +85,12 @@ def energy_trace(energies: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
     above.plot(energies.mean(1), color="black", linewidth=1.5, label="mean over the chains")
     above.set_ylabel("energy E(x)")
     above.legend(loc="upper right")
-    below.plot(temperatures, color="tab:red")
-    below.set_yscale("symlog", linthresh=1.0)
-    below.set_ylabel("temperature")
+    below.plot(clock, color="tab:red")
+    if clock.min() > 0:
+        below.set_yscale("log")
+    else:
+        below.set_yscale("symlog", linthresh=1.0)
+    below.set_ylabel(clock_name)
     below.set_xlabel("step")
     return _pixels(figure)
 

@@ -19,7 +19,8 @@ from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.files import written_whole
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import AnnealedLangevin, Chain, compile_chain
+from tf_mdsm.samplers.chains import Chain, compile_chain
+from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.shards import Shards
 
 __all__ = ["sample"]
@@ -64,8 +65,11 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
     )
     if worker and not _joined(shards.folder, f"{stem}.npz"):
         return []
-    _LOGGER.info("drawing %d images from the checkpoint of step %d", settings.num_samples, step)
-    _draw(shards, compile_chain(sampler, settings.show_every), settings, len(sampler.temperatures))
+    _LOGGER.info(
+        "drawing %d images from the checkpoint of step %d; up to %d gradients an image",
+        *(settings.num_samples, step, sampler.gradients),
+    )
+    _draw(shards, compile_chain(sampler, settings.show_every), settings, sampler.num_steps)
     return [] if worker else _write(shards, stem, model, sampler, build.true_energy(config))
 
 
@@ -107,7 +111,7 @@ def _draw(shards: Shards, draw: Callable[..., Chain], settings: ConfigDict, step
 
     def draw_shard(number: int) -> dict[str, np.ndarray]:
         chain = draw(seeds[number * size : (number + 1) * size], bar.update)
-        _require_finite(chain)
+        _require_finite(chain, settings.sampler)
         drawn = {"images": _stored(chain.images), "energies": chain.energy}
         if number == 0:
             drawn["chain_states"] = chain.states[:, :_STRIP]
@@ -130,7 +134,7 @@ def _write(
     shards: Shards,
     stem: str,
     model: EnergyModel,
-    sampler: AnnealedLangevin,
+    sampler: Sampler,
     true_energy: Callable | None,
 ) -> list[str]:
     """The result in one file, and its pictures; then the shards have done their duty."""
@@ -141,7 +145,7 @@ def _write(
     shown = drawn["images"][:_GRID]
     shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
     pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
-    trace = pictures.energy_trace(chains["chain_energies"], sampler.temperatures)
+    trace = pictures.energy_trace(chains["chain_energies"], *sampler.clock)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings = [".npz", ".png", "_energy.png"]
     if not views.is_plane(model.image_shape):
@@ -151,13 +155,12 @@ def _write(
     return [stem + ending for ending in endings]
 
 
-def _require_finite(chain: Chain) -> None:
+def _require_finite(chain: Chain, sampler: str) -> None:
     finite = np.isfinite(np.vstack([chain.energies, chain.energy])).all(axis=1)
     if not finite.all():
-        raise RunError(
-            f"step {np.argmin(finite)} of the chain: the energy is not finite; "
-            "a smaller config.sampling.step_size may help"
-        )
+        hint = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
+        step = np.argmin(finite)
+        raise RunError(f"step {step} of the chain: the energy is not finite{hint.get(sampler, '')}")
 
 
 def _write_chain(states: np.ndarray, stem: str) -> None:

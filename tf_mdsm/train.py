@@ -23,7 +23,8 @@ from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.monitor import Monitor
 from tf_mdsm.observer import Observer
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import AnnealedLangevin, compile_chain
+from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.signals import stop_on_signals
 from tf_mdsm.validation import check_same_run
 
@@ -124,7 +125,7 @@ def _require_one_run(config: ConfigDict, workers: Workers, step: int, num_images
 def _observer(
     config: ConfigDict,
     model: EnergyModel,
-    sampler: AnnealedLangevin,
+    sampler: Sampler,
     workers: Workers,
     held_out: np.ndarray,
     workdir: str,

@@ -1,17 +1,86 @@
 """Langevin dynamics."""
 
+import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
+from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.starts import StartFn
 
-__all__ = ["ConditionFn", "EnergyAndScoreFn", "annealed_langevin"]
+__all__ = ["AnnealedLangevin", "ConditionFn", "annealed_langevin"]
 
-# Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
-EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # Images, number of the step and temperature to images.
 ConditionFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnealedLangevin(Sampler):
+    """The paper's sampler: start, anneal, denoise once at the end (MDSM, section 4).
+
+    Langevin dynamics at temperature T moves among images noised by sigma0 sqrt(T): that is the
+    level of the known pixels when some are. (The authors' published sampler noises them by
+    sigma0 T^(1/4).)
+
+    Attributes:
+        energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
+        denoise_fn: images to denoised images, the last step; None: leave the step out.
+        start_fn: seeds to the images where the chains begin.
+        temperatures: T of each step, float32 [steps].
+        step_size: epsilon, in pixel units.
+        sigma0: the loss' fixed kernel width.
+    """
+
+    energy_and_score_fn: EnergyAndScoreFn
+    denoise_fn: Callable[[tf.Tensor], tf.Tensor] | None
+    start_fn: StartFn
+    temperatures: np.ndarray
+    step_size: float
+    sigma0: float
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.temperatures)
+
+    @property
+    def gradients(self) -> int:
+        return self.num_steps + (self.denoise_fn is not None)
+
+    @property
+    def clock(self) -> tuple[str, np.ndarray]:
+        return "temperature", self.temperatures
+
+    def advance(
+        self,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        first_step: tf.Tensor | int,
+        num_steps: tf.Tensor | int,
+        known: KnownPixels | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A stretch of the chain, as `Sampler` has it."""
+
+        def hold(state: tf.Tensor, step: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+            return known.put_in_noised(state, step, self.sigma0 * tf.sqrt(temperature))
+
+        return annealed_langevin(
+            self.energy_and_score_fn,
+            images,
+            seeds,
+            tf.constant(self.temperatures)[first_step : first_step + num_steps],
+            self.step_size,
+            first_step,
+            hold if known else None,
+        )
+
+    def finish(self, images: tf.Tensor, known: KnownPixels | None = None) -> tf.Tensor:
+        """The last step, where the temperature has fallen to 0."""
+        if known:
+            images = known.put_in(images)
+        return images if self.denoise_fn is None else self.denoise_fn(images)
 
 
 def annealed_langevin(
