@@ -22,6 +22,10 @@ LAYERS = [
     ["datasets.statistics"],
     [
         "samplers.chains",
+        "samplers.coarse_to_fine",
+        "samplers.ancestral",
+        "samplers.heun",
+        "samplers.denoising",
         "samplers.langevin",
         "samplers.sampler",
         "samplers.inpainting",

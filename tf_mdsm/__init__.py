@@ -11,14 +11,20 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Adam": "optimizers",
+    "AncestralEuler": "samplers.ancestral",
     "AnnealedLangevin": "samplers.langevin",
+    "CoarseToFine": "samplers.coarse_to_fine",
     "EnergyModel": "energy",
+    "Heun": "samplers.heun",
     "NoiseLevels": "noise",
     "annealed_langevin": "samplers.langevin",
     "annealing_temperatures": "samplers.schedules",
     "build_network": "networks",
     "compile_chain": "samplers.chains",
     "default_config": "config",
+    "falling_sigmas": "samplers.schedules",
+    "gaussian_start": "samplers.starts",
+    "growing_step_sizes": "samplers.schedules",
     "isotropic_start": "samplers.starts",
 }
 

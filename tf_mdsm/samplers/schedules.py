@@ -4,7 +4,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["annealing_temperatures"]
+__all__ = ["annealing_temperatures", "falling_sigmas", "growing_step_sizes"]
 
 
 def annealing_temperatures(
@@ -41,3 +41,49 @@ def annealing_temperatures(
         raise InvalidArgument("hot_steps", "leave the chain at least one step", hot_steps)
     parts = [np.full(hot_steps, initial), falls[cooling](), np.linspace(1.0, 0.0, final_steps)]
     return np.concatenate(parts).astype(np.float32)
+
+
+def falling_sigmas(
+    sigma_max: float, sigma_min: float, num_levels: int = 18, rho: float = 7.0
+) -> np.ndarray:
+    """Noise levels from sigma_max down to sigma_min (EDM, equation 5, without the last 0).
+
+    sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho;
+    the larger rho, the more of them near sigma_min.
+
+    Args:
+        sigma_max: the first level.
+        sigma_min: the last level, positive.
+        num_levels: N, at least 2.
+        rho: at least 1; 1: equal distances.
+
+    Returns:
+        float32 [num_levels], falling.
+
+    Raises:
+        InvalidArgument: for levels that do not fall, or fewer than two.
+    """
+    if not 0 < sigma_min < sigma_max:
+        raise InvalidArgument("sigma_min", f"lie in (0, sigma_max = {sigma_max})", sigma_min)
+    if num_levels < 2:
+        raise InvalidArgument("num_levels", "be at least 2", num_levels)
+    ends = np.array([sigma_max, sigma_min], float) ** (1 / rho)
+    sigmas = np.linspace(*ends, num_levels) ** rho
+    sigmas[[0, -1]] = sigma_max, sigma_min
+    return sigmas.astype(np.float32)
+
+
+def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
+    """Step sizes of coarse-to-fine ascent (Kadkhodaie and Simoncelli, algorithm 1).
+
+    h_t = h0 t / (1 + h0 (t - 1)), t = 1 … max_steps: from h0 towards 1.
+
+    Args:
+        h0: the first, in (0, 1].
+        max_steps: how many.
+
+    Returns:
+        float32 [max_steps], never falling.
+    """
+    t = np.arange(1, max_steps + 1)
+    return (h0 * t / (1 + h0 * (t - 1))).astype(np.float32)

@@ -13,13 +13,14 @@ __all__ = ["StartFn", "gaussian_start", "isotropic_start"]
 StartFn = Callable[[tf.Tensor], tf.Tensor]
 
 
-def isotropic_start(image_shape: tuple[int, int, int]) -> StartFn:
-    """The paper's start, 0.5 + N(0, I).
+def isotropic_start(image_shape: tuple[int, int, int], sigma: float = 1.0) -> StartFn:
+    """0.5 + sigma N(0, I); the paper's start has sigma = 1.
 
     Args:
         image_shape: height, width, channels.
+        sigma: standard deviation, in pixel units.
     """
-    return lambda seeds: 0.5 + randomness.normal(seeds, (0, 0), "start", image_shape)
+    return lambda seeds: 0.5 + sigma * randomness.normal(seeds, (0, 0), "start", image_shape)
 
 
 def gaussian_start(

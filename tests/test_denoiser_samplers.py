@@ -1,0 +1,401 @@
+"""The samplers that walk by the blind denoiser, against closed forms; what all samplers share.
+
+Two energies here have a blind denoiser that is the best one at every noise level:
+
+- one clean image m: D(x) = m, E = |x - m|^2 / (2 sigma0^2);
+- clean images N(m, s^2 I) of many pixels d: |x - m|^2 / d tells s^2 + sigma^2, so
+  D(x) = m + s^2 d / |x - m|^2 (x - m), E = (|x - m|^2 / 2 - d s^2 log |x - m|) / sigma0^2.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
+from tf_mdsm.samplers.starts import isotropic_start
+
+SHAPE, SIGMA0, MIDDLE, STD = (8, 8, 4), 0.1, 0.5, 0.3
+SIZE = int(np.prod(SHAPE))
+
+
+def one_image(x):
+    """Energy and score for the one clean image MIDDLE."""
+    offset = x - MIDDLE
+    return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * SIGMA0**2), -offset / SIGMA0**2
+
+
+def gaussian(x):
+    """Energy and score for clean images N(MIDDLE, STD^2 I)."""
+    offset = x - MIDDLE
+    square = tf.reduce_sum(offset**2, (1, 2, 3), keepdims=True)
+    energy = (square / 2 - SIZE * STD**2 * tf.math.log(square) / 2) / SIGMA0**2
+    return tf.reshape(energy, [-1]), -offset * (1 - SIZE * STD**2 / square) / SIGMA0**2
+
+
+def grey_images(x):
+    """Energy and score for images of one grey: D is the mean of the pixels, at any noise."""
+    offset = x - tf.reduce_mean(x, (1, 2, 3), keepdims=True)
+    return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * SIGMA0**2), -offset / SIGMA0**2
+
+
+def flat(x):
+    return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
+
+
+def int_seeds(count, first=0):
+    return tf.range(first, first + count, dtype=tf.int64)
+
+
+def samplers(energy_and_score=grey_images, shape=SHAPE) -> dict:
+    sigmas = falling_sigmas(1.0, 0.01, 12)
+    shared = (energy_and_score, isotropic_start(shape), SIGMA0)
+
+    def denoise(x):
+        return x + SIGMA0**2 * energy_and_score(x)[1]
+
+    temperatures = annealing_temperatures(100.0, 3, 100, 20)
+    return {
+        "annealed_langevin": AnnealedLangevin(
+            energy_and_score, denoise, shared[1], temperatures, 0.07, SIGMA0
+        ),
+        "heun": Heun(*shared, sigmas),
+        "churned_heun": Heun(*shared, sigmas, churn=3.0),
+        "ancestral": AncestralEuler(*shared, sigmas),
+        "coarse_to_fine": CoarseToFine(*shared, growing_step_sizes(0.05, 60), 0.3, 1.0, 0.02),
+    }
+
+
+ALL = sorted(samplers())
+NOISY = [name for name in ALL if name != "heun"]
+
+
+def advance(sampler, images, first_step=0, num_steps=None, seeds=None, known=None):
+    seeds = int_seeds(len(images)) if seeds is None else seeds
+    num_steps = sampler.num_steps if num_steps is None else num_steps
+
+    @tf.function(autograph=False)
+    def compiled(images):
+        return sampler.advance(images, seeds, first_step, num_steps, known)
+
+    return [result.numpy() for result in compiled(images)]
+
+
+# Schedules.
+
+
+def test_noise_levels_fall_from_end_to_end():
+    sigmas = falling_sigmas(3.0, 0.1, 10)
+    assert sigmas[0] == np.float32(3.0)
+    assert sigmas[-1] == np.float32(0.1)
+    assert (np.diff(sigmas) < 0).all()
+    roots = sigmas.astype(float) ** (1 / 7)
+    np.testing.assert_allclose(np.diff(roots), np.diff(roots)[0], rtol=1e-4)
+    np.testing.assert_allclose(falling_sigmas(3.0, 1.0, 5, rho=1.0), [3, 2.5, 2, 1.5, 1])
+
+
+@pytest.mark.parametrize("wrong", [(1.0, 1.0, 5), (1.0, 0.0, 5), (1.0, 0.1, 1)])
+def test_grids_that_do_not_fall_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="must"):
+        falling_sigmas(*wrong)
+
+
+def test_step_sizes_grow_from_the_first_towards_one():
+    sizes = growing_step_sizes(0.01, 10_000)
+    assert sizes[0] == np.float32(0.01)
+    np.testing.assert_allclose(sizes[99], 1 / 1.99, rtol=1e-6)
+    assert (np.diff(sizes) > 0).all()
+    assert 0.99 < sizes[-1] < 1
+    np.testing.assert_array_equal(growing_step_sizes(1.0, 5), 1)
+
+
+# Heun.
+
+
+def test_heun_converges_to_the_exact_flow_with_second_order():
+    """x(sigma) = m + (x0 - m) sqrt((s^2 + sigma^2) / (s^2 + sigma_max^2))."""
+    sigma_max, sigma_min = 2.0, 0.1
+    offset = tf.random.stateless_normal((6, *SHAPE), [1, 2])
+    square = tf.reduce_mean(offset**2, (1, 2, 3), keepdims=True)
+    # Where the blind denoiser knows the level exactly.
+    offset *= tf.sqrt((STD**2 + sigma_max**2) / square)
+    fall = np.sqrt((STD**2 + sigma_min**2) / (STD**2 + sigma_max**2))
+    errors = []
+    for num_steps in (12, 24, 48):
+        sigmas = falling_sigmas(sigma_max, sigma_min, num_steps + 1)
+        sampler = Heun(gaussian, isotropic_start(SHAPE), SIGMA0, sigmas)
+        images, _ = advance(sampler, MIDDLE + offset)
+        errors.append(np.abs((images - MIDDLE) / offset.numpy() - fall).max() / fall)
+    assert errors[-1] < 0.001
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    assert ((orders > 1.8) & (orders < 2.4)).all(), (orders, errors)
+
+
+def test_heun_is_exact_for_one_clean_image():
+    """The flow is a straight line there."""
+    images = isotropic_start(SHAPE, 3.0)(int_seeds(3))
+    sigmas = falling_sigmas(3.0, 0.1, 4)
+    sampler = Heun(one_image, isotropic_start(SHAPE), SIGMA0, sigmas)
+    drawn, energies = advance(sampler, images)
+    np.testing.assert_allclose(drawn - MIDDLE, (images - MIDDLE) / 30, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(sampler.finish(drawn), MIDDLE, atol=1e-6)
+    expected = [one_image(MIDDLE + (images - MIDDLE) * sigma / 3)[0] for sigma in sigmas[:-1]]
+    np.testing.assert_allclose(energies, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["churned_heun", "ancestral"])
+def test_every_level_of_one_clean_image_is_exact(name):
+    """N(m, sigma_i^2 I) at each level of the grid, however coarse."""
+    count = 500
+    sampler = samplers(one_image)[name]
+    images = sampler.start_fn(int_seeds(count))
+    for number, sigma in enumerate(sampler.sigmas[1:]):
+        images, _ = advance(sampler, tf.constant(images), number, 1, int_seeds(count))
+        spread = np.sqrt(np.mean((images - MIDDLE) ** 2))
+        assert spread == pytest.approx(sigma, rel=5 / np.sqrt(2 * count * SIZE)), number
+        assert abs(np.mean(images) - MIDDLE) < 5 * sigma / np.sqrt(count * SIZE), number
+
+
+# Ancestral Euler.
+
+
+def test_ancestral_variance_is_that_of_its_recursion_and_nearly_the_datas():
+    """In many dimensions the variance v of a Gaussian goes from level sigma to sigma' as
+    v' = v (a + (1 - a) r^2)^2 + sigma'^2 (1 - r^2), a = s^2 / v, r = sigma' / sigma."""
+    count, biases = 500, []
+    for num_levels in (9, 33):
+        sigmas = falling_sigmas(2.0, 0.05, num_levels)
+        sampler = AncestralEuler(gaussian, isotropic_start(SHAPE), SIGMA0, sigmas)
+        width = np.sqrt(STD**2 + 4.0)
+        start = isotropic_start(SHAPE, float(width))(int_seeds(count, first=7_000))
+        variance = width**2
+        for sigma, next_sigma in itertools.pairwise(sigmas):
+            kept, ratio = STD**2 / variance, (next_sigma / sigma) ** 2
+            variance *= (kept + (1 - kept) * ratio) ** 2
+            variance += next_sigma**2 * (1 - ratio)
+        images, _ = advance(sampler, start)
+        found = np.mean((images - MIDDLE) ** 2)
+        # Its own error, and that of finitely many dimensions.
+        assert found == pytest.approx(variance, rel=5 * np.sqrt(2 / (count * SIZE)) + 2 / SIZE)
+        biases.append(found / (STD**2 + 0.05**2) - 1)
+    assert abs(biases[1]) < 0.05, biases
+    assert abs(biases[1]) < abs(biases[0]) / 2.5, "not of first order"
+
+
+# Coarse-to-fine ascent.
+
+
+def ascent(beta=1.0, sigma_end=0.02, steps=200, energy_and_score=one_image, h0=0.05):
+    sizes = growing_step_sizes(h0, steps)
+    start = isotropic_start(SHAPE)
+    return CoarseToFine(energy_and_score, start, SIGMA0, sizes, beta, 1.0, sigma_end)
+
+
+def at_distances(scales: np.ndarray) -> tf.Tensor:
+    """Images of noise levels `scales` around MIDDLE, exactly."""
+    directions = tf.random.stateless_normal((len(scales), *SHAPE), [3, 4])
+    directions /= tf.sqrt(tf.reduce_mean(directions**2, (1, 2, 3), keepdims=True))
+    return MIDDLE + scales[:, None, None, None] * directions
+
+
+def test_ascent_without_noise_contracts_by_its_step_sizes():
+    images = isotropic_start(SHAPE)(int_seeds(3))
+    sampler = ascent(sigma_end=0.0)
+    drawn, _ = advance(sampler, images, 0, 10)
+    fall = np.prod(1 - sampler.step_sizes[:10].astype(float))
+    np.testing.assert_allclose(drawn - MIDDLE, fall * (images - MIDDLE), rtol=1e-3, atol=1e-5)
+    others, _ = advance(sampler, images, 0, 10, int_seeds(3, first=50))
+    np.testing.assert_array_equal(drawn, others)
+
+
+@pytest.mark.parametrize("beta", [0.2, 0.7])
+def test_noise_slows_the_fall_to_one_minus_beta_h(beta):
+    count = 400
+    sampler = ascent(beta, sigma_end=0.0)
+    images = isotropic_start(SHAPE)(int_seeds(count))
+    drawn, _ = advance(sampler, images, 0, 12)
+    expected = np.prod(1 - beta * sampler.step_sizes[:12].astype(float))
+    spread = np.sqrt(np.mean((drawn - MIDDLE) ** 2) / np.mean((images - MIDDLE) ** 2))
+    # Each step's noise is relative to its image's own level: an error a step.
+    assert spread == pytest.approx(expected, rel=5 * np.sqrt(12 / (2 * count * SIZE)))
+
+
+def test_each_image_stops_at_its_own_time():
+    """Four images at different distances: each stays from when its level is below the end."""
+    scales = np.float32([0.01, 0.1, 1.0, 3.0])
+    images = at_distances(scales)
+    sampler = ascent()
+    drawn, energies = advance(sampler, images)
+    np.testing.assert_array_equal(drawn[0], images[0])
+    falls = np.cumprod(np.append(1, 1 - sampler.step_sizes.astype(float)))
+    expected = [scale * falls[np.argmax(scale * falls < 0.02)] for scale in scales]
+    levels = np.sqrt(np.mean((drawn - MIDDLE) ** 2, axis=(1, 2, 3)))
+    np.testing.assert_allclose(levels, expected, rtol=1e-3)
+    np.testing.assert_allclose(sampler.finish(tf.constant(drawn)), MIDDLE, atol=1e-6)
+    # After all have stopped the trace goes on as it is.
+    assert energies.shape == (sampler.num_steps, 4)
+    np.testing.assert_allclose(energies[-1], one_image(drawn)[0], rtol=1e-5)
+    np.testing.assert_array_equal(energies[100:], np.tile(energies[100], (100, 1)))
+
+
+def test_neighbours_do_not_hold_an_image_up():
+    """Alone, beside one that stops at once, beside one that takes longer: the same image."""
+    sampler = ascent(beta=0.5)
+    image = isotropic_start(SHAPE)(int_seeds(1))
+    alone, _ = advance(sampler, image)
+    for scale in (0.01, 30.0):
+        pair = tf.concat([image, MIDDLE + scale * (image - MIDDLE)], 0)
+        together, _ = advance(sampler, pair)
+        np.testing.assert_array_equal(together[0], alone[0])
+
+
+def test_the_ascent_ends_when_all_have_stopped_or_steps_run_out():
+    evaluations = tf.Variable(0)
+
+    def counted(x):
+        evaluations.assign_add(1)
+        return one_image(x)
+
+    images = at_distances(np.float32([1.0, 0.1]))
+    falls = np.cumprod(1 - ascent().step_sizes.astype(float))
+    # The look at which an image is found below the end, after as many steps less one.
+    last_look = int(np.argmax(falls < 0.02)) + 2
+    for steps, expected in ((3, 3), (200, last_look)):
+        evaluations.assign(0)
+        advance(ascent(steps=steps, energy_and_score=counted), images)
+        assert int(evaluations) == expected
+
+
+# What all samplers share.
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_image_depends_on_its_own_seed_only(name):
+    sampler = samplers(gaussian)[name]
+    draw = tf.function(
+        sampler.draw, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False
+    )
+    together = draw(int_seeds(5)).numpy()
+    alone = np.concatenate([draw(int_seeds(1, seed)) for seed in range(5)])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+    backwards = draw(int_seeds(5)[::-1]).numpy()
+    np.testing.assert_allclose(together, backwards[::-1], rtol=1e-5, atol=1e-6)
+    assert len(np.unique(together[:, 0, 0, 0])) == 5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_where_a_chain_is_cut_does_not_change_it(name):
+    sampler = samplers(gaussian)[name]
+    steps = []
+    whole = compile_chain(sampler, 1_000)(range(4))
+    cut = compile_chain(sampler, 5)(range(4), steps.append)
+    drawn = tf.function(sampler.draw, autograph=False)(int_seeds(4))
+    np.testing.assert_array_equal(whole.images, cut.images)
+    np.testing.assert_array_equal(whole.energies, cut.energies)
+    np.testing.assert_allclose(drawn, cut.images, rtol=1e-5, atol=1e-6)
+    assert sum(steps) == sampler.num_steps
+    assert cut.energies.shape == (sampler.num_steps, 4)
+    assert len(cut.states) == 1 + len(steps) + 1
+    clock_name, clock = sampler.clock
+    assert clock_name
+    assert len(clock) == sampler.num_steps
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_eager_and_compiled_agree(name):
+    sampler = samplers(gaussian)[name]
+    eager = sampler.draw(int_seeds(3))
+    compiled = tf.function(sampler.draw, autograph=False)(int_seeds(3))
+    np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_is_the_seeds(name):
+    """Two seeds from one image part; one seed from one image does not."""
+    sampler = samplers(gaussian)[name]
+    images = tf.repeat(isotropic_start(SHAPE)(int_seeds(1)), 3, axis=0)
+    drawn, _ = advance(sampler, images, 0, 3, tf.constant([5, 6, 5], tf.int64))
+    np.testing.assert_allclose(drawn[0], drawn[2], rtol=1e-5, atol=1e-6)
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.01
+
+
+def test_without_churn_the_flow_has_no_noise():
+    sampler = samplers(gaussian)["heun"]
+    images = isotropic_start(SHAPE)(int_seeds(2))
+    one, _ = advance(sampler, images)
+    other, _ = advance(sampler, images, seeds=int_seeds(2, first=100))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["heun", "coarse_to_fine"])
+def test_nothing_moves_without_gradient(name):
+    images = isotropic_start(SHAPE)(int_seeds(2))
+    drawn, _ = advance(samplers(flat)[name], images)
+    np.testing.assert_array_equal(drawn, images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_are_counted(name):
+    evaluations = tf.Variable(0)
+
+    def counted(x):
+        evaluations.assign_add(1)
+        return gaussian(x)
+
+    sampler = samplers(counted)[name]
+    if name == "coarse_to_fine":
+        sampler = dataclasses.replace(sampler, sigma_end=0.0)
+    tf.function(sampler.draw, autograph=False)(int_seeds(2))
+    assert int(evaluations) == sampler.gradients
+
+
+# Inpainting.
+
+
+def upper_part(count, rows=6):
+    mask = np.zeros((count, *SHAPE[:2], 1), np.float32)
+    mask[:, :rows] = 1
+    return tf.constant(mask)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unknown_pixels_follow_the_known_ones(name):
+    """Of images of one grey, part is known: the rest takes its grey."""
+    greys = np.float32([0.1, 0.5, 0.8])
+    images = np.broadcast_to(greys[:, None, None, None], (3, *SHAPE)).copy()
+    mask = upper_part(3)
+    inpaint = tf.function(samplers()[name].inpaint, autograph=False)
+    drawn = inpaint(tf.constant(images), mask, int_seeds(3)).numpy()
+    np.testing.assert_array_equal(drawn[:, :6], images[:, :6])
+    np.testing.assert_allclose(drawn[:, 6:], images[:, 6:], atol=0.03)
+    # What stands at the unknown pixels does not matter.
+    images[:, 6:] = 1e3
+    again = inpaint(tf.constant(images), mask, int_seeds(3)).numpy()
+    np.testing.assert_array_equal(drawn, again)
+
+
+@pytest.mark.parametrize("name", ["heun", "churned_heun", "ancestral"])
+def test_known_pixels_have_the_noise_of_the_moment(name):
+    """sigma_i around what is known, at every level from the start to the last."""
+    count = 500
+    sampler = samplers()[name]
+    images = tf.random.stateless_uniform((count, *SHAPE), [5, 6])
+    known = KnownPixels(images, upper_part(count), int_seeds(count))
+    state = sampler.start(int_seeds(count), known)
+    pixels = count * SIZE * 6 / 8
+    for number, sigma in enumerate(sampler.sigmas):
+        error = (state - images)[:, :6]
+        spread = np.std(error)
+        assert spread == pytest.approx(sigma, rel=5 / np.sqrt(2 * pixels) + 1e-4), number
+        if number < sampler.num_steps:
+            state, _ = advance(sampler, tf.constant(state), number, 1, known=known)
+    np.testing.assert_allclose(sampler.finish(state, known)[:, :6], images[:, :6], atol=1e-6)
