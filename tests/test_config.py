@@ -111,7 +111,14 @@ def test_celeba_is_cifar_with_flips():
         ("sampling.num_samples", 0),
         ("sampling.step_size", 0.0),
         ("sampling.initial_temperature", 0.5),
-        ("sampling.show_every", 0),
+        ("sampling.sigma_max", -1.0),
+        ("sampling.num_levels", 1),
+        ("sampling.rho", 0.5),
+        ("sampling.churn", -1.0),
+        ("sampling.h0", 0.0),
+        ("sampling.beta", 1.5),
+        ("sampling.max_steps", 0),
+        ("sampling.show_every", -1),
         ("seed", -1),
     ],
 )
@@ -137,6 +144,21 @@ def test_relations_between_fields():
     config.data.path = "data.npz"
     config.optimizer.final_learning_rate = 1.0
     with pytest.raises(InvalidArgument, match=r"`config.optimizer.final_learning_rate` must not"):
+        validate(config)
+
+
+@pytest.mark.parametrize("sampler", ["heun", "ancestral", "coarse_to_fine"])
+def test_samplers_by_the_denoiser_need_one_and_a_range_of_noise(sampler):
+    config = default_config()
+    config.sampling.sampler = sampler
+    validate(config)
+    config.sampling.sigma_min = 2.0
+    with pytest.raises(InvalidArgument, match=r"`config.sampling.sigma_max` must exceed .*2\.0"):
+        validate(config)
+    config.sampling.sigma_max = 3.0
+    validate(config)
+    config.noise.weighting = "score"
+    with pytest.raises(InvalidArgument, match=r"`config.sampling.sampler` must be annealed_lang"):
         validate(config)
 
 

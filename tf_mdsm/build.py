@@ -19,9 +19,13 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.optimizers import Adam
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.denoising import FallingNoise
+from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.sampler import Sampler
-from tf_mdsm.samplers.schedules import annealing_temperatures
+from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
 from tf_mdsm.samplers.starts import StartFn, gaussian_start, isotropic_start
 from tf_mdsm.signatures import ServedEnergy
 
@@ -111,15 +115,64 @@ def build_sampler(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
 ) -> Sampler:
     """The sampler of `config.sampling`; `statistics` of the training images, where known."""
+    builders = {
+        "annealed_langevin": _build_langevin,
+        "heun": lambda *arguments: _build_on_grid(Heun, *arguments, churn=config.sampling.churn),
+        "ancestral": lambda *arguments: _build_on_grid(AncestralEuler, *arguments),
+        "coarse_to_fine": _build_coarse_to_fine,
+    }
+    return builders[config.sampling.sampler](config, model, statistics)
+
+
+def _build_langevin(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> AnnealedLangevin:
     temperatures = build_temperatures(config)
+    sigma0 = model.noise.sigma0
+    sigma = sigma0 * temperatures[0] ** 0.5
     return AnnealedLangevin(
         model.energy_and_score,
         model.denoise if config.sampling.denoise else None,
-        _build_start(config, model, statistics, model.noise.sigma0 * temperatures[0] ** 0.5),
+        _build_start(config, model, statistics, sigma, isotropic_sigma=1.0),
         temperatures,
         config.sampling.step_size,
-        model.noise.sigma0,
+        sigma0,
     )
+
+
+def _build_on_grid(
+    sampler: type[FallingNoise],
+    config: ConfigDict,
+    model: EnergyModel,
+    statistics: ImageStatistics | None,
+    **options: float,
+) -> FallingNoise:
+    first, last = _first_and_last_sigma(config)
+    start = _build_start(config, model, statistics, first, isotropic_sigma=first)
+    with _group("config.sampling"):
+        sigmas = falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
+    return sampler(model.energy_and_score, start, model.noise.sigma0, sigmas, **options)
+
+
+def _build_coarse_to_fine(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> CoarseToFine:
+    first, last = _first_and_last_sigma(config)
+    return CoarseToFine(
+        model.energy_and_score,
+        _build_start(config, model, statistics, first, isotropic_sigma=first),
+        model.noise.sigma0,
+        growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
+        config.sampling.beta,
+        sigma_start=first,
+        sigma_end=last,
+    )
+
+
+def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
+    """Where chains begin and end: the trained range unless something else is asked for."""
+    sampling, noise = config.sampling, config.noise
+    return sampling.sigma_max or noise.sigma_max, sampling.sigma_min or noise.sigma_min
 
 
 def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
@@ -137,10 +190,14 @@ def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> Se
 
 
 def _build_start(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None, sigma: float
+    config: ConfigDict,
+    model: EnergyModel,
+    statistics: ImageStatistics | None,
+    sigma: float,
+    isotropic_sigma: float,
 ) -> StartFn:
     if config.sampling.start == "isotropic":
-        return isotropic_start(model.image_shape)
+        return isotropic_start(model.image_shape, isotropic_sigma)
     if statistics is None:
         raise InvalidArgument(
             "config.sampling.start",

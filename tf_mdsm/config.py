@@ -119,7 +119,9 @@ def default_config() -> ConfigDict:
     config.training.jit_compile = "auto"
 
     config.sampling = ConfigDict()
-    # How images are drawn: "annealed_langevin" is the paper's chain.
+    # How images are drawn: "annealed_langevin" is the paper's chain. By the blind denoiser, in
+    # tens of gradients: "heun" (probability flow), "ancestral" (ancestral Euler), and
+    # "coarse_to_fine" (stochastic ascent, each image at its own pace).
     config.sampling.sampler = "annealed_langevin"
     # Images that --mode=sample draws.
     config.sampling.num_samples = 64
@@ -127,23 +129,39 @@ def default_config() -> ConfigDict:
     config.sampling.batch_size = 64
     # Image n is drawn with seed `seed + n`.
     config.sampling.seed = 0
-    # epsilon of the Langevin step: x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
+    # annealed_langevin: epsilon of the step x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
     config.sampling.step_size = 0.02
-    # Temperature of the first steps, its fall to 1, and the fall to 0 at the end.
+    # annealed_langevin: temperature of the first steps, its fall to 1, and the fall to 0.
     config.sampling.initial_temperature = 100.0
     config.sampling.hot_steps = 500
     config.sampling.cooling_steps = 2_000
     config.sampling.final_steps = 200
     # How the temperature falls from the initial one to 1: "exponential" or "linear".
     config.sampling.cooling = "exponential"
-    # End with one denoising step x - sigma0^2 dE/dx, which the weighting "score" does not make
-    # a denoiser.
+    # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx, which the weighting
+    # "score" does not make a denoiser. The other samplers always do.
     config.sampling.denoise = True
-    # Where chains begin: "isotropic" is the paper's 0.5 + N(0, I); "gaussian" has mean and
-    # covariance of the training images, plus noise of the initial temperature.
+    # The others: noise levels at which chains begin and end; 0: noise.sigma_max, noise.sigma_min.
+    config.sampling.sigma_max = 0.0
+    config.sampling.sigma_min = 0.0
+    # heun, ancestral: noise levels N from one to the other, for 2 N - 1 and N gradients, and
+    # how they crowd near sigma_min (1: equal distances).
+    config.sampling.num_levels = 18
+    config.sampling.rho = 7.0
+    # heun: noise put back on the way (EDM's S_churn); 0: none, the start decides.
+    config.sampling.churn = 0.0
+    # coarse_to_fine: the first step size, and the share beta of a step by which the noise really
+    # falls (1: no noise is added; the smaller, the more steps).
+    config.sampling.h0 = 0.01
+    config.sampling.beta = 0.5
+    # coarse_to_fine: steps after which also those images end that are not yet at sigma_min.
+    config.sampling.max_steps = 200
+    # Where chains begin: "gaussian" has mean and covariance of the training images, plus noise
+    # of the first level (of the initial temperature); "isotropic" is 0.5 + sigma N(0, I) at the
+    # first level, except that annealed_langevin has the paper's sigma = 1.
     config.sampling.start = "isotropic"
-    # Steps between the states of the chain that are shown.
-    config.sampling.show_every = 100
+    # Steps between the states of the chain that are shown; 0: a 27th of the chain.
+    config.sampling.show_every = 0
 
     config.export = ConfigDict()
     # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,

@@ -1,6 +1,7 @@
 """The sampling run: draws images from a trained energy and writes what one wants to see."""
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -169,6 +170,9 @@ def _write_chain(states: np.ndarray, stem: str) -> None:
     Args:
         states: [n, chains, H, W, C].
     """
+    # Some chains stand still before they end.
+    moved = [True, *(not np.array_equal(*pair) for pair in itertools.pairwise(states))]
+    states = states[moved]
     shown = np.unique(np.linspace(0, len(states) - 1, 14).astype(int))
     rows = states[shown].swapaxes(0, 1)
     strip = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=len(shown))

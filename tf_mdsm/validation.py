@@ -22,7 +22,7 @@ _CHOICES = {
     "training.strategy": ("mirrored", "one_device", "multi_worker_mirrored", "tpu"),
     "training.cluster": ("tf_config", "slurm", "kubernetes"),
     "training.jit_compile": ("auto", "on", "off"),
-    "sampling.sampler": ("annealed_langevin",),
+    "sampling.sampler": ("annealed_langevin", "heun", "ancestral", "coarse_to_fine"),
     "sampling.cooling": ("exponential", "linear"),
     "sampling.start": ("isotropic", "gaussian"),
     "export.format": ("saved_model", "torch"),
@@ -64,7 +64,17 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
         "lie in [0, 10000000]",
         lambda v: 0 <= v <= 10**7,
     ),
-    ("sampling.show_every", "be positive", lambda v: v > 0),
+    (
+        "sampling.sigma_max sampling.sigma_min",
+        "lie in [0, 1000] (0: the trained one)",
+        lambda v: 0 <= v <= 1000,
+    ),
+    ("sampling.num_levels", "lie in [2, 65536]", lambda v: 2 <= v <= 65_536),
+    ("sampling.rho", "lie in [1, 100]", lambda v: 1 <= v <= 100),
+    ("sampling.churn", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
+    ("sampling.h0 sampling.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
+    ("sampling.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
+    ("sampling.show_every", "not be negative (0: a 27th of the chain)", lambda v: v >= 0),
     ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
     ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
 )
@@ -112,14 +122,25 @@ def validate(config: ConfigDict) -> ConfigDict:
         _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
-    sampling = config.sampling
-    others = sampling.cooling_steps + sampling.final_steps
-    _require(config, "sampling.hot_steps", "leave the chain a step", lambda v: v + others > 0)
+    _check_sampler(config)
     if config.optimizer.schedule == "cosine":
         rate = config.optimizer.learning_rate
         final = "optimizer.final_learning_rate"
         _require(config, final, f"not exceed the learning_rate ({rate})", lambda v: v <= rate)
     return config
+
+
+def _check_sampler(config: ConfigDict) -> None:
+    noise, sampling = config.noise, config.sampling
+    if sampling.sampler == "annealed_langevin":
+        others = sampling.cooling_steps + sampling.final_steps
+        _require(config, "sampling.hot_steps", "leave the chain a step", lambda v: v + others > 0)
+        return
+    chain_only = 'be annealed_langevin, as the noise.weighting "score" trains no blind denoiser'
+    _require(config, "sampling.sampler", chain_only, lambda _: noise.weighting != "score")
+    last = sampling.sigma_min or noise.sigma_min
+    above = f"exceed the level where chains end ({last}); 0 stands for {noise.sigma_max}"
+    _require(config, "sampling.sigma_max", above, lambda v: (v or noise.sigma_max) > last)
 
 
 def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:

@@ -29,7 +29,7 @@ class Chain:
 
 
 def compile_chain(
-    sampler: Sampler, show_every: int = 100
+    sampler: Sampler, show_every: int = 0
 ) -> Callable[[Sequence[int], Callable[[int], None]], Chain]:
     """The sampler with a look at it on the way.
 
@@ -38,12 +38,13 @@ def compile_chain(
 
     Args:
         sampler: what to run.
-        show_every: steps between the states that are kept.
+        show_every: steps between the states that are kept; 0: a 27th of the chain.
 
     Returns:
         a function of seeds, [B], each >= 0, and of a callback that is told how many steps have
         just been done; it returns a `Chain`.
     """
+    show_every = show_every or max(1, sampler.num_steps // 27)
     # The batch is free, as in an exported model: TensorFlow fuses operations in another way
     # where it knows the batch, and the last bits of an image would tell.
     seeds_spec = tf.TensorSpec([None], tf.int64)

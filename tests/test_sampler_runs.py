@@ -1,0 +1,113 @@
+"""Each sampler as a user runs it: sampling, continuing, exporting."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from served_model import Model
+from small_runs import call
+
+from tf_mdsm import build
+from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.config import get_config
+from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.export import export
+from tf_mdsm.sample import sample
+from tf_mdsm.samplers.chains import compile_chain
+
+FAST = ("heun", "ancestral", "coarse_to_fine")
+
+
+@pytest.fixture(scope="module")
+def workdir(exported_run, tmp_path_factory):
+    """A run of a few steps of training, to be written to."""
+    folder = tmp_path_factory.mktemp("samplers") / "run"
+    shutil.copytree(exported_run, folder)
+    return folder
+
+
+def settings(workdir, sampler: str, **changes):
+    config = get_config(str(workdir))
+    config.sampling.update(sampler=sampler, start="gaussian", num_levels=5, max_steps=9, **changes)
+    return config
+
+
+def live_sampler(config, workdir):
+    model = build.build_model(config)
+    restore_for_use(str(workdir / "checkpoints"), model)
+    return build.build_sampler(config, model, load_statistics(build.statistics_path(str(workdir))))
+
+
+@pytest.mark.parametrize("sampler", FAST)
+def test_sampling_writes_images_and_pictures_under_the_samplers_name(workdir, sampler):
+    written = sample(settings(workdir, sampler), str(workdir))
+    stem = workdir / "samples" / f"{sampler}_6"
+    endings = (".npz", ".png", "_energy.png", "_chain.png", "_chain.gif")
+    assert written == [f"{stem}{ending}" for ending in endings]
+    with np.load(f"{stem}.npz") as arrays:
+        assert arrays["images"].shape == (6, 8, 8, 1)
+        assert np.isfinite(arrays["energies"]).all()
+        assert len(np.unique(arrays["images"].reshape(6, -1), axis=0)) == 6
+    for path in written[1:]:
+        with Image.open(path) as picture:
+            picture.verify()
+
+
+def test_the_command_says_what_an_image_costs(workdir):
+    result = call(
+        f"--workdir={workdir}",
+        "--mode=sample",
+        "--config.sampling.sampler=heun",
+        "--config.sampling.num_levels=5",
+        "--config.sampling.num_samples=2",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "drawing 2 images" in result.stderr
+    assert "up to 9 gradients an image" in result.stderr
+    assert f"{workdir}/samples/heun_2.npz" in result.stdout.split()
+
+
+@pytest.mark.parametrize("sampler", FAST)
+@pytest.mark.parametrize("start", ["isotropic", "gaussian"])
+def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
+    """Standard deviation of the first images: sigma_max, and that of the data besides."""
+    config = settings(workdir, sampler, sigma_max=30.0, sigma_min=1.0)
+    config.sampling.start = start
+    built = live_sampler(config, workdir)
+    first = built.start(tf.range(200, dtype=tf.int64)).numpy()
+    assert first.std() == pytest.approx(30.0, rel=5 / np.sqrt(2 * 200 * 64) + 1e-3)
+    assert built.first_sigma == 30.0
+
+
+def test_heun_is_exported_as_it_samples(workdir):
+    config = settings(workdir, "heun", sigma_min=0.2, churn=1.0)
+    config.export.version = 7
+    folder = export(config, str(workdir))
+    assert folder == str(workdir / "export" / "7")
+    served, live = Model(str(workdir / "export")), live_sampler(config, workdir)
+    assert served.version == 7
+    drawn = served.run("sample", {"seed": np.arange(4)})
+    expected = np.clip(compile_chain(live)(range(4)).images, 0, 1)
+    np.testing.assert_allclose(drawn["images"], expected, atol=1e-5)
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    mask = np.zeros((3, 8, 8, 1), np.float32)
+    mask[:, :4] = 1
+    inputs = {"images": images, "mask": mask, "seed": np.arange(3)}
+    painted = served.run("inpaint", inputs)["images"]
+    inpaint = tf.function(live.inpaint, autograph=False)
+    tensors = tf.constant(images), tf.constant(mask), tf.range(3, dtype=tf.int64)
+    expected = np.clip(inpaint(*tensors), 0, 1)
+    np.testing.assert_allclose(painted, expected, atol=1e-5)
+    np.testing.assert_array_equal(painted[:, :4], images[:, :4])
+
+
+def test_a_sampler_that_ends_early_is_exported(workdir):
+    """The export compares each signature with the model in memory by itself."""
+    folder = export(settings(workdir, "coarse_to_fine"), str(workdir))
+    served = Model(str(workdir / "export"))
+    assert folder == str(workdir / "export" / str(served.version))
+    together = served.run("sample", {"seed": np.arange(3)})["images"]
+    alone = served.run("sample", {"seed": np.arange(1)})["images"]
+    np.testing.assert_allclose(together[:1], alone, atol=1e-4)
