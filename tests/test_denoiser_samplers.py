@@ -165,6 +165,16 @@ def test_every_level_of_one_clean_image_is_exact(name):
         assert abs(np.mean(images) - MIDDLE) < 5 * sigma / np.sqrt(count * SIZE), number
 
 
+def test_churn_never_leaves_the_range_of_the_grid():
+    """Each gradient is taken at (1 + churn / N) sigma_i, but not above the first level."""
+    count = 200
+    sampler = samplers(one_image)["churned_heun"]
+    _, energies = advance(sampler, sampler.start_fn(int_seeds(count)))
+    found = np.sqrt(2 * SIGMA0**2 * energies.mean(1) / SIZE)
+    expected = np.minimum(1.25 * sampler.sigmas[:-1], sampler.sigmas[0])
+    np.testing.assert_allclose(found, expected, rtol=5 / np.sqrt(2 * count * SIZE))
+
+
 # Ancestral Euler.
 
 

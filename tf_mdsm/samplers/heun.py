@@ -17,7 +17,8 @@ class Heun(FallingNoise):
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models"
     (EDM), algorithm 2 with S_noise = 1 and no S_min, S_max. A step from sigma to sigma' first
-    adds noise up to sigma_hat = (1 + gamma) sigma, gamma = min(churn / N, sqrt(2) - 1); then
+    adds noise up to sigma_hat = (1 + gamma) sigma, gamma = min(churn / N, sqrt(2) - 1), but
+    never above the first level, beyond which the denoiser may know nothing; then
 
         d = (x - D(x)) / sigma_hat,  x' = x + (sigma' - sigma_hat) d,
         x <- x + (sigma' - sigma_hat) (d + (x' - D(x')) / sigma') / 2
@@ -43,9 +44,11 @@ class Heun(FallingNoise):
         sigma, next_sigma = (tf.constant(self.sigmas)[number + k] for k in (0, 1))
         if self.churn:
             gamma = min(self.churn / len(self.sigmas), np.sqrt(2) - 1)
+            churned = np.minimum((1 + gamma) * self.sigmas.astype(float), self.sigmas[0])
+            added = tf.constant(np.sqrt(churned**2 - self.sigmas.astype(float) ** 2), tf.float32)
             noise = randomness.normal(seeds, (number, 0), "churn", tuple(images.shape[1:]))
-            images = images + sigma * np.float32(np.sqrt((1 + gamma) ** 2 - 1)) * noise
-            sigma = sigma * np.float32(1 + gamma)
+            images = images + added[number] * noise
+            sigma = tf.constant(churned, tf.float32)[number]
         energy, denoised = denoise_fn(images)
         slope, fall = (images - denoised) / sigma, next_sigma - sigma
         guess = images + fall * slope
