@@ -34,16 +34,11 @@ def settings(workdir, sampler: str, **changes):
     return config
 
 
-def live_sampler(config, workdir):
-    return model_and_sampler(config, workdir)[1]
-
-
 def model_and_sampler(config, workdir):
     model = build.build_model(config)
     restore_for_use(str(workdir / "checkpoints"), model)
-    return model, build.build_sampler(
-        config, model, load_statistics(build.statistics_path(str(workdir)))
-    )
+    statistics = load_statistics(build.statistics_path(str(workdir)))
+    return model, build.build_sampler(config, model, statistics)
 
 
 @pytest.mark.parametrize("sampler", FAST)
@@ -81,7 +76,7 @@ def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
     """Standard deviation of the first images: sigma_max, and that of the data besides."""
     config = settings(workdir, sampler, sigma_max=30.0, sigma_min=1.0)
     config.sampling.start = start
-    built = live_sampler(config, workdir)
+    _, built = model_and_sampler(config, workdir)
     first = built.start(tf.range(200, dtype=tf.int64)).numpy()
     assert first.std() == pytest.approx(30.0, rel=5 / np.sqrt(2 * 200 * 64) + 1e-3)
     assert built.first_sigma == 30.0
@@ -92,7 +87,7 @@ def test_heun_is_exported_as_it_samples(workdir):
     config.export.version = 7
     folder = export(config, str(workdir))
     assert folder == str(workdir / "export" / "7")
-    served, live = Model(str(workdir / "export")), live_sampler(config, workdir)
+    served, (_, live) = Model(str(workdir / "export")), model_and_sampler(config, workdir)
     assert served.version == 7
     drawn = served.run("sample", {"seed": np.arange(4)})
     expected = np.clip(compile_chain(live)(range(4)).images, 0, 1)
