@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import small_runs as runs
 import tensorflow as tf
+import tensorflow_datasets as tfds
 import yaml
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
 from tf_mdsm import cluster, schedulers
+from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.train import train
@@ -250,6 +252,61 @@ def test_a_port_that_is_taken_is_named():
             cluster.meet(waiting, 0.1)
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
+def test_workers_are_heard_by_both_protocols():
+    with contextlib.ExitStack() as stack:
+        (address,) = free_addresses(1)
+        port = int(address.split(":")[1])
+        stack.enter_context(cluster._listen(address, 2))
+        for host in ("127.0.0.1", "[::1]"):
+            assert cluster._is_there(f"{host}:{port}"), host
+
+
+@contextlib.contextmanager
+def left_alone(index: int, seconds: float):
+    """A worker that has met another, which vanished before TensorFlow connected them."""
+    addresses = tuple(free_addresses(2))
+    program = (
+        "from tf_mdsm import cluster, schedulers; import sys; print('here', flush=True);"
+        f"cluster._CONNECT_SECONDS = {seconds};"
+        f"found = schedulers.Cluster('TF_CONFIG', {addresses}, {index});"
+        "cluster._multi_worker_strategy(found, 0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=runs.ROOT,
+        env=runs.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "here\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_lost_while_connecting_ends_the_others(index):
+    with left_alone(index, 3) as process:
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, said
+    last = "tf_mdsm: a worker was lost while connecting; start all workers again"
+    assert said.splitlines()[-1] == last
+    assert "Traceback" not in said
+    assert "Timeout" not in said
+
+
+def test_ctrl_c_ends_a_worker_that_connects():
+    with left_alone(0, 600) as process:
+        time.sleep(3)  # Until TensorFlow waits.
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT, said
+    assert "a worker was lost" not in said
+
+
 def test_workers_see_that_they_differ(monkeypatch):
     together = cluster.Workers(tf.distribute.get_strategy())
     assert together.agree([10])
@@ -307,6 +364,29 @@ def test_workers_are_served_their_shares_of_the_same_batches(replicas, workers):
     for step in (0, 1):
         parts = [share for served in shares for share in served[step * local : (step + 1) * local]]
         np.testing.assert_array_equal(np.concatenate(parts), whole[step])
+
+
+@pytest.mark.parametrize("by_another", [True, False])
+def test_tfds_data_that_another_worker_prepared_first_are_used(tmp_path, monkeypatch, by_another):
+    """TFDS' last renaming fails for the slower of two that prepare one folder."""
+    prepared = []
+
+    def too_late(*_, **__):
+        prepared.append(by_another)
+        raise OSError("Directory not empty")
+
+    builder = types.SimpleNamespace(
+        download_and_prepare=too_late,
+        is_prepared=lambda: prepared == [True],
+        info=types.SimpleNamespace(features={"image": None}),
+        as_dataset=lambda **_: tf.data.Dataset.from_tensors({"image": tf.zeros([2, 2, 1])}),
+    )
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: builder)
+    if by_another:
+        assert len(list(readers.read_tfds("mnist", "train", str(tmp_path)))) == 1
+    else:
+        with pytest.raises(InvalidArgument, match="Directory not empty"):
+            readers.read_tfds("mnist", "train", str(tmp_path))
 
 
 @contextlib.contextmanager

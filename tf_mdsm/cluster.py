@@ -1,8 +1,14 @@
 """The devices and machines that train together: strategies, and what workers agree on."""
 
+import contextlib
+import faulthandler
 import logging
+import signal
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -16,6 +22,10 @@ _LOGGER = logging.getLogger(__name__)
 
 # How long workers may take to appear, and between two looks at those that have not.
 START_SECONDS, _LOOK_SECONDS = 300.0, 0.5
+
+# How long they may take to connect once all have appeared; each also readies its GPUs meanwhile.
+_CONNECT_SECONDS = 60.0
+_LOST = "tf_mdsm: a worker was lost while connecting; start all workers again"
 
 
 class Place(NamedTuple):
@@ -169,9 +179,34 @@ def _multi_worker_strategy(cluster: Cluster, num_gpus: int) -> tf.distribute.Str
         rpc_layer="grpc",
     )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        with _no_longer_than(_CONNECT_SECONDS):
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
         raise RunError(f"the workers cannot be connected ({one_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _no_longer_than(seconds: float) -> Iterator[None]:
+    """Ends the process, with `_LOST` and status 1, if the block takes longer; Ctrl-C ends it too.
+
+    TensorFlow holds Python's lock while it connects: neither a handler nor a thread of ours could
+    run. So signals have the system's own action (SIGTERM until TensorFlow's server, which takes
+    it, starts), `faulthandler` ends the process from C, and what it writes lets another process
+    say why.
+    """
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM)}
+    say = f"import sys; sys.stdin.buffer.read() and print({_LOST!r}, file=sys.stderr)"
+    # A session of its own, out of a terminal's Ctrl-C.
+    with subprocess.Popen(
+        [sys.executable, "-ISc", say], stdin=subprocess.PIPE, start_new_session=True
+    ) as speaker:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=speaker.stdin)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
@@ -206,8 +241,10 @@ def _require_one_worker(strategy: str, source: str) -> None:
 
 def _listen(address: str, backlog: int) -> socket.socket:
     port = int(address.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        return socket.create_server(("", port), backlog=backlog)
+        return socket.create_server(("", port), family=family, backlog=backlog, dualstack_ipv6=both)
     except (OSError, OverflowError) as error:
         raise RunError(f"this worker cannot listen at {address} ({one_line(error)})") from error
 

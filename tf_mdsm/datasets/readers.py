@@ -150,8 +150,11 @@ def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
     try:
         builder.download_and_prepare()
     except Exception as error:  # TFDS lets through what any of its downloaders raises.
-        advice = f"name a data_dir with {name} prepared, as it cannot be downloaded here"
-        raise InvalidArgument("data_dir", advice, f"{data_dir!r} ({error})") from error
+        # Of several workers that prepare one folder at once only the first can put it in place.
+        builder = tfds.builder(name, data_dir=data_dir or None)
+        if not builder.is_prepared():
+            advice = f"name a data_dir with {name} prepared, as it cannot be downloaded here"
+            raise InvalidArgument("data_dir", advice, f"{data_dir!r} ({error})") from error
     if "image" not in builder.info.features:
         raise InvalidArgument("name", "be a data set with a feature `image`", name)
     try:
