@@ -26,7 +26,8 @@ set -m
 workers=()
 for ((i = 0; i < count; i++)); do
   TF_CONFIG="{\"cluster\": {\"worker\": $addresses}, \"task\": {\"type\": \"worker\", \"index\": $i}}" \
-    "$python" -u -m tf_mdsm.main --config.training.strategy=multi_worker_mirrored "$@" \
+    "$python" -u -m tf_mdsm.main --config.training.strategy=multi_worker_mirrored \
+    --config.training.cluster=tf_config "$@" \
     > >(sed -u "s/^/[$i] /") 2> >(sed -u "s/^/[$i] /" >&2) &
   workers+=($!)
 done

@@ -97,11 +97,35 @@ def test_several_workers_do_not_train_the_same_run_each(monkeypatch, strategy):
 
 
 def test_without_a_cluster_a_process_is_alone(monkeypatch):
-    for variable in ("TF_CONFIG", "SLURM_PROCID", "TF_MDSM_PODS"):
+    for variable in schedulers.SOURCES.values():
         monkeypatch.delenv(variable, raising=False)
     for strategy in ("mirrored", "one_device", "multi_worker_mirrored", "tpu"):
         for source in ("tf_config", "slurm", "kubernetes"):
             assert cluster.place(strategy, source) == (0, 1)
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "one_device", "multi_worker_mirrored"])
+def test_what_describes_nothing_is_passed_over(monkeypatch, strategy):
+    """TF_CONFIG={}, and what Slurm gives to a batch script that starts no step."""
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert cluster.place(strategy, "tf_config") == (0, 1)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert cluster.place(strategy, "slurm") == (0, 1)
+
+
+def test_workers_of_another_source_are_not_each_alone(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    by_slurm = r"config.training.cluster` must be slurm, .*SLURM_STEP_NODELIST.* tf_config"
+    for start in (cluster.place, cluster.create_strategy):
+        with pytest.raises(InvalidArgument, match=by_slurm):
+            start("multi_worker_mirrored", "tf_config")
+    monkeypatch.delenv("SLURM_STEP_NODELIST")
+    monkeypatch.setenv("TF_CONFIG", tf_config(TWO))
+    with pytest.raises(InvalidArgument, match="must be tf_config, which describes this process"):
+        cluster.place("multi_worker_mirrored", "slurm")
 
 
 def test_a_batch_is_shared_by_all_replicas_of_all_workers(monkeypatch):
@@ -123,7 +147,7 @@ def test_place_in_a_slurm_step(monkeypatch):
         monkeypatch.setenv(name, value)
     found = schedulers.read_cluster("slurm")
     # In the order of ranks: n9 has two of them, and a sorted list would begin with m5 and n10.
-    assert found.workers == ("n9:20008", "n9:20009", "n10:20008", "m5:20008")
+    assert found.workers == ("n9:30576", "n9:30577", "n10:30576", "m5:30576")
     assert found.index == 2
     assert cluster.place("multi_worker_mirrored", "slurm") == (2, 4)
     with pytest.raises(InvalidArgument, match="one worker under the strategy mirrored"):
@@ -142,6 +166,7 @@ def test_place_in_a_slurm_step(monkeypatch):
         ("SLURM_STEP_NODELIST", "n[9-", "list hosts as"),
         ("SLURM_STEP_NODELIST", "n[9-10]", "count the tasks of 2 node"),
         ("SLURM_STEP_TASKS_PER_NODE", "2(x", "list counts as"),
+        ("SLURM_STEP_TASKS_PER_NODE", "1,1,17", "at most 16 tasks a node"),
     ],
 )
 def test_slurm_variables_that_cannot_be_are_refused(monkeypatch, name, value, message):
@@ -166,46 +191,78 @@ def test_task_counts_are_read_as_tensorflow_reads_them(tasks):
     assert schedulers.expand_counts(tasks) == theirs
 
 
-def test_kubernetes_needs_its_package(monkeypatch):
+def in_a_pod(monkeypatch, tmp_path, pods: list[tuple], error: Exception | None = None) -> None:
+    """This process as the pod cifar-1 of two, with an API that lists (name, phase, address)."""
+
+    def listed(namespace: str, label_selector: str):
+        assert (namespace, label_selector) == ("mine", "job-name=cifar")
+        if error:
+            raise error
+        return types.SimpleNamespace(
+            items=[
+                types.SimpleNamespace(
+                    metadata=types.SimpleNamespace(name=name, deletion_timestamp=None),
+                    status=types.SimpleNamespace(phase=phase, pod_ip=address),
+                )
+                for name, phase, address in pods
+            ]
+        )
+
+    package = types.ModuleType("kubernetes")
+    api = types.SimpleNamespace(list_namespaced_pod=listed)
+    package.client = types.SimpleNamespace(CoreV1Api=lambda: api, ApiException=Refused)
+    package.config = types.SimpleNamespace(
+        load_incluster_config=lambda: None, ConfigException=ValueError
+    )
+    monkeypatch.setitem(sys.modules, "kubernetes", package)
+    (tmp_path / "namespace").write_text("mine\n")
+    monkeypatch.setattr(schedulers, "_NAMESPACE_FILE", str(tmp_path / "namespace"))
+    monkeypatch.setattr(schedulers, "_POD_SECONDS", 0.0)
     monkeypatch.setenv("TF_MDSM_PODS", "job-name=cifar")
     monkeypatch.setenv("TF_MDSM_WORKERS", "2")
-    monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.2")
+    monkeypatch.setenv("TF_MDSM_POD", "cifar-1")
+
+
+class Refused(Exception):
+    status, reason = 403, "Forbidden"
+
+
+A, B = ("cifar-0", "Running", "10.0.0.1"), ("cifar-1", "Running", "fd00::2")
+
+
+def test_kubernetes_needs_its_package(monkeypatch, tmp_path):
+    in_a_pod(monkeypatch, tmp_path, [A, B])
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(InvalidArgument, match="pip install kubernetes"):
         cluster.place("multi_worker_mirrored", "kubernetes")
 
 
-@pytest.mark.parametrize("phases", [["Running", "Running"], ["Running", "Pending"], ["Running"]])
-def test_place_among_pods(monkeypatch, phases):
-    def pod(number: int, phase: str):
-        return types.SimpleNamespace(
-            metadata=types.SimpleNamespace(name=f"cifar-{number}"),
-            status=types.SimpleNamespace(phase=phase, host_ip=f"10.0.0.{number}"),
-        )
+def test_place_among_pods(monkeypatch, tmp_path):
+    """By names, whatever the order of the list, and passing over pods that have ended."""
+    ended = [("cifar-00", "Failed", "10.0.0.8"), ("cifar-01", "Succeeded", "10.0.0.9")]
+    in_a_pod(monkeypatch, tmp_path, [B, *ended, A])
+    found = schedulers.read_cluster("kubernetes")
+    assert found.workers == ("10.0.0.1:8470", "[fd00::2]:8470")
+    assert cluster.place("multi_worker_mirrored", "kubernetes") == (1, 2)
+    with pytest.raises(InvalidArgument, match="one worker under the strategy mirrored"):
+        cluster.place("mirrored", "kubernetes")
+    monkeypatch.setenv("TF_MDSM_POD", "other")
+    with pytest.raises(InvalidArgument, match="be among the pods of job-name=cifar"):
+        cluster.place("multi_worker_mirrored", "kubernetes")
 
-    def pods(label_selector: str):
-        assert label_selector == "job-name=cifar"
-        return types.SimpleNamespace(items=[pod(i, phase) for i, phase in enumerate(phases)])
 
-    api = types.SimpleNamespace(list_pod_for_all_namespaces=pods)
-    client = types.SimpleNamespace(CoreV1Api=lambda: api)
-    loaded = types.SimpleNamespace(load_incluster_config=lambda: None, ConfigException=OSError)
-    package = types.ModuleType("kubernetes")
-    package.client, package.config = client, loaded
-    monkeypatch.setitem(sys.modules, "kubernetes", package)
-    monkeypatch.setattr(schedulers, "_POD_SECONDS", 0.0)
-    monkeypatch.setenv("TF_MDSM_PODS", "job-name=cifar")
-    monkeypatch.setenv("TF_MDSM_WORKERS", "2")
-    monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.1")
-    if phases == ["Running", "Running"]:
-        assert cluster.place("multi_worker_mirrored", "kubernetes") == (1, 2)
-        monkeypatch.setenv("TF_MDSM_HOST_IP", "10.0.0.7")
-        with pytest.raises(InvalidArgument, match="be among the pods' nodes"):
-            cluster.place("multi_worker_mirrored", "kubernetes")
-    else:
-        problem = "is not running" if len(phases) == 2 else "1 of 2 pods run"
-        with pytest.raises(RunError, match=problem):
-            cluster.place("multi_worker_mirrored", "kubernetes")
+@pytest.mark.parametrize("others", [[], [("cifar-0", "Pending", None)], [A, ("c", *A[1:])]])
+def test_pods_that_do_not_come_to_run(monkeypatch, tmp_path, others):
+    in_a_pod(monkeypatch, tmp_path, [B, *others])
+    number = 3 if len(others) == 2 else 1
+    with pytest.raises(RunError, match=f"job-name=cifar in mine: {number} of 2 run after"):
+        cluster.place("multi_worker_mirrored", "kubernetes")
+
+
+def test_an_account_that_may_not_list_pods_is_told(monkeypatch, tmp_path):
+    in_a_pod(monkeypatch, tmp_path, [A, B], Refused())
+    with pytest.raises(RunError, match=r"cannot be listed \(403 Forbidden"):
+        cluster.place("multi_worker_mirrored", "kubernetes")
 
 
 def free_addresses(count: int) -> list[str]:
@@ -488,13 +545,14 @@ def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
     assert "Traceback" not in said
     killed_at = runs.latest_step(tmp_path)
     assert 0 < killed_at < STEPS
-    with workers(tmp_path) as processes:
+    # More steps than it can take before the signal comes, however slow that is.
+    with workers(tmp_path, training__num_steps=100_000) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path) > killed_at, processes[0])
         processes[1].send_signal(signal.SIGTERM)
         said = [process.communicate(timeout=100)[1] for process in processes]
         assert [process.returncode for process in processes] == [0, 0], said
     assert "stopped; run again to continue" in said[0]
-    assert killed_at < runs.latest_step(tmp_path) < STEPS
+    assert killed_at < runs.latest_step(tmp_path) < STEPS, "stopped late: nothing left to go on"
     run_to_the_end(tmp_path)
     runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(whole))
     assert runs.events(tmp_path, "loss") == runs.events(whole, "loss")
@@ -564,12 +622,34 @@ def test_kubernetes_manifest():
     assert mount["name"] == volume["name"]
 
 
+def test_manifest_of_pods_that_find_each_other():
+    text = (runs.ROOT / "launch" / "kubernetes" / "pods.yaml").read_text()
+    parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
+    assert set(parts) == {"ServiceAccount", "Role", "RoleBinding", "Job"}
+    assert parts["Role"]["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    account, role = (parts[kind]["metadata"]["name"] for kind in ("ServiceAccount", "Role"))
+    assert parts["RoleBinding"]["roleRef"]["name"] == role
+    assert [subject["name"] for subject in parts["RoleBinding"]["subjects"]] == [account]
+    job = parts["Job"]["spec"]
+    pod = job["template"]["spec"]
+    assert pod["serviceAccountName"] == account
+    (container,) = pod["containers"]
+    check_flags(container["command"] + container["args"])
+    assert "--config.training.cluster=kubernetes" in container["args"]
+    variables = {entry["name"]: entry for entry in container["env"]}
+    assert variables["TF_MDSM_PODS"]["value"] == f"job-name={parts['Job']['metadata']['name']}"
+    assert int(variables["TF_MDSM_WORKERS"]["value"]) == job["parallelism"] == job["completions"]
+    named = variables["TF_MDSM_POD"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert named == "metadata.name"
+
+
 def test_slurm_script():
     text = (runs.ROOT / "launch" / "slurm.sbatch").read_text().replace("\\\n", " ")
     words = next(line for line in text.splitlines() if "srun --" in line).split()
     program = [word.strip('"') for word in words[words.index("python") :] if word != '"$@"']
     check_flags(program)
     assert "--config.training.cluster=slurm" in program
+    assert '--cpus-per-task="$SLURM_CPUS_PER_TASK"' in words
 
 
 @pytest.mark.parametrize("name", ["workers.sh", "slurm.sbatch"])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.schedulers import Cluster, is_described, read_cluster
+from tf_mdsm.schedulers import SOURCES, Cluster, count_workers, is_described, read_cluster
 
 __all__ = ["Place", "Workers", "create_strategy", "local_devices", "meet", "place"]
 
@@ -45,15 +45,15 @@ def place(strategy: str, source: str) -> Place:
         source: who describes the workers, as `config.training.cluster`.
 
     Raises:
-        InvalidArgument: for a description that cannot be, or of several workers under a
-            strategy of one machine.
+        InvalidArgument: for a description that cannot be, or that another source gives, or of
+            several workers under a strategy of one machine.
     """
-    if strategy == "multi_worker_mirrored" and is_described(source):
-        cluster = read_cluster(source)
-        return Place(cluster.index, len(cluster.workers))
     if strategy != "multi_worker_mirrored":
         _require_one_worker(strategy, source)
-    return Place(0, 1)
+        return Place(0, 1)
+    _require_source(source)
+    cluster = read_cluster(source) if is_described(source) else None
+    return Place(cluster.index, len(cluster.workers)) if cluster else Place(0, 1)
 
 
 def create_strategy(
@@ -69,11 +69,11 @@ def create_strategy(
         batch_size: of the global batch, which the replicas must be able to share.
 
     Raises:
-        InvalidArgument: for a cluster that cannot be, a batch that cannot be shared, or a TPU
-            that cannot be reached.
+        InvalidArgument: for a cluster that cannot be, a batch not to be shared, or no such TPU.
         RunError: if a worker does not appear.
     """
     if name == "multi_worker_mirrored":
+        _require_source(source)
         cluster = read_cluster(source)
         num_gpus = len(tf.config.list_physical_devices("GPU"))
         _require_shares(batch_size, max(1, num_gpus) * len(cluster.workers))
@@ -189,10 +189,9 @@ def _multi_worker_strategy(cluster: Cluster, num_gpus: int) -> tf.distribute.Str
 def _no_longer_than(seconds: float) -> Iterator[None]:
     """Ends the process, with `_LOST` and status 1, if the block takes longer; Ctrl-C ends it too.
 
-    TensorFlow holds Python's lock while it connects: neither a handler nor a thread of ours could
-    run. So signals have the system's own action (SIGTERM until TensorFlow's server, which takes
-    it, starts), `faulthandler` ends the process from C, and what it writes lets another process
-    say why.
+    TensorFlow holds Python's lock while it connects, so that no handler or thread of ours runs:
+    signals get the system's own action (SIGTERM until TensorFlow's server takes it), and
+    `faulthandler` ends the process from C; what it writes lets another process say why.
     """
     before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM)}
     say = f"import sys; sys.stdin.buffer.read() and print({_LOST!r}, file=sys.stderr)"
@@ -228,23 +227,26 @@ def _require_shares(batch_size: int | None, replicas: int) -> None:
 
 def _require_one_worker(strategy: str, source: str) -> None:
     """Refuses what would train or draw the whole run once on every machine."""
-    if strategy == "tpu" or source == "kubernetes" or not is_described(source):
-        return
-    cluster = read_cluster(source)
-    if len(cluster.workers) > 1:
-        alone = (
-            f"describe one worker under the strategy {strategy} "
-            "(multi_worker_mirrored lets several train one model)"
-        )
-        raise InvalidArgument(cluster.variable, alone, f"{len(cluster.workers)} workers")
+    if strategy != "tpu" and (count := count_workers(source)) > 1:
+        alone = f"describe one worker under the strategy {strategy}"
+        together = "multi_worker_mirrored lets several train one model"
+        raise InvalidArgument(SOURCES[source], f"{alone} ({together})", f"{count} workers")
+
+
+def _require_source(source: str) -> None:
+    """Refuses workers that would each be alone, as it is another source that describes them."""
+    for other in SOURCES if not is_described(source) else ():
+        if count_workers(other) > 1:
+            right = f"be {other}, which describes this process ({SOURCES[other]})"
+            raise InvalidArgument("config.training.cluster", right, source)
 
 
 def _listen(address: str, backlog: int) -> socket.socket:
     port = int(address.rpartition(":")[2])
     both = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both else socket.AF_INET
+    options = {"family": socket.AF_INET6, "dualstack_ipv6": True} if both else {}
     try:
-        return socket.create_server(("", port), family=family, backlog=backlog, dualstack_ipv6=both)
+        return socket.create_server(("", port), backlog=backlog, **options)
     except (OSError, OverflowError) as error:
         raise RunError(f"this worker cannot listen at {address} ({one_line(error)})") from error
 

@@ -12,10 +12,31 @@ from collections.abc import Mapping
 
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 
-__all__ = ["Cluster", "expand_counts", "expand_nodes", "is_described", "read_cluster"]
+__all__ = [
+    "SOURCES",
+    "Cluster",
+    "count_workers",
+    "expand_counts",
+    "expand_nodes",
+    "is_described",
+    "read_cluster",
+]
 
-# Where Kubernetes' workers listen: one on a node, as TensorFlow's resolver takes nodes' addresses.
-_NODE_PORT = 8470
+# By whom workers are started, and a variable that every one of theirs has and no other process.
+# A plain batch script of Slurm has SLURM_PROCID as well.
+SOURCES = {
+    "tf_config": "TF_CONFIG",
+    "slurm": "SLURM_STEP_NODELIST",
+    "kubernetes": "TF_MDSM_WORKERS",
+}
+
+# Where Kubernetes' workers listen: each pod has its own address.
+_POD_PORT = 8470
+_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+# Slurm's jobs get 16 ports each, 12000 to 32479: below those that Linux gives to clients (32768
+# on). Jobs whose numbers differ by a multiple of 1280 must not share a node.
+_FIRST_PORT, _PORTS, _PORT_RANGES = 12_000, 16, 1_280
 
 # How long pods may take to run, and between two looks at them.
 _POD_SECONDS, _LOOK_SECONDS = 300.0, 2.0
@@ -51,7 +72,17 @@ class Cluster:
 
 def is_described(source: str) -> bool:
     """Whether this process was started by `source`, "tf_config", "slurm" or "kubernetes"."""
-    return bool(os.environ.get(_SOURCES[source][0]))
+    # Some launchers set TF_CONFIG={} where there is no cluster.
+    return os.environ.get(SOURCES[source], "").strip() not in ("", "{}")
+
+
+def count_workers(source: str) -> int:
+    """How many workers `source` says there are, 0 where it says nothing; asks nobody else."""
+    if not is_described(source):
+        return 0
+    if source == "kubernetes":
+        return _number(os.environ, SOURCES[source], "be set by the pods' template")
+    return len(read_cluster(source).workers)
 
 
 def read_cluster(source: str) -> Cluster:
@@ -66,7 +97,12 @@ def read_cluster(source: str) -> Cluster:
         InvalidArgument: if there is no description, or it cannot be.
         RunError: if Kubernetes' pods do not come to run.
     """
-    return _SOURCES[source][1](os.environ)
+    readers = {
+        "tf_config": _from_tf_config,
+        "slurm": _from_slurm,
+        "kubernetes": _from_kubernetes,
+    }
+    return readers[source](os.environ)
 
 
 def _from_tf_config(environment: Mapping[str, str]) -> Cluster:
@@ -103,7 +139,7 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
 
     TensorFlow's SlurmClusterResolver sorts the nodes by name, so that n10 comes before n9 and
     ranks and addresses part; and it needs a GPU. Ports follow from the job's number: two jobs
-    may share a node.
+    may share a node, where each has at most 16 tasks.
     """
     step = "be set (start the workers with srun)"
     rank, job = (_number(environment, name, step) for name in ("SLURM_PROCID", "SLURM_JOB_ID"))
@@ -112,7 +148,9 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
     hosts, counts = expand_nodes(nodes), expand_counts(tasks)
     if len(hosts) != len(counts):
         raise InvalidArgument(names[1], f"count the tasks of {len(hosts)} node(s)", tasks)
-    first_port = 20_000 + job % 5_000 * 8
+    if max(counts) > _PORTS:
+        raise InvalidArgument(names[1], f"have at most {_PORTS} tasks a node", tasks)
+    first_port = _FIRST_PORT + job % _PORT_RANGES * _PORTS
     workers = [
         f"{host}:{first_port + i}"
         for host, count in zip(hosts, counts, strict=True)
@@ -163,57 +201,58 @@ def _variable(environment: Mapping[str, str], name: str, requirement: str) -> st
 
 
 def _from_kubernetes(environment: Mapping[str, str]) -> Cluster:
-    """The running pods of a label, one a node, on the nodes' own network (hostNetwork).
+    """The running pods of a label in this one's namespace; launch/kubernetes/pods.yaml.
 
-    TensorFlow's KubernetesClusterResolver knows the pods' addresses, but neither how many there
-    will be nor which of them this is. So the pods' template sets three variables:
-    TF_MDSM_PODS, the label ("job-name=cifar"); TF_MDSM_WORKERS, how many; and TF_MDSM_HOST_IP,
-    by the downward API from status.hostIP. The pods' account must be allowed to list pods.
+    TensorFlow's KubernetesClusterResolver takes pods of all namespaces, fails at any that has
+    ended, and knows neither how many there will be nor which of them this is.
     """
-    names = ("TF_MDSM_PODS", "TF_MDSM_WORKERS", "TF_MDSM_HOST_IP")
-    set_it = "be set by the pods' template"
-    pods, _, host = (_variable(environment, name, set_it) for name in names)
-    count = _number(environment, names[1], set_it)
-    workers = _running_pods(pods, count)
-    own = f"{host}:{_NODE_PORT}"
-    if own not in workers:
-        raise InvalidArgument(names[2], f"be among the pods' nodes ({', '.join(workers)})", host)
-    return Cluster(names[0], workers, workers.index(own))
+    names = ("TF_MDSM_PODS", "TF_MDSM_WORKERS", "TF_MDSM_POD")
+    set_it = "be set by the pods' template (launch/kubernetes/pods.yaml)"
+    label, _, own = (_variable(environment, name, set_it) for name in names)
+    pods = _running_pods(label, _number(environment, names[1], set_it))
+    if own not in pods:
+        raise InvalidArgument(names[2], f"be among the pods of {label} ({', '.join(pods)})", own)
+    hosts = (f"[{host}]" if ":" in host else host for host in pods.values())
+    workers = tuple(f"{host}:{_POD_PORT}" for host in hosts)
+    return Cluster(names[0], workers, list(pods).index(own))
 
 
-def _running_pods(label: str, count: int) -> tuple[str, ...]:
-    """Addresses of the pods of a label, in the order of their names, once `count` of them run."""
+def _running_pods(label: str, count: int) -> dict[str, str]:
+    """Names and addresses of a label's pods, in the order of names, once `count` of them run."""
     try:
         import kubernetes
+        from urllib3.exceptions import HTTPError
     except ImportError as error:
         needs = "have its package installed (pip install kubernetes), or be tf_config"
         raise InvalidArgument("config.training.cluster", needs, "kubernetes") from error
-    import tensorflow as tf
-
     try:
         kubernetes.config.load_incluster_config()
-    except kubernetes.config.ConfigException as error:
-        inside = f"be used in a Kubernetes pod ({one_line(error)})"
+        with open(_NAMESPACE_FILE, encoding="utf-8") as file:
+            namespace = file.read().strip()
+    except (kubernetes.config.ConfigException, OSError) as error:
+        inside = f"be used in a Kubernetes pod with an account ({one_line(error)})"
         raise InvalidArgument("config.training.cluster", inside, "kubernetes") from error
-    resolver = tf.distribute.cluster_resolver.KubernetesClusterResolver(
-        {"worker": [label]}, _NODE_PORT, override_client=kubernetes.client.CoreV1Api()
-    )
+    api = kubernetes.client.CoreV1Api()
     deadline = time.monotonic() + _POD_SECONDS
     while True:
         try:
-            workers = tuple(resolver.cluster_spec().as_dict().get("worker", ()))
-            state = f"{len(workers)} of {count} pods run"
-        except RuntimeError as error:  # A pod that does not run yet.
-            workers, state = (), one_line(error)
-        if len(workers) == count:
-            return workers
+            listed = api.list_namespaced_pod(namespace, label_selector=label).items
+            pods = {pod.metadata.name: pod.status.pod_ip for pod in listed if _runs(pod)}
+            state = f"{len(pods)} of {count} run"
+            if len(pods) == count:
+                return dict(sorted(pods.items()))
+        except kubernetes.client.ApiException as error:
+            state = f"cannot be listed ({error.status} {error.reason})"
+            if error.status in (400, 401, 403):
+                raise RunError(f"pods of {label} in {namespace}: {state}") from error
+        except HTTPError as error:
+            state = f"cannot be listed ({one_line(error)})"
         if time.monotonic() > deadline:
-            raise RunError(f"pods of {label}: {state} after {_POD_SECONDS:g} seconds")
+            raise RunError(f"pods of {label} in {namespace}: {state} after {_POD_SECONDS:g} s")
         time.sleep(_LOOK_SECONDS)
 
 
-_SOURCES = {
-    "tf_config": ("TF_CONFIG", _from_tf_config),
-    "slurm": ("SLURM_PROCID", _from_slurm),
-    "kubernetes": ("TF_MDSM_PODS", _from_kubernetes),
-}
+def _runs(pod) -> bool:
+    """Whether a pod has neither ended nor been told to."""
+    status = pod.status
+    return status.phase == "Running" and status.pod_ip and not pod.metadata.deletion_timestamp
