@@ -545,8 +545,7 @@ def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
     assert "Traceback" not in said
     killed_at = runs.latest_step(tmp_path)
     assert 0 < killed_at < STEPS
-    # More steps than it can take before the signal comes, however slow that is.
-    with workers(tmp_path, training__num_steps=100_000) as processes:
+    with workers(tmp_path) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path) > killed_at, processes[0])
         processes[1].send_signal(signal.SIGTERM)
         said = [process.communicate(timeout=100)[1] for process in processes]
