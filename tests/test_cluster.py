@@ -451,7 +451,8 @@ def workers(workdir, **changes):
     """Two workers, running; killed at the end if they still do."""
     addresses = free_addresses(2)
     strategy = {"training__strategy": "multi_worker_mirrored"}
-    arguments = [*runs.flags(**CHANGES, **strategy, **changes), f"--workdir={workdir}"]
+    settings = {**CHANGES, **strategy, **changes}
+    arguments = [*runs.flags(**settings), f"--workdir={workdir}"]
     processes = [
         subprocess.Popen(
             runs.command(*arguments),
@@ -534,7 +535,6 @@ def test_only_the_chief_writes_and_speaks(two_workers):
 
 
 def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
-    """One worker is lost; after a restart one is told to stop, which both do, and save."""
     whole, _ = two_workers
     with workers(tmp_path) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path), processes[0])
@@ -545,16 +545,27 @@ def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
     assert "Traceback" not in said
     killed_at = runs.latest_step(tmp_path)
     assert 0 < killed_at < STEPS
-    with workers(tmp_path) as processes:
-        runs.wait_for(lambda: runs.latest_step(tmp_path) > killed_at, processes[0])
+    run_to_the_end(tmp_path)
+    runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(whole))
+    assert runs.events(tmp_path, "loss") == runs.events(whole, "loss")
+
+
+def test_one_worker_that_is_told_to_stop_stops_both_and_a_lost_chief_ends_the_other(tmp_path):
+    # More steps than they can take before the signal comes, however late that is.
+    with workers(tmp_path, training__num_steps=100_000) as processes:
+        runs.wait_for(lambda: runs.latest_step(tmp_path), processes[0])
         processes[1].send_signal(signal.SIGTERM)
         said = [process.communicate(timeout=100)[1] for process in processes]
         assert [process.returncode for process in processes] == [0, 0], said
     assert "stopped; run again to continue" in said[0]
-    assert killed_at < runs.latest_step(tmp_path) < STEPS, "stopped late: nothing left to go on"
-    run_to_the_end(tmp_path)
-    runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(whole))
-    assert runs.events(tmp_path, "loss") == runs.events(whole, "loss")
+    stopped_at = runs.latest_step(tmp_path)
+    assert 0 < stopped_at < 100_000
+    with workers(tmp_path, training__num_steps=100_000) as processes:
+        runs.wait_for(lambda: runs.latest_step(tmp_path) > stopped_at, processes[0])
+        processes[0].kill()
+        said = processes[1].communicate(timeout=100)[1]
+        assert processes[1].returncode == 1, (processes[1].returncode, said)
+    assert "a worker was lost; start all workers again" in said
 
 
 def test_launcher_needs_a_number():
