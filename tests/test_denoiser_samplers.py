@@ -19,7 +19,7 @@ from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.chains import compile_chain
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
-from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.known import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
 from tf_mdsm.samplers.starts import isotropic_start

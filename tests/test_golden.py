@@ -9,7 +9,7 @@ from golden import FILES, load, relative_error
 from tf_mdsm import losses
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.optimizers import Adam
-from tf_mdsm.samplers.langevin import annealed_langevin
+from tf_mdsm.samplers.langevin import AnnealedLangevin
 
 SIGMA0 = 0.1
 
@@ -96,8 +96,9 @@ def test_twenty_langevin_steps_without_noise(golden):
 
     start = tf.constant(golden.images("langevin_start"))
     seeds = tf.range(len(start), dtype=tf.int64)
-    chain = tf.function(annealed_langevin, autograph=False)
-    images, energies = chain(energy_and_score, start, seeds, np.zeros(20, np.float32), 0.02)
+    cold = np.zeros(20, np.float32)
+    sampler = AnnealedLangevin(energy_and_score, None, lambda _: start, cold, 0.02, sigma0=0.1)
+    images, energies = tf.function(sampler.advance, autograph=False)(start, seeds, 0, 20)
     expected = golden.images("langevin_end_20_steps_no_noise_eps_0.02")
     assert relative_error(images, expected) < 1e-5
     assert energies.shape == (20, len(start))

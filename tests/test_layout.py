@@ -28,10 +28,11 @@ LAYERS = [
         "samplers.denoising",
         "samplers.langevin",
         "samplers.sampler",
-        "samplers.inpainting",
+        "samplers.known",
         "samplers.starts",
         "samplers.schedules",
     ],
+    ["restoration.measurements"],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.image_files", "serving.transport"],
     [

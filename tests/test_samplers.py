@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.chains import compile_chain
-from tf_mdsm.samplers.inpainting import KnownPixels
-from tf_mdsm.samplers.langevin import AnnealedLangevin, annealed_langevin
+from tf_mdsm.samplers.known import KnownPixels
+from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start
 
@@ -27,7 +27,20 @@ def int_seeds(count, first=0):
     return tf.range(first, first + count, dtype=tf.int64)
 
 
-compiled_langevin = tf.function(annealed_langevin, autograph=False)
+def langevin(energy_and_score, images, seeds, temperatures, step_size):
+    """The images after annealed Langevin dynamics, and the energies on the way."""
+    sampler = AnnealedLangevin(
+        energy_and_score, None, lambda _: images, temperatures, step_size, sigma0=0.1
+    )
+    return sampler.advance(images, seeds, 0, sampler.num_steps)
+
+
+def compiled_langevin(energy_and_score, images, seeds, temperatures, step_size):
+    @tf.function(autograph=False)
+    def compiled(images, seeds):
+        return langevin(energy_and_score, images, seeds, temperatures, step_size)
+
+    return compiled(images, seeds)
 
 
 def test_the_papers_temperatures():
@@ -96,7 +109,7 @@ def test_nothing_moves_without_gradient_and_temperature():
 def test_eager_and_compiled_agree():
     start = isotropic_start(SHAPE)(int_seeds(4))
     arguments = (gaussian(0.3), start, int_seeds(4), annealing_temperatures(4.0, 2, 5, 3), 0.05)
-    eager, eager_energies = annealed_langevin(*arguments)
+    eager, eager_energies = langevin(*arguments)
     compiled, compiled_energies = compiled_langevin(*arguments)
     np.testing.assert_allclose(eager, compiled, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(eager_energies, compiled_energies, rtol=1e-5)

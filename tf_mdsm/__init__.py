@@ -17,7 +17,6 @@ _HOME = {
     "EnergyModel": "energy",
     "Heun": "samplers.heun",
     "NoiseLevels": "noise",
-    "annealed_langevin": "samplers.langevin",
     "annealing_temperatures": "samplers.schedules",
     "build_network": "networks",
     "compile_chain": "samplers.chains",

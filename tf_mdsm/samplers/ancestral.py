@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.denoising import DenoiseFn, FallingNoise
+from tf_mdsm.samplers.denoising import FallingNoise
+from tf_mdsm.samplers.known import Known
 
 __all__ = ["AncestralEuler"]
 
@@ -35,13 +36,12 @@ class AncestralEuler(FallingNoise):
         return len(self.sigmas)
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, denoise_fn: DenoiseFn
+        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """As `DenoisingSampler` has it."""
         sigma, next_sigma = self.sigmas[:-1].astype(float), self.sigmas[1:].astype(float)
         kept = tf.constant((next_sigma / sigma) ** 2, tf.float32)[number]
         sigma_up = next_sigma * np.sqrt(1 - (next_sigma / sigma) ** 2)
-        energy, denoised = denoise_fn(images)
+        energy, denoised = self._denoise(images, known)
         noise = randomness.normal(seeds, (number, 0), "ancestral", tuple(images.shape[1:]))
         noise = tf.constant(sigma_up, tf.float32)[number] * noise
         return denoised + kept * (images - denoised) + noise, energy, True

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.denoising import DenoiseFn, DenoisingSampler
+from tf_mdsm.samplers.denoising import DenoisingSampler
+from tf_mdsm.samplers.known import Known
 
 __all__ = ["CoarseToFine"]
 
@@ -60,10 +61,9 @@ class CoarseToFine(DenoisingSampler):
         return "step size h", self.step_sizes
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, denoise_fn: DenoiseFn
+        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """As `DenoisingSampler` has it."""
-        energy, denoised = denoise_fn(images)
+        energy, denoised = self._denoise(images, known)
         ascent = denoised - images
         sigma = tf.sqrt(tf.reduce_mean(tf.square(ascent), axis=(1, 2, 3), keepdims=True))
         moved = images + tf.constant(self.step_sizes)[number] * ascent

@@ -2,19 +2,15 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.known import Known
 from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
 from tf_mdsm.samplers.starts import StartFn
 
-__all__ = ["DenoiseFn", "DenoisingSampler", "FallingNoise"]
-
-# Images to energies [B] and denoised images.
-DenoiseFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+__all__ = ["DenoisingSampler", "FallingNoise"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +20,9 @@ class DenoisingSampler(Sampler):
     D knows no noise level; the loss makes it the best guess at whatever level x has. One
     evaluation gives the energy and D. The last step is D itself.
 
-    Of known pixels y the best guess is y: D is replaced by y there, and they start at y + noise.
-    So each sampler's own step carries them down, and they have the noise level of the moment
-    before each gradient, as the unknown ones have.
+    Of what is known the best guess is itself: it replaces D there, and starts under noise. So
+    each sampler's own step carries it down, and it has the noise level of the moment before each
+    gradient, as the rest has.
 
     Attributes:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
@@ -43,53 +39,16 @@ class DenoisingSampler(Sampler):
     def first_sigma(self) -> float:
         """The noise level of the images where the chains begin."""
 
-    @abc.abstractmethod
-    def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, denoise_fn: DenoiseFn
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
-        """Step `number` of the chain.
-
-        Returns:
-            the images after it; their energy at its first gradient, [B]; and False if all
-            images have arrived, so that further steps would not change them.
-        """
-
-    def start(self, seeds: tf.Tensor, known: KnownPixels | None = None) -> tf.Tensor:
+    def start(self, seeds: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         images = self.start_fn(seeds)
         return known.put_in_noised(images, 0, self.first_sigma) if known else images
 
-    def advance(
-        self,
-        images: tf.Tensor,
-        seeds: tf.Tensor,
-        first_step: tf.Tensor | int,
-        num_steps: tf.Tensor | int,
-        known: KnownPixels | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A stretch of the chain, as `Sampler` has it; it ends when all images have arrived.
-
-        The energies of the steps that are then left out are those of the last one.
-        """
-
-        def body(i, images, energies, _):
-            images, energy, goes_on = self.step(
-                images, seeds, first_step + i, lambda state: self._denoise(state, known)
-            )
-            return i + 1, images, energies.write(i, energy), goes_on
-
-        energies = tf.TensorArray(tf.float32, num_steps, clear_after_read=False)
-        done, images, energies, _ = tf.while_loop(
-            lambda i, _, __, goes_on: goes_on & (i < num_steps),
-            body,
-            (tf.constant(0), images, energies, tf.constant(True)),
-        )
-        return images, energies.gather(tf.minimum(tf.range(num_steps), done - 1))
-
-    def finish(self, images: tf.Tensor, known: KnownPixels | None = None) -> tf.Tensor:
+    def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """D(x), without the noise that is left."""
         return self._denoise(images, known)[1]
 
-    def _denoise(self, images: tf.Tensor, known: KnownPixels | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _denoise(self, images: tf.Tensor, known: Known | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Energies, [B], and the best guess at the clean images, of one gradient."""
         energy, score = self.energy_and_score_fn(images)
         denoised = images + self.sigma0**2 * score
         return energy, known.put_in(denoised) if known else denoised

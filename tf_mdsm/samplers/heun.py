@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.denoising import DenoiseFn, FallingNoise
+from tf_mdsm.samplers.denoising import FallingNoise
+from tf_mdsm.samplers.known import Known
 
 __all__ = ["Heun"]
 
@@ -38,9 +39,9 @@ class Heun(FallingNoise):
         return 2 * len(self.sigmas) - 1
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, denoise_fn: DenoiseFn
+        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """As `DenoisingSampler` has it; the energy is that of the churned images."""
+        """As `Sampler` has it; the energy is that of the churned images."""
         sigma, next_sigma = (tf.constant(self.sigmas)[number + k] for k in (0, 1))
         if self.churn:
             gamma = min(self.churn / len(self.sigmas), np.sqrt(2) - 1)
@@ -49,9 +50,9 @@ class Heun(FallingNoise):
             noise = randomness.normal(seeds, (number, 0), "churn", tuple(images.shape[1:]))
             images = images + added[number] * noise
             sigma = tf.constant(churned, tf.float32)[number]
-        energy, denoised = denoise_fn(images)
+        energy, denoised = self._denoise(images, known)
         slope, fall = (images - denoised) / sigma, next_sigma - sigma
         guess = images + fall * slope
-        _, denoised = denoise_fn(guess)
+        _, denoised = self._denoise(guess, known)
         slope_there = (guess - denoised) / next_sigma
         return images + 0.5 * fall * (slope + slope_there), energy, True

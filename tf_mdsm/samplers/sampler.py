@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.samplers.inpainting import KnownPixels
+from tf_mdsm.samplers.known import Known, KnownPixels
 from tf_mdsm.samplers.starts import StartFn
 
 __all__ = ["EnergyAndScoreFn", "Sampler"]
@@ -45,12 +45,12 @@ class Sampler(abc.ABC):
     def clock(self) -> tuple[str, np.ndarray]:
         """What drives the chain, for plots: its name, and its value at each step [num_steps]."""
 
-    def start(self, seeds: tf.Tensor, known: KnownPixels | None = None) -> tf.Tensor:
+    def start(self, seeds: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """Where the chains begin.
 
         Args:
             seeds: int64 [B], each >= 0.
-            known: pixels to be kept.
+            known: what is to be kept.
 
         Returns:
             images, float32 [B, H, W, C].
@@ -59,30 +59,53 @@ class Sampler(abc.ABC):
         return self.start_fn(seeds)
 
     @abc.abstractmethod
+    def step(
+        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
+        """Step `number` of the chain.
+
+        Returns:
+            the images after it; their energy at its first gradient, [B]; and False if all
+            images have arrived, so that further steps would not change them.
+        """
+
     def advance(
         self,
         images: tf.Tensor,
         seeds: tf.Tensor,
         first_step: tf.Tensor | int,
         num_steps: tf.Tensor | int,
-        known: KnownPixels | None = None,
+        known: Known | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A stretch of the chain.
+        """A stretch of the chain; it ends when all images have arrived.
 
         Args:
             images: where the chains stand, float32 [B, H, W, C].
             seeds: int64 [B], each >= 0.
             first_step: number of the first step of the stretch.
             num_steps: steps of the stretch, at least 1.
-            known: pixels to be kept.
+            known: what is to be kept.
 
         Returns:
-            the images after it, and the energy before each of its steps, float32 [num_steps, B].
+            the images after it, and the energy at each of its steps, float32 [num_steps, B];
+            those of steps that were left out are the last one's.
         """
 
+        def body(i, images, energies, _):
+            images, energy, goes_on = self.step(images, seeds, first_step + i, known)
+            return i + 1, images, energies.write(i, energy), goes_on
+
+        energies = tf.TensorArray(tf.float32, num_steps, clear_after_read=False)
+        done, images, energies, _ = tf.while_loop(
+            lambda i, _, __, goes_on: goes_on & (i < num_steps),
+            body,
+            (tf.constant(0), images, energies, tf.constant(True)),
+        )
+        return images, energies.gather(tf.minimum(tf.range(num_steps), done - 1))
+
     @abc.abstractmethod
-    def finish(self, images: tf.Tensor, known: KnownPixels | None = None) -> tf.Tensor:
-        """The images that a chain ends with; `known` pixels need not be exact yet."""
+    def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
+        """The images that a chain ends with; what is known need not be exact yet."""
 
     def draw(self, seeds: tf.Tensor) -> tf.Tensor:
         """One image for each seed.
@@ -96,6 +119,16 @@ class Sampler(abc.ABC):
         images, _ = self.advance(self.start(seeds), seeds, 0, self.num_steps)
         return self.finish(images)
 
+    def restore(self, known: Known) -> tf.Tensor:
+        """The same chain, held to what is known; one image for each of its seeds.
+
+        Returns:
+            images, not clipped, that agree with what is known, float32 [B, H, W, C].
+        """
+        images = self.start(known.seeds, known)
+        images, _ = self.advance(images, known.seeds, 0, self.num_steps, known)
+        return known.put_in(self.finish(images, known))
+
     def inpaint(self, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """The same chain on the unknown pixels only.
 
@@ -107,6 +140,4 @@ class Sampler(abc.ABC):
         Returns:
             images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
         """
-        known = KnownPixels(images, mask, seeds)
-        drawn, _ = self.advance(self.start(seeds, known), seeds, 0, self.num_steps, known)
-        return known.put_in(self.finish(drawn, known))
+        return self.restore(KnownPixels(images, mask, seeds))

@@ -1,0 +1,1 @@
+"""Inverse problems: what was measured of an image, and how well it is restored."""
