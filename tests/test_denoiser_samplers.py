@@ -1,4 +1,5 @@
-"""The samplers that walk by the blind denoiser, against closed forms; what all samplers share.
+"""The samplers that walk by the blind denoiser, against closed forms; what all samplers share
+(more of those with Metropolis' test in test_metropolis.py).
 
 Two energies here have a blind denoiser that is the best one at every noise level:
 
@@ -21,8 +22,9 @@ from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.known import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.starts import images_start, isotropic_start
 
 SHAPE, SIGMA0, MIDDLE, STD = (8, 8, 4), 0.1, 0.5, 0.3
 SIZE = int(np.prod(SHAPE))
@@ -72,11 +74,20 @@ def samplers(energy_and_score=grey_images, shape=SHAPE) -> dict:
         "churned_heun": Heun(*shared, sigmas, churn=3.0),
         "ancestral": AncestralEuler(*shared, sigmas),
         "coarse_to_fine": CoarseToFine(*shared, growing_step_sizes(0.05, 60), 0.3, 1.0, 0.02),
+        "mala": MetropolisLangevin(*shared[:2], *tempered(sigmas), 2, SIGMA0),
+        "hmc": HamiltonianMonteCarlo(*shared[:2], *tempered(sigmas), 2, SIGMA0, leapfrog_steps=2),
     }
+
+
+def tempered(sigmas):
+    """Temperatures and step sizes that follow noise levels."""
+    return (sigmas / SIGMA0) ** 2, 0.5 * sigmas
 
 
 ALL = sorted(samplers())
 NOISY = [name for name in ALL if name != "heun"]
+# Those with Metropolis' test.
+TESTED = ["hmc", "mala"]
 
 
 def advance(sampler, images, first_step=0, num_steps=None, seeds=None):
@@ -298,6 +309,52 @@ def test_the_ascent_ends_when_all_have_stopped_or_steps_run_out():
 # What all samplers share.
 
 
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], [1.0, np.nan], [], [[1.0]], [-1.0], [np.inf, 1.0]])
+def test_schedules_that_rise_or_hold_no_numbers_are_refused(wrong):
+    for name in ("annealed_langevin", "heun", "coarse_to_fine", "mala"):
+        sampler = samplers()[name]
+        fields = {"heun": "sigmas", "coarse_to_fine": "step_sizes"}
+        field = fields.get(name, "temperatures")
+        with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+            dataclasses.replace(sampler, **{field: np.array(wrong, np.float32)})
+
+
+@pytest.mark.parametrize("wrong", [[], [1, 1], [-1], [2**63], [0.5]])
+def test_seeds_that_are_none_twice_or_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`seeds` must"):
+        compile_chain(samplers()["heun"])(wrong)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_batches_of_1_7_and_64_draw_the_same(name):
+    """The noise bit for bit; the images as far as the order of sums goes."""
+    sampler = samplers(gaussian)[name]
+    draw = compile_chain(sampler, show_every=1_000)
+    whole = draw(range(64))
+    for size in (1, 7):
+        # The batches with the first and the last images.
+        for first in (0, 63 // size * size):
+            seeds = range(first, min(first + size, 64))
+            part = draw(seeds)
+            np.testing.assert_array_equal(part.states[0], whole.states[0][first : first + size])
+            np.testing.assert_allclose(
+                part.images, whole.images[first : first + size], rtol=1e-4, atol=1e-5
+            )
+
+
+def test_chains_begin_at_given_images():
+    """Image s mod N under noise of sigma, its own for each seed."""
+    images = np.float32([0.0, 1.0])[:, None, None, None] * np.ones((2, *SHAPE), np.float32)
+    begun = images_start(images, 0.1)(int_seeds(200)).numpy()
+    offset = begun - images[np.arange(200) % 2]
+    assert offset.std() == pytest.approx(0.1, rel=5 / np.sqrt(2 * 200 * SIZE))
+    assert len(np.unique(offset[:, 0, 0, 0])) == 200
+    np.testing.assert_array_equal(images_start(images, 0.0)(int_seeds(2)), images)
+    for wrong in (images[:0], images[0], images * np.nan):
+        with pytest.raises(InvalidArgument, match="`images` must"):
+            images_start(wrong, 0.1)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_an_image_depends_on_its_own_seed_only(name):
     sampler = samplers(gaussian)[name]
@@ -333,6 +390,10 @@ def test_where_a_chain_is_cut_does_not_change_it(name):
 @pytest.mark.parametrize("name", ALL)
 def test_eager_and_compiled_agree(name):
     sampler = samplers(gaussian)[name]
+    if name in TESTED:
+        # Each of their steps is traced anew.
+        first = {field: getattr(sampler, field)[:2] for field in ("temperatures", "step_sizes")}
+        sampler = dataclasses.replace(sampler, **first)
     eager = sampler.draw(int_seeds(3))
     compiled = tf.function(sampler.draw, autograph=False)(int_seeds(3))
     np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-5)
@@ -363,7 +424,8 @@ def test_nothing_moves_without_gradient(name):
     np.testing.assert_array_equal(drawn, images)
 
 
-@pytest.mark.parametrize("name", ALL)
+# HMC's own loop over leapfrog steps cannot hold a counter.
+@pytest.mark.parametrize("name", [name for name in ALL if name != "hmc"])
 def test_gradients_are_counted(name):
     evaluations = tf.Variable(0)
 

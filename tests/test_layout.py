@@ -26,6 +26,7 @@ LAYERS = [
         "samplers.ancestral",
         "samplers.heun",
         "samplers.denoising",
+        "samplers.metropolis",
         "samplers.langevin",
         "samplers.sampler",
         "samplers.known",

@@ -15,7 +15,9 @@ _HOME = {
     "AnnealedLangevin": "samplers.langevin",
     "CoarseToFine": "samplers.coarse_to_fine",
     "EnergyModel": "energy",
+    "HamiltonianMonteCarlo": "samplers.metropolis",
     "Heun": "samplers.heun",
+    "MetropolisLangevin": "samplers.metropolis",
     "NoiseLevels": "noise",
     "annealing_temperatures": "samplers.schedules",
     "build_network": "networks",
@@ -24,6 +26,7 @@ _HOME = {
     "falling_sigmas": "samplers.schedules",
     "gaussian_start": "samplers.starts",
     "growing_step_sizes": "samplers.schedules",
+    "images_start": "samplers.starts",
     "isotropic_start": "samplers.starts",
 }
 

@@ -11,7 +11,8 @@ class Measurement(abc.ABC):
     """A linear map A from images to values, A A' = I.
 
     The rows of A are orthonormal, so that the adjoint is the pseudoinverse: A'(y) is the
-    smallest image that gives y, and A'A the projection onto what is measured.
+    smallest image that gives y, and A'A the projection onto what is measured. A is the same for
+    all images of a batch.
     """
 
     @abc.abstractmethod

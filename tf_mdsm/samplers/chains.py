@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.sampler import Sampler
 
 __all__ = ["Chain", "compile_chain"]
@@ -41,8 +42,9 @@ def compile_chain(
         show_every: steps between the states that are kept; 0: a 27th of the chain.
 
     Returns:
-        a function of seeds, [B], each >= 0, and of a callback that is told how many steps have
-        just been done; it returns a `Chain`.
+        a function of seeds, [B], and of a callback that is told how many steps have just been
+        done; it returns a `Chain`. It raises InvalidArgument unless the seeds are integers in
+        [0, 2^63), at least one, all different.
     """
     show_every = show_every or max(1, sampler.num_steps // 27)
     # The batch is free, as in an exported model: TensorFlow fuses operations in another way
@@ -62,7 +64,7 @@ def compile_chain(
         return images, sampler.energy_and_score_fn(images)[0]
 
     def run(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
-        seeds = tf.constant(np.asarray(seeds, np.int64))
+        seeds = tf.constant(_checked(seeds))
         images = start(seeds)
         states, energies = [images.numpy()], []
         for first in range(0, sampler.num_steps, show_every):
@@ -76,3 +78,16 @@ def compile_chain(
         return Chain(images.numpy(), energy.numpy(), np.stack(states), np.concatenate(energies))
 
     return run
+
+
+def _checked(seeds: Sequence[int]) -> np.ndarray:
+    """As int64 [B]."""
+    if not len(seeds):
+        raise InvalidArgument("seeds", "hold at least one", "none")
+    for seed in seeds:
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+            raise InvalidArgument("seeds", "be integers in [0, 2^63)", seed)
+    values, counts = np.unique(seeds, return_counts=True)
+    if counts.max() > 1:
+        raise InvalidArgument("seeds", "differ from each other", f"{values[counts.argmax()]} twice")
+    return np.asarray(seeds, np.int64)

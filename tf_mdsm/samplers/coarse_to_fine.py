@@ -6,8 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.denoising import DenoisingSampler
 from tf_mdsm.samplers.known import Known
+from tf_mdsm.samplers.schedules import require_schedule
 
 __all__ = ["CoarseToFine"]
 
@@ -43,6 +45,14 @@ class CoarseToFine(DenoisingSampler):
     beta: float
     sigma_start: float
     sigma_end: float
+
+    def __post_init__(self):
+        in_range = "lie in (0, 1]"
+        require_schedule(
+            "step_sizes", self.step_sizes, in_range, lambda h: 0 < h.min() <= h.max() <= 1
+        )
+        if not 0 < self.beta <= 1:
+            raise InvalidArgument("beta", in_range, self.beta)
 
     @property
     def first_sigma(self) -> float:

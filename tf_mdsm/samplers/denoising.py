@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mdsm.samplers.known import Known
 from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
 __all__ = ["DenoisingSampler", "FallingNoise"]
@@ -64,6 +65,14 @@ class FallingNoise(DenoisingSampler):
     """
 
     sigmas: np.ndarray
+
+    def __post_init__(self):
+        require_schedule(
+            "sigmas",
+            self.sigmas,
+            "be positive, and fall",
+            lambda s: s.min() > 0 and (np.diff(s) < 0).all(),
+        )
 
     @property
     def first_sigma(self) -> float:

@@ -31,6 +31,14 @@ class Known(abc.ABC):
     def put_in_noised(self, state: tf.Tensor, step: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
         """The same with what is known under noise of level sigma, fresh at each step."""
 
+    @abc.abstractmethod
+    def as_in(self, state: tf.Tensor) -> "Known":
+        """The same parts, known to be what they are in the state."""
+
+    @abc.abstractmethod
+    def of(self, place: tf.Tensor) -> "Known":
+        """What is known of one image of the batch, as a batch of one."""
+
     def _noise(self, step: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
         return randomness.normal(self.seeds, (step, 0), "known_pixels", tuple(state.shape[1:]))
 
@@ -55,6 +63,13 @@ class KnownPixels(Known):
     def put_in_noised(self, state: tf.Tensor, step: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
         is_known = tf.broadcast_to(self.mask > 0.5, tf.shape(self.images))
         return tf.where(is_known, self.images + sigma * self._noise(step, self.images), state)
+
+    def as_in(self, state: tf.Tensor) -> "KnownPixels":
+        return dataclasses.replace(self, images=state)
+
+    def of(self, place: tf.Tensor) -> "KnownPixels":
+        parts = (self.images, self.mask, self.seeds)
+        return KnownPixels(*(tf.gather(part, place)[None] for part in parts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,3 +97,10 @@ class KnownMeasurement(Known):
     def put_in_noised(self, state: tf.Tensor, step: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
         noise = self.measurement.measure(self._noise(step, state))
         return self.put_in(state) + sigma * self.measurement.adjoint(noise)
+
+    def as_in(self, state: tf.Tensor) -> "KnownMeasurement":
+        return dataclasses.replace(self, values=self.measurement.measure(state))
+
+    def of(self, place: tf.Tensor) -> "KnownMeasurement":
+        values, seeds = (tf.gather(part, place)[None] for part in (self.values, self.seeds))
+        return KnownMeasurement(self.measurement, values, seeds)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mdsm import randomness
 from tf_mdsm.samplers.known import Known
 from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
 __all__ = ["AnnealedLangevin"]
@@ -33,7 +34,7 @@ class AnnealedLangevin(Sampler):
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
         denoise_fn: images to denoised images, the last step; None: leave the step out.
         start_fn: seeds to the images where the chains begin.
-        temperatures: T of each step, float32 [steps].
+        temperatures: T of each step, never negative, never rising, float32 [steps].
         step_size: epsilon, in pixel units.
         sigma0: the loss' fixed kernel width.
     """
@@ -44,6 +45,14 @@ class AnnealedLangevin(Sampler):
     temperatures: np.ndarray
     step_size: float
     sigma0: float
+
+    def __post_init__(self):
+        require_schedule(
+            "temperatures",
+            self.temperatures,
+            "never be negative, and never rise",
+            lambda t: t.min() >= 0 and (np.diff(t) <= 0).all(),
+        )
 
     @property
     def num_steps(self) -> int:

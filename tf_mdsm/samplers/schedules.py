@@ -1,10 +1,17 @@
 """Schedules: arrays that say what a sampler does at each step."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["annealing_temperatures", "falling_sigmas", "growing_step_sizes"]
+__all__ = [
+    "annealing_temperatures",
+    "falling_sigmas",
+    "growing_step_sizes",
+    "require_schedule",
+]
 
 
 def annealing_temperatures(
@@ -87,3 +94,24 @@ def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
     """
     t = np.arange(1, max_steps + 1)
     return (h0 * t / (1 + h0 * (t - 1))).astype(np.float32)
+
+
+def require_schedule(
+    name: str, values: np.ndarray, requirement: str, holds: Callable[[np.ndarray], bool]
+) -> None:
+    """Refuses a schedule that a chain cannot follow.
+
+    Args:
+        name: what the user calls it.
+        values: one a step.
+        requirement: what they must be: "never rise".
+        holds: the same as a function of them.
+
+    Raises:
+        InvalidArgument: unless they are finite numbers, [steps], at least one, and it holds.
+    """
+    numbers = np.asarray(values, float)
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
+        raise InvalidArgument(name, "be finite numbers, one a step", values)
+    if not holds(numbers):
+        raise InvalidArgument(name, requirement, values)

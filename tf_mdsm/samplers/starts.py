@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
+from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["StartFn", "gaussian_start", "isotropic_start"]
+__all__ = ["StartFn", "gaussian_start", "images_start", "isotropic_start"]
 
 # Seeds, int64 [B], to images, float32 [B, H, W, C].
 StartFn = Callable[[tf.Tensor], tf.Tensor]
@@ -50,5 +51,26 @@ def gaussian_start(
         offset = tf.reshape(tf.matmul(weights, scaled), [-1, *mean.shape])
         noise = randomness.normal(seeds, (0, 0), "start", mean.shape)
         return mean + offset + width * noise
+
+    return start
+
+
+def images_start(images: np.ndarray, sigma: float) -> StartFn:
+    """Given images under noise of level sigma; seed s begins at image s mod N.
+
+    Args:
+        images: float32 [N, H, W, C].
+        sigma: the noise level at which the chain begins, in pixel units.
+
+    Raises:
+        InvalidArgument: for images that are none, or not finite.
+    """
+    if images.ndim != 4 or not images.size or not np.isfinite(images).all():
+        raise InvalidArgument("images", "be finite, [N, H, W, C]", f"shape {images.shape}")
+    images = tf.constant(images, tf.float32)
+
+    def start(seeds: tf.Tensor) -> tf.Tensor:
+        noise = randomness.normal(seeds, (0, 0), "start", tuple(images.shape[1:]))
+        return tf.gather(images, seeds % len(images)) + sigma * noise
 
     return start
