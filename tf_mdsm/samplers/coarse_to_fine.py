@@ -47,12 +47,10 @@ class CoarseToFine(DenoisingSampler):
     sigma_end: float
 
     def __post_init__(self):
-        in_range = "lie in (0, 1]"
-        require_schedule(
-            "step_sizes", self.step_sizes, in_range, lambda h: 0 < h.min() <= h.max() <= 1
-        )
+        fits = "lie in (0, 1]"
+        require_schedule("step_sizes", self.step_sizes, fits, lambda h: 0 < h.min() <= h.max() <= 1)
         if not 0 < self.beta <= 1:
-            raise InvalidArgument("beta", in_range, self.beta)
+            raise InvalidArgument("beta", fits, self.beta)
 
     @property
     def first_sigma(self) -> float:
