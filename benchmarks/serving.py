@@ -52,6 +52,7 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
         import tensorflow as tf
 
     from tf_mdsm import build
+    from tf_mdsm.build_sampler import build_sampler
     from tf_mdsm.checkpoints import restore_for_use
     from tf_mdsm.config import default_config
     from tf_mdsm.datasets.statistics import load_statistics
@@ -63,7 +64,7 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
         provenance = json.load(file)
     config.update(provenance["config"])
     model = build.build_model(config)
-    sampler = build.build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
+    sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
     if step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"

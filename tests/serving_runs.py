@@ -11,6 +11,7 @@ import tensorflow as tf
 from small_runs import ROOT, environment, small_config
 
 from tf_mdsm import build
+from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.serving import Client
 
 
@@ -54,6 +55,6 @@ def exported_colour(folder, max_batch_size: int) -> str:
         data__image_size=32, data__channels=3, export__max_batch_size=max_batch_size
     )
     model = build.build_model(config)
-    served = build.build_served(config, model, build.build_sampler(config, model, None))
+    served = build.build_served(config, model, build_sampler(config, model, None))
     tf.saved_model.save(served, f"{folder}/1", signatures=served.signatures)
     return str(folder)

@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tf_mdsm import build
+from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.config import get_config
 from tf_mdsm.datasets.statistics import load_statistics
@@ -57,7 +58,7 @@ def live(exported_run):
     config = get_config(str(exported_run))
     model = build.build_model(config)
     restore_for_use(str(exported_run / "checkpoints"), model)
-    return model, build.build_sampler(config, model, None)
+    return model, build_sampler(config, model, None)
 
 
 def some_images(count: int, scale: float = 1.0) -> np.ndarray:
@@ -293,7 +294,7 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     model = build.build_model(config)
     restore_for_use(str(workdir / "checkpoints"), model)
     statistics = load_statistics(build.statistics_path(str(workdir)))
-    expected = compile_chain(build.build_sampler(config, model, statistics))(range(2)).images
+    expected = compile_chain(build_sampler(config, model, statistics))(range(2)).images
     session = Session(workdir / "export" / "2")
     drawn = session.ask("sample", seed=np.arange(2))["images"]
     np.testing.assert_array_equal(drawn, np.clip(expected, 0, 1))

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tf_mdsm"
 LAYERS = [
     ["main", "serving.__main__"],
     ["export", "sample", "train", "import_checkpoint"],
-    ["build", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
+    ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
@@ -35,11 +35,12 @@ LAYERS = [
     ],
     ["restoration.measurements"],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
-    ["serving.checks", "serving.image_files", "serving.transport"],
+    ["serving.checks", "serving.transport"],
     [
         "validation",
         "config",
         "randomness",
+        "image_files",
         "pictures",
         "progress",
         "shards",

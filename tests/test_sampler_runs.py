@@ -10,6 +10,7 @@ from served_model import Model
 from small_runs import call
 
 from tf_mdsm import build
+from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.config import get_config
 from tf_mdsm.datasets.statistics import load_statistics
@@ -38,7 +39,7 @@ def model_and_sampler(config, workdir):
     model = build.build_model(config)
     restore_for_use(str(workdir / "checkpoints"), model)
     statistics = load_statistics(build.statistics_path(str(workdir)))
-    return model, build.build_sampler(config, model, statistics)
+    return model, build_sampler(config, model, statistics)
 
 
 @pytest.mark.parametrize("sampler", FAST)

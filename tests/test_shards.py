@@ -111,7 +111,7 @@ def whole(workdir):
 
 def test_a_killed_run_draws_the_rest(workdir, whole):
     def done() -> int:
-        return len(list((workdir / "samples").glob("*.shards/*_by_0.npz")))
+        return len(list((workdir / "samples").glob("*.shards/[0-9]*_by_0.npz")))
 
     with runs.started(f"--workdir={workdir}", "--mode=sample") as process:
         runs.wait_for(lambda: done() >= 3, process)
@@ -131,7 +131,7 @@ def test_other_settings_do_not_meet_old_shards(workdir, whole):
     with runs.started(
         f"--workdir={workdir}", "--mode=sample", "--config.sampling.seed=5"
     ) as process:
-        runs.wait_for(lambda: list((workdir / "samples").glob("*.shards/*_by_0.npz")), process)
+        runs.wait_for(lambda: list((workdir / "samples").glob("*.shards/[0-9]*_by_0.npz")), process)
         process.kill()
     result = runs.call(f"--workdir={workdir}", "--mode=sample")
     assert "are there already" not in result.stderr

@@ -1,10 +1,8 @@
-"""From a configuration to the objects of a run: with `main` and the runs, the one place that
-reads a ConfigDict."""
+"""From a configuration to the objects of a run: with `build_sampler`, `main` and the runs, the one
+place that reads a ConfigDict."""
 
-import contextlib
-import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -13,30 +11,20 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.cluster import create_strategy
 from tf_mdsm.datasets import loading, synthetic
-from tf_mdsm.datasets.statistics import ImageStatistics
 from tf_mdsm.energy import EnergyModel
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.optimizers import Adam
-from tf_mdsm.samplers.ancestral import AncestralEuler
-from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
-from tf_mdsm.samplers.denoising import FallingNoise
-from tf_mdsm.samplers.heun import Heun
-from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.sampler import Sampler
-from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
-from tf_mdsm.samplers.starts import StartFn, gaussian_start, isotropic_start
 from tf_mdsm.signatures import ServedEnergy
 
 __all__ = [
     "build_images",
     "build_model",
     "build_optimizer",
-    "build_sampler",
     "build_served",
     "build_strategy",
-    "build_temperatures",
     "statistics_path",
     "true_energy",
 ]
@@ -47,7 +35,7 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     settings = {name: value for name, value in config.data.items() if name != "flip"}
     settings["path"] = os.path.expanduser(settings["path"])
     settings["data_dir"] = os.path.expanduser(settings["data_dir"])
-    with _group("config.data"):
+    with group("config.data"):
         training, held_out = loading.load_images(**settings)
     batch_size = config.training.batch_size
     if len(training) < batch_size:
@@ -68,7 +56,7 @@ def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
 def build_model(config: ConfigDict) -> EnergyModel:
     """The energy model with fresh weights, to be called under a strategy's scope."""
     data, training = config.data, config.training
-    with _group("config.data"):
+    with group("config.data"):
         network = build_network(
             config.network.name,
             (data.image_size, data.image_size, data.channels),
@@ -98,83 +86,6 @@ def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
     return Adam(rates[settings.schedule], settings.beta_1, settings.beta_2, settings.epsilon)
 
 
-def build_temperatures(config: ConfigDict) -> np.ndarray:
-    """The temperature of every step of the chain."""
-    settings = config.sampling
-    with _group("config.sampling"):
-        return annealing_temperatures(
-            settings.initial_temperature,
-            settings.hot_steps,
-            settings.cooling_steps,
-            settings.final_steps,
-            settings.cooling,
-        )
-
-
-def build_sampler(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> Sampler:
-    """The sampler of `config.sampling`; `statistics` of the training images, where known."""
-    builders = {
-        "annealed_langevin": _build_langevin,
-        "heun": lambda *arguments: _build_on_grid(Heun, *arguments, churn=config.sampling.churn),
-        "ancestral": lambda *arguments: _build_on_grid(AncestralEuler, *arguments),
-        "coarse_to_fine": _build_coarse_to_fine,
-    }
-    return builders[config.sampling.sampler](config, model, statistics)
-
-
-def _build_langevin(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> AnnealedLangevin:
-    temperatures = build_temperatures(config)
-    sigma0 = model.noise.sigma0
-    sigma = sigma0 * temperatures[0] ** 0.5
-    return AnnealedLangevin(
-        model.energy_and_score,
-        model.denoise if config.sampling.denoise else None,
-        _build_start(config, model, statistics, sigma, isotropic_sigma=1.0),
-        temperatures,
-        config.sampling.step_size,
-        sigma0,
-    )
-
-
-def _build_on_grid(
-    sampler: type[FallingNoise],
-    config: ConfigDict,
-    model: EnergyModel,
-    statistics: ImageStatistics | None,
-    **options: float,
-) -> FallingNoise:
-    first, last = _first_and_last_sigma(config)
-    start = _build_start(config, model, statistics, first, isotropic_sigma=first)
-    with _group("config.sampling"):
-        sigmas = falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
-    return sampler(model.energy_and_score, start, model.noise.sigma0, sigmas, **options)
-
-
-def _build_coarse_to_fine(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> CoarseToFine:
-    first, last = _first_and_last_sigma(config)
-    return CoarseToFine(
-        model.energy_and_score,
-        _build_start(config, model, statistics, first, isotropic_sigma=first),
-        model.noise.sigma0,
-        growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
-        config.sampling.beta,
-        sigma_start=first,
-        sigma_end=last,
-    )
-
-
-def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
-    """Where chains begin and end: the trained range unless something else is asked for."""
-    sampling, noise = config.sampling, config.noise
-    return sampling.sigma_max or noise.sigma_max, sampling.sigma_min or noise.sigma_min
-
-
 def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
     """What a server offers of a trained model and its sampler."""
     return ServedEnergy(
@@ -189,24 +100,6 @@ def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> Se
     )
 
 
-def _build_start(
-    config: ConfigDict,
-    model: EnergyModel,
-    statistics: ImageStatistics | None,
-    sigma: float,
-    isotropic_sigma: float,
-) -> StartFn:
-    if config.sampling.start == "isotropic":
-        return isotropic_start(model.image_shape, isotropic_sigma)
-    if statistics is None:
-        raise InvalidArgument(
-            "config.sampling.start",
-            "be isotropic, as this run holds no statistics of its training images",
-            config.sampling.start,
-        )
-    return gaussian_start(**dataclasses.asdict(statistics), sigma=sigma)
-
-
 def statistics_path(workdir: str) -> str:
     """The file that keeps the training images' mean and covariance, beside the weights."""
     return os.path.join(workdir, "checkpoints", "statistics.npz")
@@ -218,12 +111,3 @@ def true_energy(config: ConfigDict) -> Callable[[tf.Tensor], tf.Tensor] | None:
         return None
     sigmas = NoiseLevels(**config.noise).sigmas
     return lambda points: synthetic.mixture_energy(points, sigmas)
-
-
-@contextlib.contextmanager
-def _group(name: str) -> Iterator[None]:
-    """Complaints about an argument become complaints about the field of this group."""
-    try:
-        yield
-    except InvalidArgument as error:
-        raise error.within(name) from error

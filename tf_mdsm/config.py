@@ -121,7 +121,8 @@ def default_config() -> ConfigDict:
     config.sampling = ConfigDict()
     # How images are drawn: "annealed_langevin" is the paper's chain. By the blind denoiser, in
     # tens of gradients: "heun" (probability flow), "ancestral" (ancestral Euler), and
-    # "coarse_to_fine" (stochastic ascent, each image at its own pace).
+    # "coarse_to_fine" (stochastic ascent, each image at its own pace). With Metropolis' test,
+    # exact at each temperature: "mala" (Langevin) and "hmc" (Hamiltonian Monte Carlo).
     config.sampling.sampler = "annealed_langevin"
     # Images that --mode=sample draws.
     config.sampling.num_samples = 64
@@ -145,7 +146,8 @@ def default_config() -> ConfigDict:
     config.sampling.sigma_max = 0.0
     config.sampling.sigma_min = 0.0
     # heun, ancestral: noise levels N from one to the other, for 2 N - 1 and N gradients, and
-    # how they crowd near sigma_min (1: equal distances).
+    # how they crowd near sigma_min (1: equal distances). mala, hmc: temperatures, one for each
+    # level, (sigma / sigma0)^2.
     config.sampling.num_levels = 18
     config.sampling.rho = 7.0
     # heun: noise put back on the way (EDM's S_churn); 0: none, the start decides.
@@ -156,10 +158,22 @@ def default_config() -> ConfigDict:
     config.sampling.beta = 0.5
     # coarse_to_fine: steps after which also those images end that are not yet at sigma_min.
     config.sampling.max_steps = 200
+    # mala, hmc: moves at each temperature, and their step size as a share of the noise level.
+    config.sampling.moves = 1
+    config.sampling.step_share = 0.3
+    # hmc: leapfrog steps of a move.
+    config.sampling.leapfrog_steps = 3
     # Where chains begin: "gaussian" has mean and covariance of the training images, plus noise
     # of the first level (of the initial temperature); "isotropic" is 0.5 + sigma N(0, I) at the
-    # first level, except that annealed_langevin has the paper's sigma = 1.
+    # first level, except that annealed_langevin has the paper's sigma = 1; "images" are those of
+    # `start_images` under noise of the first level, seed s at image s mod N.
     config.sampling.start = "isotropic"
+    # Images to start at: a .png of the model's size, or a .npy or .npz with an array `images`.
+    config.sampling.start_images = ""
+    # Besides the .npz with `images` and `energies`: "png", a folder of PNG files, as clean-fid,
+    # pytorch-fid and torch-fidelity read it; "arr_0", an .npz with the images under that name,
+    # as guided-diffusion's evaluator reads it; "none".
+    config.sampling.extra_files = "none"
     # Steps between the states of the chain that are shown; 0: a 27th of the chain.
     config.sampling.show_every = 0
 

@@ -1,6 +1,9 @@
 """The ways a run can go wrong: it was called wrongly, or it, or a server it asked, failed."""
 
-__all__ = ["InvalidArgument", "RunError", "ServingError", "one_line"]
+import contextlib
+from collections.abc import Iterator
+
+__all__ = ["InvalidArgument", "RunError", "ServingError", "group", "one_line"]
 
 
 class InvalidArgument(ValueError):
@@ -19,6 +22,15 @@ class InvalidArgument(ValueError):
     def within(self, group: str) -> "InvalidArgument":
         """The same complaint about `group.field`."""
         return InvalidArgument(f"{group}.{self.field}", self.requirement, self.received)
+
+
+@contextlib.contextmanager
+def group(name: str) -> Iterator[None]:
+    """Complaints about an argument become complaints about the field of this group."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise error.within(name) from error
 
 
 class RunError(RuntimeError):

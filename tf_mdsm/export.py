@@ -12,6 +12,7 @@ import tf_mdsm
 from tf_mdsm import build
 from tf_mdsm.authors.layout import state_dict
 from tf_mdsm.authors.torch_files import write_state_dict
+from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
@@ -50,7 +51,7 @@ def export(config: ConfigDict, workdir: str) -> str:
         write_state_dict(path, state_dict(model.trained_network))
         return path
     statistics = load_statistics(build.statistics_path(workdir))
-    sampler = build.build_sampler(config, model, statistics)
+    sampler = build_sampler(config, model, statistics)
     target = _new_version(folder, config.export.version)
     step = _restore(workdir, model)
     _LOGGER.info("exporting the checkpoint of step %d to %s", step, target)

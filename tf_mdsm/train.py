@@ -13,6 +13,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm import build
+from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.cluster import Workers
 from tf_mdsm.config import load_config, save_config
@@ -59,7 +60,7 @@ def train(config: ConfigDict, workdir: str) -> None:
         images, held_out = build.build_images(config)
         statistics_path = build.statistics_path(workdir)
         statistics = load_statistics(statistics_path) or fit_statistics(images)
-        sampler = build.build_sampler(config, model, statistics)
+        sampler = build_sampler(config, model, statistics)
         checkpoints = _restore(config, model, workers, workdir, len(images))
         if workers.is_chief and not os.path.exists(statistics_path):
             save_statistics(statistics, statistics_path)

@@ -22,9 +22,13 @@ _CHOICES = {
     "training.strategy": ("mirrored", "one_device", "multi_worker_mirrored", "tpu"),
     "training.cluster": ("tf_config", "slurm", "kubernetes"),
     "training.jit_compile": ("auto", "on", "off"),
-    "sampling.sampler": ("annealed_langevin", "heun", "ancestral", "coarse_to_fine"),
+    "sampling.sampler": (
+        *("annealed_langevin", "heun", "ancestral", "coarse_to_fine"),
+        *("mala", "hmc"),
+    ),
+    "sampling.extra_files": ("none", "png", "arr_0"),
     "sampling.cooling": ("exponential", "linear"),
-    "sampling.start": ("isotropic", "gaussian"),
+    "sampling.start": ("isotropic", "gaussian", "images"),
     "export.format": ("saved_model", "torch"),
 }
 
@@ -73,6 +77,8 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("sampling.rho", "lie in [1, 100]", lambda v: 1 <= v <= 100),
     ("sampling.churn", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
     ("sampling.h0 sampling.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
+    ("sampling.moves sampling.leapfrog_steps", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
+    ("sampling.step_share", "lie in (0, 10]", lambda v: 0 < v <= 10),
     ("sampling.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
     ("sampling.show_every", "not be negative (0: a 27th of the chain)", lambda v: v >= 0),
     ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
@@ -132,6 +138,8 @@ def validate(config: ConfigDict) -> ConfigDict:
 
 def _check_sampler(config: ConfigDict) -> None:
     noise, sampling = config.noise, config.sampling
+    if sampling.start == "images":
+        _require(config, "sampling.start_images", "name a file for sampling.start=images", bool)
     if sampling.sampler == "annealed_langevin":
         others = sampling.cooling_steps + sampling.final_steps
         _require(config, "sampling.hot_steps", "leave the chain a step", lambda v: v + others > 0)

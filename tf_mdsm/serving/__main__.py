@@ -24,9 +24,9 @@ import sys
 
 import numpy as np
 
+from tf_mdsm import image_files
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.serving import image_files
 from tf_mdsm.serving.client import Client
 
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")

@@ -1,4 +1,4 @@
-"""Images and masks from the files that the command line names, and answers into files."""
+"""Images and masks from the files that a user names, and results into files."""
 
 import os
 import warnings
@@ -14,8 +14,6 @@ from tf_mdsm.files import written_whole
 
 __all__ = ["read_images", "read_mask", "require_output", "require_picture", "write_answer"]
 
-# The array that an .npz holds for each.
-_KEYS = {"FILE": "images", "--mask": "mask"}
 # What NumPy and Pillow raise for damaged, foreign and oversized files.
 _UNREADABLE = (
     OSError,
@@ -31,37 +29,43 @@ _UNREADABLE = (
 )
 
 
-def read_images(paths: list[str], image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_images(
+    paths: list[str], image_shape: tuple[int, int, int], field: str = "FILE"
+) -> np.ndarray:
     """The images of some files, one after the other, float32 [N, H, W, C].
 
     Args:
         paths: `.png` (converted to grey or colour), `.npy`, or `.npz` with an array `images`;
             arrays are uint8, or floats in [0, 1] or beyond, one image or many.
         image_shape: height, width and channels that they must have.
+        field: what the user knows the files as.
 
     Raises:
         InvalidArgument: naming the first file that is missing, unreadable, or of another size.
     """
-    return np.concatenate([_images(path, image_shape) for path in paths])
+    return np.concatenate([_images(path, image_shape, field) for path in paths])
 
 
-def read_mask(path: str, image_shape: tuple[int, int, int], count: int) -> np.ndarray:
+def read_mask(
+    path: str, image_shape: tuple[int, int, int], count: int, field: str = "--mask"
+) -> np.ndarray:
     """A mask, one for all images or one for each: float32 [count, H, W, 1].
 
     Args:
         path: `.png` (white: known, black: unknown), `.npy`, or `.npz` with an array `mask`.
         image_shape: the images' height, width and channels.
         count: how many images there are.
+        field: what the user knows the file as.
 
     Raises:
         InvalidArgument: as `read_images`; values are not checked here.
     """
-    mask = _shaped(_array(path, 1, "--mask"), (*image_shape[:2], 1), path, "--mask")
+    mask = _shaped(_array(path, 1, "mask", field), (*image_shape[:2], 1), path, field)
     if mask.dtype.kind not in "bifu":
-        raise InvalidArgument("--mask", f"hold 1 (known) or 0, not {mask.dtype}", path)
+        raise InvalidArgument(field, f"hold 1 (known) or 0, not {mask.dtype}", path)
     mask = mask / 255.0 if path.lower().endswith(".png") else mask
     if len(mask) not in (1, count):
-        raise InvalidArgument("--mask", f"hold one mask, or one an image ({count})", len(mask))
+        raise InvalidArgument(field, f"hold one mask, or one an image ({count})", len(mask))
     return np.broadcast_to(mask, (count, *mask.shape[1:])).astype(np.float32)
 
 
@@ -89,19 +93,18 @@ def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) ->
     pictures.write_png(pictures.image_grid(shown), path)
 
 
-def _images(path: str, image_shape: tuple[int, int, int]) -> np.ndarray:
-    array = _shaped(_array(path, image_shape[-1], "FILE"), image_shape, path, "FILE")
+def _images(path: str, image_shape: tuple[int, int, int], field: str) -> np.ndarray:
+    array = _shaped(_array(path, image_shape[-1], "images", field), image_shape, path, field)
     if array.dtype == np.uint8:
         return array.astype(np.float32) / 255
     if array.dtype.kind != "f":
-        raise InvalidArgument("FILE", f"hold uint8 or floats, not {array.dtype}", path)
+        raise InvalidArgument(field, f"hold uint8 or floats, not {array.dtype}", path)
     return array.astype(np.float32)
 
 
-def _array(path: str, channels: int, field: str) -> np.ndarray:
-    """What a file holds; `field`, FILE or --mask, is what the user called it."""
+def _array(path: str, channels: int, key: str, field: str) -> np.ndarray:
+    """What a file holds; in an .npz, under `key`."""
     ending = os.path.splitext(path)[1].lower()
-    key = _KEYS[field]
     try:
         if ending == ".png":
             return _pixels(path, channels, field)
