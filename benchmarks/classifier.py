@@ -108,7 +108,7 @@ def train_classifier(
     )
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(rate), loss, ["accuracy"])
+    model.compile(keras.optimizers.Adam(rate), loss)
     places = np.random.default_rng(0).integers(len(images), size=(steps, 128))
     for batch in places:
         model.train_on_batch(_floats(images[batch]), labels[batch])

@@ -11,6 +11,7 @@ kept and not drawn again. Writes WORKDIR/benchmark/sampler_quality.{json,md,png}
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -183,10 +184,8 @@ class _WarmableChain:
         def stop(_: int) -> None:
             raise Warm
 
-        try:
+        with contextlib.suppress(Warm):
             self._draw(seeds, stop)
-        except Warm:
-            pass
 
 
 def _with(config: ConfigDict, fields: dict) -> ConfigDict:
@@ -292,10 +291,11 @@ def main(argv: list[str]) -> int:
         print(f"sampler_quality: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     floor = bench.floor(options.num_samples)
+    kind = f"a small classifier, accuracy {bench.accuracy:.4f} on held-out images"
     result = {
         "step": bench.step,
         "num_samples": options.num_samples,
-        "features": f"{_BATCH} of a small classifier, accuracy {bench.accuracy:.4f} on held-out images",
+        "features": kind,
         "held_out_distance": floor,
         "settings": rows,
     }
