@@ -22,4 +22,5 @@ def get_config() -> ConfigDict:
         crop=140,
         flip=True,
     )
+    config.sampling.update(sampler="annealed_langevin", start="isotropic")
     return config

@@ -16,4 +16,5 @@ from tf_mdsm.config import default_config
 def get_config() -> ConfigDict:
     config = default_config()
     config.data.update(source="tfds", name="cifar10", image_size=32, channels=3)
+    config.sampling.update(sampler="annealed_langevin", start="isotropic")
     return config

@@ -20,4 +20,5 @@ def get_config() -> ConfigDict:
     config.network.update(name="res12", channels=64)
     config.optimizer.update(learning_rate=1e-4)
     config.training.update(num_steps=100_000)
+    config.sampling.update(sampler="annealed_langevin", start="isotropic")
     return config

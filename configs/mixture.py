@@ -42,4 +42,5 @@ def get_config() -> ConfigDict:
         final_steps=0,
         denoise=False,
     )
+    config.sampling.update(sampler="annealed_langevin", start="isotropic")
     return config

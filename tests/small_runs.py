@@ -35,6 +35,8 @@ SMALL = {
     "training.validation_images": 32,
     "training.sample_every": 0,
     "training.preview_images": 4,
+    "sampling.sampler": "annealed_langevin",
+    "sampling.start": "isotropic",
     "sampling.num_samples": 6,
     "sampling.batch_size": 4,
     "sampling.hot_steps": 2,

@@ -137,6 +137,7 @@ def test_relations_between_fields():
     with pytest.raises(InvalidArgument, match=r"`config.noise.sigma_max` must exceed"):
         validate(config)
     config.noise.num_levels = 1
+    config.sampling.sampler = "annealed_langevin"
     validate(config)
     config.data.source = "npz"
     with pytest.raises(InvalidArgument, match=r"`config.data.path` must be given for source npz"):

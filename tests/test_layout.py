@@ -13,7 +13,7 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main", "serving.__main__"],
-    ["export", "sample", "train", "import_checkpoint"],
+    ["export", "sample", "restore", "train", "import_checkpoint"],
     ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
@@ -33,7 +33,7 @@ LAYERS = [
         "samplers.starts",
         "samplers.schedules",
     ],
-    ["restoration.measurements"],
+    ["restoration.quality", "restoration.tasks", "restoration.measurements"],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.transport"],
     [

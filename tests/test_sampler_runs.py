@@ -1,19 +1,23 @@
 """Each sampler as a user runs it: sampling, continuing, exporting."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 from served_model import Model
-from small_runs import call
+from small_runs import ROOT, call, environment
 
 from tf_mdsm import build
 from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.config import get_config
 from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.export import export
 from tf_mdsm.sample import sample
 from tf_mdsm.samplers.chains import compile_chain
@@ -119,3 +123,69 @@ def test_a_loop_that_ends_early_runs_in_a_session(workdir, tmp_path):
     served = Model(str(tmp_path))
     drawn = served.run("sample", {"seed": np.arange(3)})["images"]
     np.testing.assert_allclose(drawn, compile_chain(sampler)(range(3)).images, atol=1e-5)
+
+
+def test_two_devices_draw_what_one_draws(workdir):
+    """Batches are shared; a batch is the same, bit for bit, on either."""
+    config = get_config(str(workdir))
+    config.sampling.update(num_samples=12, batch_size=2)
+    path = f"{workdir}/samples/{config.sampling.sampler}_12.npz"
+    sample(config, str(workdir))
+    with np.load(path) as arrays:
+        alone = dict(arrays)
+    (workdir / "samples" / os.path.basename(path)).unlink()
+    script = os.path.join(os.path.dirname(__file__), "two_devices.py")
+    command = [sys.executable, script, str(workdir)]
+    result = subprocess.run(command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT)), timeout=300)
+    assert result.returncode == 0
+    with np.load(path) as arrays:
+        for name, value in alone.items():
+            np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["png", "arr_0"])
+def test_files_for_other_tools(workdir, kind):
+    written = sample(settings(workdir, "heun", extra_files=kind), str(workdir))
+    stem = f"{workdir}/samples/heun_6"
+    with np.load(f"{stem}.npz") as arrays:
+        images = arrays["images"]
+    if kind == "arr_0":
+        assert f"{stem}_arr_0.npz" in written
+        with np.load(f"{stem}_arr_0.npz") as arrays:
+            np.testing.assert_array_equal(arrays["arr_0"], images)
+        return
+    assert f"{stem}/" in written
+    names = sorted(os.listdir(stem))
+    assert names == [f"{number:06d}.png" for number in range(6)]
+    for name, image in zip(names, images, strict=True):
+        with Image.open(f"{stem}/{name}") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
+
+
+def test_chains_begin_at_the_users_images(workdir, tmp_path):
+    given = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32)
+    np.savez(tmp_path / "given.npz", images=given)
+    config = settings(workdir, "heun", sigma_max=0.3, sigma_min=0.1)
+    config.sampling.update(start="images", start_images=str(tmp_path / "given.npz"))
+    _, built = model_and_sampler(config, workdir)
+    first = built.start(tf.range(400, dtype=tf.int64)).numpy()
+    error = first - given[np.arange(400) % 2]
+    assert error.std() == pytest.approx(0.3, rel=5 / np.sqrt(2 * 400 * 64))
+    config.sampling.start_images = str(tmp_path / "nothing.npz")
+    with pytest.raises(InvalidArgument, match=r"config.sampling.start_images"):
+        model_and_sampler(config, workdir)
+
+
+@pytest.mark.parametrize("name", ["mala", "hmc"])
+def test_metropolis_samplers_draw_from_a_network(workdir, name):
+    """Each image as if alone, and a server draws the same."""
+    config = settings(workdir, name)
+    assert f"{workdir}/samples/{name}_6.npz" in sample(config, str(workdir))
+    draw = compile_chain(model_and_sampler(config, workdir)[1])
+    together = draw(range(5)).images
+    alone = np.concatenate([draw([seed]).images for seed in range(5)])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+    config.export.version = 20 + (name == "hmc")
+    export(config, str(workdir))
+    served = Model(str(workdir / "export")).run("sample", {"seed": np.arange(5)})
+    np.testing.assert_allclose(served["images"], np.clip(together, 0, 1), atol=1e-4)

@@ -123,7 +123,8 @@ def default_config() -> ConfigDict:
     # tens of gradients: "heun" (probability flow), "ancestral" (ancestral Euler), and
     # "coarse_to_fine" (stochastic ascent, each image at its own pace). With Metropolis' test,
     # exact at each temperature: "mala" (Langevin) and "hmc" (Hamiltonian Monte Carlo).
-    config.sampling.sampler = "annealed_langevin"
+    # The default is the best that was measured at few gradients (docs/samplers.md).
+    config.sampling.sampler = "heun"
     # Images that --mode=sample draws.
     config.sampling.num_samples = 64
     # Images drawn at a time.
@@ -148,7 +149,7 @@ def default_config() -> ConfigDict:
     # heun, ancestral: noise levels N from one to the other, for 2 N - 1 and N gradients, and
     # how they crowd near sigma_min (1: equal distances). mala, hmc: temperatures, one for each
     # level, (sigma / sigma0)^2.
-    config.sampling.num_levels = 18
+    config.sampling.num_levels = 9
     config.sampling.rho = 7.0
     # heun: noise put back on the way (EDM's S_churn); 0: none, the start decides.
     config.sampling.churn = 0.0
@@ -167,7 +168,7 @@ def default_config() -> ConfigDict:
     # of the first level (of the initial temperature); "isotropic" is 0.5 + sigma N(0, I) at the
     # first level, except that annealed_langevin has the paper's sigma = 1; "images" are those of
     # `start_images` under noise of the first level, seed s at image s mod N.
-    config.sampling.start = "isotropic"
+    config.sampling.start = "gaussian"
     # Images to start at: a .png of the model's size, or a .npy or .npz with an array `images`.
     config.sampling.start_images = ""
     # Besides the .npz with `images` and `energies`: "png", a folder of PNG files, as clean-fid,
@@ -176,6 +177,35 @@ def default_config() -> ConfigDict:
     config.sampling.extra_files = "none"
     # Steps between the states of the chain that are shown; 0: a 27th of the chain.
     config.sampling.show_every = 0
+
+    config.restoration = ConfigDict()
+    # What --mode=restore undoes: "inpaint_box" (a box in the middle is missing), "inpaint_half"
+    # (the lower half), "inpaint_random" (random pixels), "inpaint_mask" (those of `mask`),
+    # "super_resolution_2", "super_resolution_4" (means of 2x2, 4x4 pixels are known), "deblur"
+    # (low frequencies), "compressive_sensing" (random projections), "denoise" (all pixels, under
+    # noise of a level that is not told), "colorize" (the grey image); "all" that fit.
+    # Known parts are held to by config.sampling's sampler; "denoise" takes coarse_to_fine.
+    config.restoration.task = "inpaint_box"
+    # A file of images of the model's size (.png, .jpg, .npy, or .npz with `images`), or a folder of
+    # such; empty: the held-out images.
+    config.restoration.images = ""
+    # The files hold what was measured (small images, grey ones, …) and not the originals.
+    config.restoration.measured = False
+    # A mask for "inpaint_mask": a picture (white: known), or an array of 1 and 0.
+    config.restoration.mask = ""
+    # Images restored (at most), and solutions of each, from different seeds.
+    config.restoration.num_images = 8
+    config.restoration.num_solutions = 3
+    # Of the solutions' noise, and of random pixels, projections and added noise.
+    config.restoration.seed = 0
+    # inpaint_box: side of the box, as a share of the image's.
+    config.restoration.hole = 0.5
+    # inpaint_random, compressive_sensing: share of the pixels, of the coordinates, measured.
+    config.restoration.known_share = 0.25
+    # deblur: highest frequency that is known, in cycles a pixel (at most 0.5 along a row).
+    config.restoration.cutoff = 0.15
+    # denoise: level of the noise that is added to the originals.
+    config.restoration.noise = 0.3
 
     config.export = ConfigDict()
     # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,

@@ -12,7 +12,18 @@ from tf_mdsm import pictures
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
-__all__ = ["read_images", "read_mask", "require_output", "require_picture", "write_answer"]
+__all__ = [
+    "READABLE",
+    "read_images",
+    "read_mask",
+    "require_output",
+    "require_picture",
+    "write_answer",
+]
+
+_PICTURES = (".png", ".jpg", ".jpeg")
+# What the names of files of images end in.
+READABLE = (*_PICTURES, ".npy", ".npz")
 
 # What NumPy and Pillow raise for damaged, foreign and oversized files.
 _UNREADABLE = (
@@ -35,8 +46,8 @@ def read_images(
     """The images of some files, one after the other, float32 [N, H, W, C].
 
     Args:
-        paths: `.png` (converted to grey or colour), `.npy`, or `.npz` with an array `images`;
-            arrays are uint8, or floats in [0, 1] or beyond, one image or many.
+        paths: `.png` or `.jpg` (converted to grey or colour), `.npy`, or `.npz` with an array
+            `images`; arrays are uint8, or floats in [0, 1] or beyond, one image or many.
         image_shape: height, width and channels that they must have.
         field: what the user knows the files as.
 
@@ -63,7 +74,7 @@ def read_mask(
     mask = _shaped(_array(path, 1, "mask", field), (*image_shape[:2], 1), path, field)
     if mask.dtype.kind not in "bifu":
         raise InvalidArgument(field, f"hold 1 (known) or 0, not {mask.dtype}", path)
-    mask = mask / 255.0 if path.lower().endswith(".png") else mask
+    mask = mask / 255.0 if path.lower().endswith(_PICTURES) else mask
     if len(mask) not in (1, count):
         raise InvalidArgument(field, f"hold one mask, or one an image ({count})", len(mask))
     return np.broadcast_to(mask, (count, *mask.shape[1:])).astype(np.float32)
@@ -106,7 +117,7 @@ def _array(path: str, channels: int, key: str, field: str) -> np.ndarray:
     """What a file holds; in an .npz, under `key`."""
     ending = os.path.splitext(path)[1].lower()
     try:
-        if ending == ".png":
+        if ending in _PICTURES:
             return _pixels(path, channels, field)
         if ending == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
@@ -119,7 +130,7 @@ def _array(path: str, channels: int, key: str, field: str) -> np.ndarray:
         if isinstance(error, InvalidArgument):
             raise
         raise InvalidArgument(field, "be readable", f"{path} ({error})") from error
-    raise InvalidArgument(field, "end in .png, .npy or .npz", path)
+    raise InvalidArgument(field, f"end in {', '.join(READABLE)}", path)
 
 
 def _pixels(path: str, channels: int, field: str) -> np.ndarray:

@@ -91,8 +91,8 @@ def _load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, S
     """The newest checkpoint's model and its sampler on a device, and the checkpoint's step."""
     with tf.device(device):
         model = build.build_model(config)
-        sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
         step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+        sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     return model, sampler, step
 
 

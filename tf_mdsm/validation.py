@@ -26,6 +26,11 @@ _CHOICES = {
         *("annealed_langevin", "heun", "ancestral", "coarse_to_fine"),
         *("mala", "hmc"),
     ),
+    "restoration.task": (
+        *("inpaint_box", "inpaint_half", "inpaint_random", "inpaint_mask"),
+        *("super_resolution_2", "super_resolution_4", "deblur", "compressive_sensing"),
+        *("denoise", "colorize", "all"),
+    ),
     "sampling.extra_files": ("none", "png", "arr_0"),
     "sampling.cooling": ("exponential", "linear"),
     "sampling.start": ("isotropic", "gaussian", "images"),
@@ -33,7 +38,7 @@ _CHOICES = {
 }
 
 _RANGES: tuple[tuple[str, str, Callable], ...] = (
-    ("seed sampling.seed", "lie in [0, 2^62]", lambda v: 0 <= v <= 2**62),
+    ("seed sampling.seed restoration.seed", "lie in [0, 2^62]", lambda v: 0 <= v <= 2**62),
     ("data.image_size", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
     ("data.channels", "be 1, 2 (points) or 3", lambda v: v in (1, 2, 3)),
     ("data.crop", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
@@ -81,6 +86,11 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("sampling.step_share", "lie in (0, 10]", lambda v: 0 < v <= 10),
     ("sampling.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
     ("sampling.show_every", "not be negative (0: a 27th of the chain)", lambda v: v >= 0),
+    ("restoration.num_images", "lie in [1, 1000000]", lambda v: 1 <= v <= 10**6),
+    ("restoration.num_solutions", "lie in [1, 1000]", lambda v: 1 <= v <= 1000),
+    ("restoration.hole restoration.known_share", "lie in (0, 1)", lambda v: 0 < v < 1),
+    ("restoration.cutoff", "lie in (0, 0.7]", lambda v: 0 < v <= 0.7),
+    ("restoration.noise", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
     ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
     ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
 )
@@ -88,6 +98,7 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
 # What a continued run may change: nothing in these changes what is trained.
 _FREE_FIELDS = (
     "sampling.",
+    "restoration.",
     "export.",
     "data.path",
     "data.data_dir",
@@ -129,6 +140,8 @@ def validate(config: ConfigDict) -> ConfigDict:
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
     _check_sampler(config)
+    if config.restoration.task == "inpaint_mask":
+        _require(config, "restoration.mask", "name a file for task inpaint_mask", bool)
     if config.optimizer.schedule == "cosine":
         rate = config.optimizer.learning_rate
         final = "optimizer.final_learning_rate"

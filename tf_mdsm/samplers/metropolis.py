@@ -98,10 +98,17 @@ class Metropolis(Sampler):
         if known:
             images = known.put_in_noised(images, number, self.sigma0 * tf.sqrt(temperature))
             known = known.as_in(images)
+        # `vectorized_map` takes a batch of one in another way, which networks do not survive.
+        count = tf.shape(images)[0]
+        size = tf.maximum(count, 2)
+        images, seeds = (tf.concat([part, part[:1]], 0)[:size] for part in (images, seeds))
 
         def kernel(place: tf.Tensor) -> tfp.mcmc.TransitionKernel:
             def log_prob(image):
-                return -self._energy(image, known and known.of(place)) / temperature
+                return (
+                    -self._energy(image, known and known.of(tf.minimum(place, count - 1)))
+                    / temperature
+                )
 
             return self.kernel(log_prob, tf.constant(self.step_sizes)[number])
 
@@ -124,13 +131,13 @@ class Metropolis(Sampler):
             )
             return i + 1, images, results, accepted + is_accepted / self.moves
 
-        places = tf.range(tf.shape(images)[0])
+        places = tf.range(size)
         results = tf.vectorized_map(first, (places, images))
         energy = -temperature * results.accepted_results.target_log_prob
         none = tf.zeros_like(energy)
         state = (tf.constant(0), images, results, none)
         _, images, _, accepted = tf.while_loop(lambda i, *_: i < self.moves, body, state)
-        return images, energy, accepted
+        return images[:count], energy[:count], accepted[:count]
 
     def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """D(x) = x + sigma0^2 score(x), the last step."""

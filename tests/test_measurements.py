@@ -1,0 +1,158 @@
+"""Linear measurements: adjoint, pseudoinverse, and what the samplers make of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.restoration import quality
+from tf_mdsm.restoration.measurements import Measurement, require_orthonormal_rows
+from tf_mdsm.restoration.tasks import create_task, fitting_tasks
+from tf_mdsm.samplers.known import KnownMeasurement
+from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.starts import isotropic_start
+
+ALL = [name for name in fitting_tasks((8, 8, 3), has_mask=True) if name != "denoise"]
+CHECKERS = np.indices((8, 8)).sum(0)[..., None] % 2
+
+
+def normal(shape, seed):
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape), tf.float32)
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=10, deadline=None)
+@given(
+    sides=st.tuples(*[st.sampled_from([4, 8, 12, 20])] * 2),
+    share=st.floats(0.05, 0.95),
+    cutoff=st.floats(0.02, 0.7),
+    seed=st.integers(0, 2**32),
+)
+def test_adjoint_and_pseudoinverse(name, sides, share, cutoff, seed):
+    """<A x, y> = <x, A'y>, A A' A x = A x, and A'A x is no longer than x."""
+    shape = (*sides, 3)
+    mask = (np.random.default_rng(seed).uniform(size=(*sides, 1)) < 0.5).astype(np.float32)
+    mask[0, 0], mask[-1, -1] = 0, 1
+    options = {"known_share": share, "cutoff": cutoff, "seed": seed, "hole": share}
+    measurement = create_task(name, shape, mask=mask, **options).measurement
+    images = normal((2, *shape), seed)
+    measured = measurement.measure(images)
+    values = normal(measured.shape, seed + 1)
+    rounding = 1e-5 * float(tf.norm(images) * tf.norm(values))
+    there = float(tf.reduce_sum(measured * values))
+    back = float(tf.reduce_sum(images * measurement.adjoint(values)))
+    assert there == pytest.approx(back, abs=rounding)
+    kept = measurement.adjoint(measured)
+    np.testing.assert_allclose(measurement.measure(kept), measured, atol=2e-5)
+    assert float(tf.norm(kept)) <= float(tf.norm(images)) * (1 + 1e-5)
+    require_orthonormal_rows(measurement, shape)
+
+
+class Twice(Measurement):
+    def measure(self, images):
+        return 2 * images
+
+    def adjoint(self, values):
+        return 2 * values
+
+
+class Foreign(Measurement):
+    def measure(self, images):
+        return images
+
+    def adjoint(self, values):
+        return tf.reverse(values, [1])
+
+
+@pytest.mark.parametrize("wrong", [Twice, Foreign])
+def test_other_measurements_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match=f"orthonormal rows.*{wrong.__name__}"):
+        require_orthonormal_rows(wrong(), (4, 4, 1))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "compressive_sensing"])
+def test_a_picture_of_the_values_gives_the_values(name):
+    """What a user has as a file is what was measured."""
+    images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
+    task = create_task(name, (8, 8, 3), mask=CHECKERS)
+    values = task.measurement.measure(tf.constant(images)).numpy()
+    full = task.picture(values, (8, 8, 3))
+    assert full.shape == images.shape
+    factors = [full.shape[i + 1] // task.damaged_shape[i] for i in range(3)]
+    small = full[:, :: factors[0], :: factors[1], :: factors[2]]
+    assert small.shape[1:] == task.damaged_shape
+    np.testing.assert_allclose(task.values(small), values, atol=1e-5)
+    assert full.min() > -0.3
+    assert full.max() < 1.3
+
+
+def test_means_are_means_and_grey_is_grey():
+    images = np.random.default_rng(0).uniform(size=(1, 4, 4, 3)).astype(np.float32)
+    task = create_task("super_resolution_2", (4, 4, 3))
+    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    np.testing.assert_allclose(
+        picture[0, 2:, :2], np.broadcast_to(images[0, 2:, :2].mean((0, 1)), (2, 2, 3)), rtol=1e-5
+    )
+    task = create_task("colorize", (4, 4, 3))
+    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    np.testing.assert_allclose(picture[..., 1], images.mean(-1), rtol=1e-5)
+
+
+def test_restored_images_have_the_conditional_law():
+    """Of a Gaussian, given the means of blocks without noise (sigma0 = 0)."""
+    count, step_size, temperature = 8_000, 0.3, 0.04
+    precision = (4.0 * np.eye(4) - 0.9).astype(np.float32)
+
+    def energy_and_score(x):
+        flat = tf.reshape(x - 0.5, [-1, 4])
+        gradient = tf.matmul(flat, precision)
+        return 0.5 * tf.reduce_sum(flat * gradient, 1), -tf.reshape(gradient, tf.shape(x))
+
+    shape = (2, 2, 1)
+    temperatures = np.full(150, temperature, np.float32)
+    sampler = AnnealedLangevin(
+        energy_and_score, None, isotropic_start(shape), temperatures, step_size, sigma0=0.0
+    )
+    measurement = create_task("super_resolution_2", shape).measurement
+    values = tf.fill([count, 1, 1, 1], 1.6)
+    known = KnownMeasurement(measurement, values, tf.range(count, dtype=tf.int64))
+    drawn = tf.function(lambda: sampler.restore(known), autograph=False)().numpy()
+    np.testing.assert_allclose(measurement.measure(drawn), values, atol=1e-5)
+    flat = drawn.reshape(count, 4)
+    # The mean is fixed; along all that is orthogonal to it the precision is 4.
+    variance = temperature / (4.0 * (1 - step_size**2 * 4.0 / 4))
+    expected = variance * (np.eye(4) - 0.25)
+    errors = (np.cov(flat.T) - expected) / variance
+    assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
+    assert np.abs(flat.mean(0) - 0.8).max() < 5 * np.sqrt(variance / count)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("inpaint_mask", {}),
+        ("inpaint_mask", {"mask": np.ones((4, 4, 1))}),
+        ("inpaint_mask", {"mask": np.full((8, 8, 1), 0.5)}),
+        ("inpaint_mask", {"mask": np.ones((8, 8, 1))}),
+        ("colorize", {}),
+        ("sharpen", {}),
+    ],
+)
+def test_tasks_that_do_not_fit_are_refused(name, options):
+    with pytest.raises(InvalidArgument, match="must"):
+        create_task(name, (8, 8, 1), **options)
+
+
+def test_super_resolution_needs_whole_blocks():
+    assert "super_resolution_4" not in fitting_tasks((6, 6, 1), has_mask=False)
+    with pytest.raises(InvalidArgument, match="fit images of 6 x 6"):
+        create_task("super_resolution_4", (6, 6, 1))
+
+
+def test_psnr_and_ssim():
+    images = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32) * 0.5
+    np.testing.assert_allclose(quality.psnr(images, images + 0.1), 20, atol=1e-4)
+    np.testing.assert_allclose(quality.ssim(images, images), 1)
+    assert (quality.ssim(images, images[::-1]) < 0.5).all()

@@ -1,0 +1,17 @@
+"""Samples with two devices, in a process of its own: python tests/two_devices.py WORKDIR."""
+
+import sys
+
+import tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from tf_mdsm.cluster import local_devices  # noqa: E402
+from tf_mdsm.config import get_config  # noqa: E402
+from tf_mdsm.sample import sample  # noqa: E402
+
+assert len(local_devices()) == 2
+config = get_config(sys.argv[1])
+config.sampling.update(num_samples=12, batch_size=2)
+sample(config, sys.argv[1])
