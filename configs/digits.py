@@ -3,7 +3,7 @@
 python -m tf_mdsm.main --config=configs/digits.py
 python -m tf_mdsm.main --config=configs/digits.py --mode=sample
 
-Two and a half minutes of training on two CPU cores, then under a minute for 64 images. The
+Two and a half minutes of training on two CPU cores, then seconds for 64 images. The
 normalised loss falls from 64 to 11.4. The range of the noise is the paper's for MNIST; network,
 batch and learning rate are scaled down to the size of the images, and the weights averaged.
 """
