@@ -5,7 +5,8 @@
     python -m tf_mdsm.main --config=configs/fashion_mnist_small.py --mode=sample
 
 27 minutes of training on two CPU cores, then seconds for 64 images (under three minutes by the
-paper's chain), most of them garments one can name. The normalised loss falls from 1,024 to 72 (held out: 75).
+paper's chain), most of them garments one can name. The normalised loss falls from 1,024 to 72
+(held out: 75).
 Smaller than configs/fashion_mnist.py in every way, and the noise ends at 1.5: the chain begins
 at a noise of 1, so higher levels would be trained for nothing.
 """
