@@ -26,8 +26,8 @@ def workdir(exported_run, tmp_path):
 
 def run(workdir, sampler="heun", **changes):
     config = get_config(str(workdir))
-    config.sampling.update(sampler=sampler, start="gaussian", num_levels=4, max_steps=9)
-    config.restoration.update(num_images=3, num_solutions=2)
+    config.sampling.update(num_levels=4, max_steps=9)
+    config.restoration.update(sampler=sampler, max_steps=9, num_images=3, num_solutions=2)
     config.restoration.update(changes)
     return restore(validate(config), str(workdir))
 
@@ -88,7 +88,7 @@ def test_own_originals_own_mask_and_the_command(workdir, tmp_path):
         f"--config.restoration.images={tmp_path / 'images'}",
         f"--config.restoration.mask={tmp_path / 'mask.png'}",
         "--config.restoration.num_solutions=1",
-        "--config.sampling.sampler=heun",
+        "--config.restoration.sampler=heun",
         "--config.sampling.num_levels=3",
     )
     assert result.returncode == 0, result.stderr
@@ -111,6 +111,19 @@ def test_files_that_were_measured_elsewhere(workdir, tmp_path):
     np.testing.assert_allclose(means, np.broadcast_to(small[0, ..., 0], (2, 4, 4)), atol=1e-5)
     report = json.loads((workdir / "restorations" / "super_resolution_2.json").read_text())
     assert "methods" not in report
+
+
+def test_the_sampler_is_restorations_own(workdir):
+    """Not config.sampling's, and it is held to the same rules."""
+    run(workdir, "ancestral", task="inpaint_box", start="gaussian")
+    report = json.loads((workdir / "restorations" / "inpaint_box.json").read_text())
+    assert (report["sampler"], report["start"]) == ("ancestral", "gaussian")
+    assert report["sampling"]["sampler"] == "ancestral"
+    config = get_config(str(workdir))
+    assert config.sampling.sampler == "annealed_langevin"
+    config.restoration.update(start="images")
+    with pytest.raises(InvalidArgument, match=r"config.sampling.start_images"):
+        restore(config, str(workdir))
 
 
 def test_the_same_seeds_give_the_same_images(workdir):
@@ -138,6 +151,8 @@ def test_the_same_seeds_give_the_same_images(workdir):
         ({"hole": 1.0}, "restoration.hole"),
         ({"known_share": 0.0}, "restoration.known_share"),
         ({"num_images": 0}, "restoration.num_images"),
+        ({"beta": 1.5}, "restoration.beta"),
+        ({"start": "nowhere"}, "restoration.start"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_written(workdir, tmp_path, changes, message):

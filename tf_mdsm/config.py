@@ -184,8 +184,14 @@ def default_config() -> ConfigDict:
     # "super_resolution_2", "super_resolution_4" (means of 2x2, 4x4 pixels are known), "deblur"
     # (low frequencies), "compressive_sensing" (random projections), "denoise" (all pixels, under
     # noise of a level that is not told), "colorize" (the grey image); "all" that fit.
-    # Known parts are held to by config.sampling's sampler; "denoise" takes coarse_to_fine.
     config.restoration.task = "inpaint_box"
+    # The sampler that is held to what is known, where it starts, and coarse_to_fine's beta and
+    # max_steps; all else is config.sampling's. The defaults came nearest to the originals
+    # (docs/samplers.md). "denoise" is coarse_to_fine by config.sampling from the noisy image.
+    config.restoration.sampler = "coarse_to_fine"
+    config.restoration.start = "isotropic"
+    config.restoration.beta = 0.1
+    config.restoration.max_steps = 150
     # A file of images of the model's size (.png, .jpg, .npy, or .npz with `images`), or a folder of
     # such; empty: the held-out images.
     config.restoration.images = ""

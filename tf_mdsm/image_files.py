@@ -1,5 +1,6 @@
 """Images and masks from the files that a user names, and results into files."""
 
+import glob
 import os
 import warnings
 import zipfile
@@ -13,7 +14,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
 __all__ = [
-    "READABLE",
+    "image_paths",
     "read_images",
     "read_mask",
     "require_output",
@@ -55,6 +56,22 @@ def read_images(
         InvalidArgument: naming the first file that is missing, unreadable, or of another size.
     """
     return np.concatenate([_images(path, image_shape, field) for path in paths])
+
+
+def image_paths(path: str, field: str = "FILE") -> list[str]:
+    """A file, or the files of a folder that can be read, in order of name.
+
+    Raises:
+        InvalidArgument: for a folder without any.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(glob.glob(os.path.join(glob.escape(path), "*")))
+    found = [name for name in names if name.lower().endswith(READABLE)]
+    if not found:
+        raise InvalidArgument(field, f"hold files that end in {', '.join(READABLE)}", path)
+    return found
 
 
 def read_mask(

@@ -1,7 +1,6 @@
 """The restoring run: images from what was measured of them, by the trained energy."""
 
 import dataclasses
-import glob
 import json
 import logging
 import os
@@ -18,12 +17,13 @@ from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, group
 from tf_mdsm.files import written_whole
-from tf_mdsm.image_files import READABLE, read_images, read_mask
+from tf_mdsm.image_files import image_paths, read_images, read_mask
 from tf_mdsm.restoration import quality
 from tf_mdsm.restoration.measurements import require_orthonormal_rows
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.samplers.known import Known, KnownMeasurement, KnownPixels
 from tf_mdsm.samplers.sampler import Sampler
+from tf_mdsm.validation import validate
 
 __all__ = ["restore"]
 
@@ -49,12 +49,12 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             that does not.
         RunError: if the checkpoint cannot be read, or a chain leaves the finite numbers.
     """
-    settings = config.restoration
+    settings, restoring = config.restoration, _with_own_sampler(config)
     model = build.build_model(config)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
     statistics = load_statistics(build.statistics_path(workdir))
     tasks = _create_tasks(settings, model.image_shape)
-    sampler = build_sampler(config, model, statistics)
+    sampler = build_sampler(restoring, model, statistics)
     inputs = {task.name: _read(config, task) for task in tasks}
     written = []
     for task in tasks:
@@ -71,11 +71,12 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         measured = values if task.measurement is None else task.picture(values, model.image_shape)
         report = {
             "task": task.name,
-            "sampler": config.sampling.sampler if task.measurement else "coarse_to_fine",
-            "start": config.sampling.start if task.measurement else "the noisy images",
+            "sampler": settings.sampler if task.measurement else "coarse_to_fine",
+            "start": settings.start if task.measurement else "the noisy images",
             "gradients_at_most": used.gradients,
             "step": step,
             "settings": settings.to_dict(),
+            "sampling": (restoring if task.measurement else config).sampling.to_dict(),
         }
         if originals is not None:
             scores = _scores(task, originals, measured, restored, model, values)
@@ -84,6 +85,20 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             _LOGGER.info("%s: PSNR %s dB", task.name, summary)
         written += _write(workdir, task.name, originals, measured, restored, report)
     return written
+
+
+def _with_own_sampler(config: ConfigDict) -> ConfigDict:
+    """The configuration with `config.restoration`'s sampler as that of `config.sampling`."""
+    own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
+    changed = ConfigDict(config.to_dict())
+    changed.sampling.update(own)
+    try:
+        return validate(changed)
+    except InvalidArgument as error:
+        field = error.field.replace("config.sampling.", "config.restoration.")
+        if field.rsplit(".", 1)[1] not in own:
+            raise
+        raise InvalidArgument(field, error.requirement, error.received) from error
 
 
 def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
@@ -121,10 +136,12 @@ def _read(config: ConfigDict, task: Task) -> tuple[np.ndarray | None, np.ndarray
         if task.damaged_shape is None:
             no_file = f"not be set: {task.name} measures no picture"
             raise InvalidArgument("config.restoration.measured", no_file, True)
-        damaged = read_images(_paths(settings.images), task.damaged_shape, field)[:count]
+        damaged = read_images(image_paths(settings.images, field), task.damaged_shape, field)[
+            :count
+        ]
         return None, task.values(_require_finite(damaged, field))
     if settings.images:
-        originals = read_images(_paths(settings.images), image_shape, field)[:count]
+        originals = read_images(image_paths(settings.images, field), image_shape, field)[:count]
         _require_finite(originals, field)
     elif settings.measured:
         raise InvalidArgument(field, "be given: restoration.measured is about them", "nothing")
@@ -140,19 +157,6 @@ def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
     if not np.isfinite(images).all():
         raise InvalidArgument(field, "hold finite numbers", "NaN or infinity")
     return images
-
-
-def _paths(path: str) -> list[str]:
-    """A file, or the image files of a folder in order of name."""
-    path = os.path.expanduser(path)
-    if not os.path.isdir(path):
-        return [path]
-    names = sorted(glob.glob(os.path.join(glob.escape(path), "*")))
-    found = [name for name in names if name.lower().endswith(READABLE)]
-    if not found:
-        files = f"hold files that end in {', '.join(READABLE)}"
-        raise InvalidArgument("config.restoration.images", files, path)
-    return found
 
 
 def _seeds(settings: ConfigDict, count: int) -> np.ndarray:
@@ -223,16 +227,7 @@ def _scores(
     standard = quality.standard_method(task, measured)
     if standard is not None:
         methods[standard[0]] = standard[1].astype(np.float32)
-    scores = {}
-    for name, images in methods.items():
-        psnr, ssim = quality.psnr(originals, images), quality.ssim(originals, images)
-        scores[name] = {
-            "psnr": float(psnr.mean()),
-            "ssim": float(ssim.mean()),
-            "psnr_of_each": psnr.round(3).tolist(),
-            "ssim_of_each": ssim.round(4).tolist(),
-        }
-    return scores
+    return quality.scores(originals, methods)
 
 
 def _write(

@@ -11,6 +11,9 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["check_same_run", "validate"]
 
+_SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala", "hmc")
+_STARTS = ("isotropic", "gaussian", "images")
+
 _CHOICES = {
     "data.source": ("tfds", "digits", "idx", "npz", "folder", "synthetic"),
     "noise.spacing": ("linear", "geometric"),
@@ -22,10 +25,8 @@ _CHOICES = {
     "training.strategy": ("mirrored", "one_device", "multi_worker_mirrored", "tpu"),
     "training.cluster": ("tf_config", "slurm", "kubernetes"),
     "training.jit_compile": ("auto", "on", "off"),
-    "sampling.sampler": (
-        *("annealed_langevin", "heun", "ancestral", "coarse_to_fine"),
-        *("mala", "hmc"),
-    ),
+    "sampling.sampler": _SAMPLERS,
+    "restoration.sampler": _SAMPLERS,
     "restoration.task": (
         *("inpaint_box", "inpaint_half", "inpaint_random", "inpaint_mask"),
         *("super_resolution_2", "super_resolution_4", "deblur", "compressive_sensing"),
@@ -33,7 +34,8 @@ _CHOICES = {
     ),
     "sampling.extra_files": ("none", "png", "arr_0"),
     "sampling.cooling": ("exponential", "linear"),
-    "sampling.start": ("isotropic", "gaussian", "images"),
+    "sampling.start": _STARTS,
+    "restoration.start": _STARTS,
     "export.format": ("saved_model", "torch"),
 }
 
@@ -81,10 +83,10 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("sampling.num_levels", "lie in [2, 65536]", lambda v: 2 <= v <= 65_536),
     ("sampling.rho", "lie in [1, 100]", lambda v: 1 <= v <= 100),
     ("sampling.churn", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
-    ("sampling.h0 sampling.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
+    ("sampling.h0 sampling.beta restoration.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
     ("sampling.moves sampling.leapfrog_steps", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
     ("sampling.step_share", "lie in (0, 10]", lambda v: 0 < v <= 10),
-    ("sampling.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
+    ("sampling.max_steps restoration.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
     ("sampling.show_every", "not be negative (0: a 27th of the chain)", lambda v: v >= 0),
     ("restoration.num_images", "lie in [1, 1000000]", lambda v: 1 <= v <= 10**6),
     ("restoration.num_solutions", "lie in [1, 1000]", lambda v: 1 <= v <= 1000),

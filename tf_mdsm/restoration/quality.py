@@ -5,7 +5,7 @@ from skimage import filters, metrics, restoration, transform
 
 from tf_mdsm.restoration.tasks import Task
 
-__all__ = ["psnr", "ssim", "standard_method"]
+__all__ = ["psnr", "scores", "ssim", "standard_method"]
 
 
 def psnr(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -27,6 +27,20 @@ def ssim(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
             for one, other in zip(originals, np.clip(restored, 0, 1), strict=True)
         ]
     )
+
+
+def scores(originals: np.ndarray, methods: dict[str, np.ndarray]) -> dict[str, dict[str, object]]:
+    """PSNR and SSIM, mean and of each image, of what several methods made, [N, H, W, C] each."""
+    found = {}
+    for name, images in methods.items():
+        decibels, similarity = psnr(originals, images), ssim(originals, images)
+        found[name] = {
+            "psnr": float(decibels.mean()),
+            "ssim": float(similarity.mean()),
+            "psnr_of_each": decibels.round(3).tolist(),
+            "ssim_of_each": similarity.round(4).tolist(),
+        }
+    return found
 
 
 def standard_method(task: Task, pictures: np.ndarray) -> tuple[str, np.ndarray] | None:
@@ -60,7 +74,8 @@ def standard_method(task: Task, pictures: np.ndarray) -> tuple[str, np.ndarray] 
 
 
 def _sharpened(picture: np.ndarray) -> np.ndarray:
-    return filters.unsharp_mask(np.clip(picture, 0, 1), radius=2, amount=1, channel_axis=-1)
+    # Counted from the end, scikit-image 0.26 takes another axis and leaves most pixels unset.
+    return filters.unsharp_mask(np.clip(picture, 0, 1), radius=1, amount=1, channel_axis=2)
 
 
 def _without_noise(picture: np.ndarray) -> np.ndarray:
