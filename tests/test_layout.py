@@ -13,7 +13,7 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main", "serving.__main__"],
-    ["export", "sample", "restore", "train", "import_checkpoint"],
+    ["export", "sample", "restore", "train", "import_checkpoint", "drawing"],
     ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],

@@ -70,8 +70,9 @@ def test_images_are_a_function_of_their_seeds(workdir):
 
 
 def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
-    from tf_mdsm import sample as run
+    from tf_mdsm import drawing as run
     from tf_mdsm.config import get_config
+    from tf_mdsm.sample import sample as sampling_run
 
     real = run.compile_chain
 
@@ -89,7 +90,7 @@ def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
     config = get_config(str(workdir))
     config.sampling.num_samples = 2
     with pytest.raises(RunError, match="step 5 of the chain: the energy is not finite"):
-        run.sample(config, str(workdir))
+        sampling_run(config, str(workdir))
     assert not (workdir / "samples" / "annealed_langevin_2.npz").exists()
 
 
