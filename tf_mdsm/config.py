@@ -213,6 +213,36 @@ def default_config() -> ConfigDict:
     # denoise: level of the noise that is added to the originals.
     config.restoration.noise = 0.3
 
+    config.evaluation = ConfigDict()
+    # What --mode=evaluate looks at: "all", or some of quality (distances of samples to images),
+    # memorisation (nearest training images), energies, outliers, denoising: "quality,outliers".
+    config.evaluation.parts = "all"
+    # Images that are drawn for it, by config.sampling.
+    config.evaluation.num_samples = 1_024
+    # Held-out images that are looked at one by one (at most).
+    config.evaluation.num_images = 512
+    # Features of images in which sets are compared: "classifier" (a small one, trained on the
+    # run's labelled images), "inception" (the 2015 network of the FID), "none".
+    config.evaluation.features = "classifier"
+    # The Inception network's file, classify_image_graph_def.pb or the .tgz that holds it; empty:
+    # downloaded once.
+    config.evaluation.inception_path = ""
+    # Images that samples are compared with: those of data.split ("train") or of
+    # data.held_out_split ("held_out").
+    config.evaluation.reference = "train"
+    # An .npz with `mu` and `sigma` of the same features by another tool, in place of the
+    # reference images' own; empty: computed, and kept in evaluation/statistics_….npz.
+    config.evaluation.reference_statistics = ""
+    # Of added noise, and of noise images.
+    config.evaluation.seed = 0
+    # Another data set that outliers are taken from, its fields as config.data's; empty: none.
+    config.evaluation.foreign = ConfigDict()
+    config.evaluation.foreign.source = ""
+    config.evaluation.foreign.name = ""
+    config.evaluation.foreign.path = ""
+    # Side at which its images are read, before they are enlarged to the run's; 0: the run's.
+    config.evaluation.foreign.image_size = 0
+
     config.export = ConfigDict()
     # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,
     # a state_dict for the authors' PyTorch networks.

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["InvalidArgument", "RunError", "ServingError", "group", "one_line"]
+__all__ = ["InvalidArgument", "RunError", "ServingError", "group", "known_as", "one_line"]
 
 
 class InvalidArgument(ValueError):
@@ -31,6 +31,15 @@ def group(name: str) -> Iterator[None]:
         yield
     except InvalidArgument as error:
         raise error.within(name) from error
+
+
+@contextlib.contextmanager
+def known_as(field: str) -> Iterator[None]:
+    """Complaints about any argument become complaints about the field that it came from."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(field, error.requirement, error.received) from error
 
 
 class RunError(RuntimeError):

@@ -11,11 +11,19 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["check_same_run", "validate"]
 
+_SOURCES = ("tfds", "digits", "idx", "npz", "folder", "synthetic")
 _SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala", "hmc")
 _STARTS = ("isotropic", "gaussian", "images")
 
+_PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
+
+
+def _names_parts(parts: str) -> bool:
+    return parts == "all" or set(parts.split(",")) <= set(_PARTS)
+
+
 _CHOICES = {
-    "data.source": ("tfds", "digits", "idx", "npz", "folder", "synthetic"),
+    "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric"),
     "noise.weighting": ("inverse_square", "constant", "score"),
     "network.name": NETWORKS,
@@ -32,6 +40,9 @@ _CHOICES = {
         *("super_resolution_2", "super_resolution_4", "deblur", "compressive_sensing"),
         *("denoise", "colorize", "all"),
     ),
+    "evaluation.features": ("classifier", "inception", "none"),
+    "evaluation.reference": ("train", "held_out"),
+    "evaluation.foreign.source": ("", *_SOURCES),
     "sampling.extra_files": ("none", "png", "arr_0"),
     "sampling.cooling": ("exponential", "linear"),
     "sampling.start": _STARTS,
@@ -40,7 +51,11 @@ _CHOICES = {
 }
 
 _RANGES: tuple[tuple[str, str, Callable], ...] = (
-    ("seed sampling.seed restoration.seed", "lie in [0, 2^62]", lambda v: 0 <= v <= 2**62),
+    (
+        "seed sampling.seed restoration.seed evaluation.seed",
+        "lie in [0, 2^62]",
+        lambda v: 0 <= v <= 2**62,
+    ),
     ("data.image_size", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
     ("data.channels", "be 1, 2 (points) or 3", lambda v: v in (1, 2, 3)),
     ("data.crop", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
@@ -93,6 +108,10 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("restoration.hole restoration.known_share", "lie in (0, 1)", lambda v: 0 < v < 1),
     ("restoration.cutoff", "lie in (0, 0.7]", lambda v: 0 < v <= 0.7),
     ("restoration.noise", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
+    ("evaluation.parts", f"be all, or some of {', '.join(_PARTS)}", _names_parts),
+    ("evaluation.num_samples", "lie in [10, 10000000]", lambda v: 10 <= v <= 10**7),
+    ("evaluation.num_images", "lie in [10, 1000000]", lambda v: 10 <= v <= 10**6),
+    ("evaluation.foreign.image_size", "lie in [0, 1024]", lambda v: 0 <= v <= 1024),
     ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
     ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
 )
@@ -101,6 +120,7 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
 _FREE_FIELDS = (
     "sampling.",
     "restoration.",
+    "evaluation.",
     "export.",
     "data.path",
     "data.data_dir",

@@ -1,0 +1,118 @@
+"""From `config.evaluation` to features, reference statistics and foreign images."""
+
+import hashlib
+import os
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.labels import load_labels
+from tf_mdsm.datasets.loading import load_images
+from tf_mdsm.errors import InvalidArgument, group, known_as
+from tf_mdsm.evaluation import outliers
+from tf_mdsm.evaluation.classifier import classifier_features, train_classifier
+from tf_mdsm.evaluation.features import Features
+from tf_mdsm.evaluation.inception import download_inception, load_inception
+from tf_mdsm.evaluation.statistics import (
+    FeatureStatistics,
+    fit_feature_statistics,
+    load_feature_statistics,
+    save_feature_statistics,
+)
+
+__all__ = ["build_features", "build_foreign", "build_reference"]
+
+_BATCH = 1_024
+
+# Where the Inception graph is kept once it has been downloaded.
+_CACHE = os.path.join("~", ".cache", "tf_mdsm")
+
+
+def build_features(config: ConfigDict, workdir: str, training: np.ndarray) -> Features:
+    """The features that `config.evaluation.features` names.
+
+    The classifier is trained on the run's labelled training images, once, and kept under
+    `workdir/evaluation`.
+
+    Raises:
+        InvalidArgument: for data without labels, or an Inception file that is missing or another.
+    """
+    settings, data = config.evaluation, config.data
+    if settings.features == "inception":
+        with known_as("config.evaluation.inception_path"):
+            path = os.path.expanduser(settings.inception_path)
+            return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
+    names = ("source", "name", "path", "data_dir", "split", "held_out_split", "held_out_fraction")
+    with group("config.data"):
+        labels, _ = load_labels(**{name: data[name] for name in names})
+    path = os.path.join(workdir, "evaluation", "classifier.keras")
+    dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
+    return classifier_features(train_classifier(training, labels, path), dataset)
+
+
+def build_reference(
+    config: ConfigDict, workdir: str, features: Features, images: np.ndarray
+) -> FeatureStatistics:
+    """Mean and covariance of the reference images' features, computed once for a set of images.
+
+    They are kept under `workdir/evaluation` as other tools use them, or read from the file of
+    such a tool, `config.evaluation.reference_statistics`.
+
+    Raises:
+        InvalidArgument: for a file of other features, or too few images.
+    """
+    settings = config.evaluation
+    if settings.reference_statistics:
+        path = os.path.expanduser(settings.reference_statistics)
+        with known_as("config.evaluation.reference_statistics"):
+            return load_feature_statistics(path, features.size)
+    content = hashlib.sha256(np.ascontiguousarray(images))
+    name = f"{settings.features}_{settings.reference}"
+    key = f"{features.fingerprint[:8]}_{content.hexdigest()[:8]}"
+    path = os.path.join(workdir, "evaluation", f"statistics_{name}_{key}.npz")
+    if os.path.exists(path):
+        return load_feature_statistics(path, features.size)
+    if len(images) < features.size:
+        at_least = f"name a split with as many images as features ({features.size})"
+        raise InvalidArgument("config.evaluation.reference", at_least, len(images))
+    batches = (images[first : first + _BATCH] for first in range(0, len(images), _BATCH))
+    statistics = fit_feature_statistics(features.extract(batch)[0] for batch in batches)
+    save_feature_statistics(statistics, path)
+    return statistics
+
+
+def build_foreign(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:
+    """Images that are none of the run's kind, as many as `held_out` holds or the source has."""
+    settings, seed = config.evaluation, config.evaluation.seed
+    foreign = {
+        "uniform noise": outliers.uniform_noise(held_out, seed),
+        "constant": outliers.constant(held_out, seed),
+        "upside-down": outliers.flipped(held_out),
+    }
+    patch = held_out.shape[1] // 4
+    if patch and held_out.shape[1] == 4 * patch:
+        foreign["shuffled patches"] = outliers.shuffled_patches(held_out, patch, seed)
+    if settings.foreign.source:
+        images = _other_data(config)[: len(held_out)]
+        foreign[settings.foreign.name or settings.foreign.source] = images
+    return foreign
+
+
+def _other_data(config: ConfigDict) -> np.ndarray:
+    """The held-out images of another data set, at the run's size."""
+    settings, size = config.evaluation.foreign, config.data.image_size
+    with group("config.evaluation.foreign"):
+        _, images = load_images(
+            settings.source,
+            name=settings.name,
+            path=os.path.expanduser(settings.path),
+            data_dir=os.path.expanduser(config.data.data_dir),
+            image_size=settings.image_size or size,
+            channels=config.data.channels,
+        )
+    if images.shape[1] == size:
+        return images
+    resized = tf.image.resize(to_float(tf.constant(images)), (size, size))
+    return np.clip(resized.numpy(), 0, 1)
