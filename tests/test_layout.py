@@ -42,6 +42,7 @@ LAYERS = [
         "randomness",
         "image_files",
         "pictures",
+        "plots",
         "progress",
         "shards",
         "signals",

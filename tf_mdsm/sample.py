@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm import build, pictures, views
+from tf_mdsm import build, pictures, plots, views
 from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.cluster import local_devices, place
@@ -188,7 +188,7 @@ def _write(
     shown = drawn["images"][:_GRID]
     shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
     pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
-    trace = pictures.energy_trace(chains["chain_energies"], *sampler.clock)
+    trace = plots.energy_trace(chains["chain_energies"], *sampler.clock)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings += [".png", "_energy.png"]
     if not views.is_plane(model.image_shape):
