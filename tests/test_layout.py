@@ -18,7 +18,7 @@ LAYERS = [
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
-    ["evaluation.outliers", "evaluation.neighbours"],
+    ["evaluation.outliers", "evaluation.neighbours", "evaluation.denoising"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
     ["datasets.statistics"],
     [
