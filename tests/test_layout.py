@@ -18,6 +18,7 @@ LAYERS = [
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
+    ["evaluation.outliers", "evaluation.neighbours", "evaluation.denoising"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
     ["datasets.statistics"],
     [
@@ -42,6 +43,7 @@ LAYERS = [
         "randomness",
         "image_files",
         "pictures",
+        "plots",
         "progress",
         "shards",
         "signals",

@@ -37,16 +37,6 @@ def test_png_and_gif_come_back(tmp_path, channels):
         assert animation.n_frames == 3
 
 
-def test_figures_are_pixels():
-    energies = np.random.default_rng(0).normal(size=(9, 3))
-    cooling, falling = np.arange(9.0)[::-1], np.geomspace(3.0, 0.1, 9)
-    for name, clock in (("temperature", cooling), ("noise level sigma", falling)):
-        trace = pictures.energy_trace(energies, name, clock)
-        assert trace.dtype == np.uint8
-        assert trace.shape[-1] == 3
-        assert trace.std() > 0
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "deep" / "file.txt"
     with written_whole(str(path)) as partial, open(partial, "w") as file:

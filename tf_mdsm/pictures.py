@@ -1,6 +1,5 @@
 """Pictures made of arrays, and the files that hold them. Knows nothing of models."""
 
-import io
 import math
 
 import numpy as np
@@ -8,14 +7,7 @@ from PIL import Image
 
 from tf_mdsm.files import written_whole
 
-__all__ = [
-    "energy_trace",
-    "image_grid",
-    "landscapes",
-    "to_uint8",
-    "write_gif",
-    "write_png",
-]
+__all__ = ["image_grid", "to_uint8", "write_gif", "write_png"]
 
 # Small images are enlarged to tiles of about this many pixels.
 _TILE = 64
@@ -67,68 +59,3 @@ def write_gif(frames: list[np.ndarray], path: str, milliseconds: int = 100) -> N
 
 def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-
-
-def energy_trace(energies: np.ndarray, clock_name: str, clock: np.ndarray) -> np.ndarray:
-    """Energies along chains, above what drives them.
-
-    Args:
-        energies: [steps, B].
-        clock_name: what drives the chains: "temperature", say.
-        clock: its value at each step, not negative, [steps].
-
-    Returns:
-        uint8 [H, W, 3].
-    """
-    figure, (above, below) = _figure(2, 1, (8, 6), sharex=True, height_ratios=(3, 1))
-    above.plot(energies, color="tab:blue", alpha=min(1.0, 8 / energies.shape[1]), linewidth=0.7)
-    above.plot(energies.mean(1), color="black", linewidth=1.5, label="mean over the chains")
-    above.set_ylabel("energy E(x)")
-    above.legend(loc="upper right")
-    below.plot(clock, color="tab:red")
-    if clock.min() > 0:
-        below.set_yscale("log")
-    else:
-        below.set_yscale("symlog", linthresh=1.0)
-    below.set_ylabel(clock_name)
-    below.set_xlabel("step")
-    return _pixels(figure)
-
-
-def landscapes(energies: dict[str, np.ndarray], points: np.ndarray) -> np.ndarray:
-    """Energies over the unit square as contours on one scale, points on the first.
-
-    Args:
-        energies: title to energy, [n, n], first axis y, second x.
-        points: [N, 2], drawn on the first.
-
-    Returns:
-        uint8 [H, W, 3].
-    """
-    figure, axes = _figure(1, len(energies), (5 * len(energies), 5), squeeze=False)
-    heights = [energy - energy.min() for energy in energies.values()]
-    levels = np.linspace(0, min(12, np.max(heights)), 25)
-    for axis, title, height in zip(axes[0], energies, heights, strict=True):
-        axis.contourf(height, levels, extent=(0, 1, 0, 1), cmap="viridis_r", extend="max")
-        axis.set_title(title)
-        axis.set_aspect("equal")
-    axes[0, 0].plot(*points.T, ".", color="white", markersize=2)
-    for axis in axes[0]:
-        axis.set(xlim=(0, 1), ylim=(0, 1))
-    return _pixels(figure)
-
-
-def _figure(rows: int, columns: int, size: tuple[float, float], **options):
-    # Figures without pyplot: no display, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="tight")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, **options)
-
-
-def _pixels(figure) -> np.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return np.asarray(Image.open(buffer).convert("RGB"))

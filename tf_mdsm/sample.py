@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm import build, pictures, views
+from tf_mdsm import build, pictures, plots, views
 from tf_mdsm.drawing import Drawing, draw
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import folder_written_whole, written_whole
@@ -61,7 +61,7 @@ def _write(
     shown = drawn["images"][:_GRID]
     shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
     pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
-    trace = pictures.energy_trace(chains["chain_energies"], *drawing.sampler.clock)
+    trace = plots.energy_trace(chains["chain_energies"], *drawing.sampler.clock)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings += [".png", "_energy.png"]
     if not views.is_plane(model.image_shape):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm import pictures
+from tf_mdsm import pictures, plots
 from tf_mdsm.energy import EnergyModel
 
 __all__ = ["denoising_strip", "is_plane", "samples_picture"]
@@ -41,7 +41,7 @@ def samples_picture(
         title: np.reshape(energy(tf.constant(mesh)), (_RESOLUTION, _RESOLUTION))
         for title, energy in energies.items()
     }
-    return pictures.landscapes(values, images.reshape(-1, 2))
+    return plots.landscapes(values, images.reshape(-1, 2))
 
 
 def denoising_strip(model: EnergyModel, images: np.ndarray, levels: int = 6) -> np.ndarray:

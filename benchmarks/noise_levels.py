@@ -1,0 +1,282 @@
+"""One noise level against many: the paper's central claim as an experiment.
+
+    python -m benchmarks.noise_levels --workdir=runs/noise_levels
+        [--config=configs/digits.py] [--num_steps=N] [--num_samples=256]
+
+Trains the recipe four times, alike but for its noise: with its smallest level alone, with the
+geometric middle alone, with its largest alone, and with all its levels. Then each energy is asked
+about held-out images under noise of the whole range, |x - D|^2 / (d sigma^2), and for samples from
+noise by the same samplers: one level trains the gradient on one shell round the images only, and a
+chain from noise to images has to cross all shells. Fréchet distances are in the features of a
+small classifier that is trained here (benchmarks/classifier.py): compare them with each other only.
+
+Each run is a folder in WORKDIR, goes on where it stands, and is not trained again when done; what
+has been drawn is not drawn again. Writes WORKDIR/noise_levels.{json,md,png} and
+WORKDIR/noise_levels_residuals.png.
+
+Source: Li, Chen and Sommer, "Learning Energy-Based Models in High-Dimensional Spaces with
+Multi-scale Denoising Score Matching" (arXiv 1910.07762), section 3.
+"""
+
+import argparse
+import json
+import os
+import runpy
+import sys
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from tf_mdsm.errors import InvalidArgument, RunError, one_line
+from tf_mdsm.files import written_whole
+from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.validation import validate
+
+# Noise levels at which each energy is asked, an odd number: the middle is one of them.
+_LEVELS = 17
+
+# Images of a row of the picture.
+_SHOWN = 20
+
+# All start at noise: the training images' Gaussian would tell the chain half of what it is to
+# find out. The last one shows how much.
+_SAMPLERS = {
+    "annealed Langevin": {"sampler": "annealed_langevin", "start": "isotropic"},
+    "Heun": {"sampler": "heun", "num_levels": 18, "start": "isotropic"},
+    "Heun, Gaussian start": {"sampler": "heun", "num_levels": 18, "start": "gaussian"},
+}
+
+
+def load_recipe(path: str, num_steps: int | None) -> ConfigDict:
+    """A recipe's configuration, with another number of steps where one is given.
+
+    Raises:
+        InvalidArgument: if the file is no recipe, or has one noise level only.
+    """
+    if not os.path.isfile(path):
+        raise InvalidArgument("--config", "name an existing recipe", path)
+    try:
+        config = ConfigDict(runpy.run_path(path)["get_config"]().to_dict())
+    except Exception as error:  # A recipe is a program: it may raise anything.
+        raise InvalidArgument("--config", f"be a recipe ({one_line(error)})", path) from error
+    if num_steps is not None:
+        config.training.num_steps = num_steps
+    # Previews would tell nothing that the samples at the end do not.
+    config.training.sample_every = 0
+    if config.noise.num_levels < 2:
+        raise InvalidArgument("--config", "be a recipe of several noise levels", path)
+    return validate(config)
+
+
+def variants(config: ConfigDict) -> dict[str, ConfigDict]:
+    """Names to configurations that differ in their noise levels only.
+
+    All sample over the recipe's range, which a run of one level does not know by itself.
+    """
+    noise = config.noise
+    middle = float(np.sqrt(noise.sigma_min * noise.sigma_max))
+    singles = {"small": noise.sigma_min, "middle": middle, "large": noise.sigma_max}
+    found = {}
+    for name in (*singles, "many"):
+        changed = ConfigDict(config.to_dict())
+        changed.sampling.update(sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
+        if name in singles:
+            changed.noise.update(sigma_min=singles[name], sigma_max=singles[name], num_levels=1)
+        found[name] = validate(changed)
+    return found
+
+
+def label(noise: ConfigDict) -> str:
+    """What a run was trained on, in words."""
+    if noise.num_levels == 1:
+        return f"one level, {noise.sigma_min:.3g}"
+    return f"{noise.num_levels} levels, {noise.sigma_min:.3g} … {noise.sigma_max:.3g}"
+
+
+class Judge:
+    """Fréchet distances to the training images, in features of a classifier of these images.
+
+    Raises:
+        InvalidArgument: for data without labels.
+    """
+
+    def __init__(self, config: ConfigDict, training: np.ndarray, held_out: np.ndarray, path: str):
+        from benchmarks import classifier
+
+        data = config.data
+        labels, held_out_labels = classifier.load_labels(
+            data.source, data.path, data.held_out_fraction
+        )
+        self._classifier = classifier.train_classifier(training, labels, path)
+        self.accuracy = classifier.accuracy(self._classifier, held_out, held_out_labels)
+        self._reference = classifier.features(self._classifier, training)
+
+    def distance(self, images: np.ndarray) -> float | None:
+        """Of images [N, H, W, C]; None for fewer than features, as of chains that broke off."""
+        from benchmarks import classifier
+
+        if len(images) < classifier.FEATURES:
+            return None
+        ours = classifier.features(self._classifier, images)
+        return classifier.frechet_distance(ours, self._reference)
+
+
+def measure(
+    config: ConfigDict, workdir: str, held_out: np.ndarray, sigmas: np.ndarray, num_samples: int
+) -> tuple[list[dict], dict[str, dict[str, np.ndarray]]]:
+    """What a trained run makes of noisy images and of noise.
+
+    Returns:
+        `denoising_rows` over the levels `sigmas`, and for each sampler `images`, uint8
+        [N, H, W, C], and `finite` [N], whether the chain stayed finite.
+
+    Raises:
+        RunError: if its training was stopped before its end.
+    """
+    import tensorflow as tf
+
+    from benchmarks.drawn import draw
+    from tf_mdsm import build
+    from tf_mdsm.checkpoints import restore_for_use
+    from tf_mdsm.datasets.statistics import load_statistics
+    from tf_mdsm.evaluation.denoising import denoising_rows
+
+    model = build.build_model(config)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    if step != config.training.num_steps:
+        raise RunError(f"{workdir}: stopped at step {step}; run again to continue")
+    statistics = load_statistics(build.statistics_path(workdir))
+    spec = tf.TensorSpec([None, *model.image_shape])
+    denoise = tf.function(model.denoise, input_signature=[spec], autograph=False)
+    rows = denoising_rows(denoise, held_out, sigmas)
+    drawn = {}
+    for name, fields in _SAMPLERS.items():
+        changed = ConfigDict(config.to_dict())
+        changed.sampling.update(fields)
+        folder = os.path.join(workdir, "drawn")
+        drawn[name] = draw(validate(changed), model, statistics, num_samples, folder)
+    return rows, drawn
+
+
+def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, dict]:
+    """Trains what is not trained yet, and measures all.
+
+    Returns:
+        the report, and rows of images by their labels.
+    """
+    with quiet_stderr():
+        import tensorflow as tf
+
+    from tf_mdsm import build
+    from tf_mdsm.pictures import to_uint8
+    from tf_mdsm.train import train
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    training, held_out = build.build_images(config)
+    os.makedirs(workdir, exist_ok=True)
+    judge = Judge(config, training, held_out, os.path.join(workdir, "classifier.keras"))
+    looked_at = held_out[: config.training.validation_images]
+    sigmas = np.geomspace(config.noise.sigma_min, config.noise.sigma_max, _LEVELS)
+    shown = held_out if held_out.dtype == np.uint8 else to_uint8(held_out)
+    images, found = {"held-out images": shown[:_SHOWN]}, []
+    for name, changed in variants(config).items():
+        print(f"{name}: {label(changed.noise)}", flush=True)
+        folder = os.path.join(workdir, name)
+        train(changed, folder)
+        rows, drawn = measure(changed, folder, looked_at, sigmas, num_samples)
+        samplers = {}
+        for sampler, result in drawn.items():
+            images[f"{label(changed.noise)}: {sampler}"] = result["images"][:_SHOWN]
+            samplers[sampler] = {
+                "distance": judge.distance(result["images"][result["finite"]]),
+                "not_finite": int((~result["finite"]).sum()),
+            }
+            print(f"  {sampler}: {samplers[sampler]}", flush=True)
+        trained = {"name": name, "trained_on": label(changed.noise)}
+        found.append({**trained, "levels": rows, "samplers": samplers})
+    report = {
+        "num_steps": config.training.num_steps,
+        "num_samples": num_samples,
+        "held_out_images": len(looked_at),
+        "features": f"a small classifier, accuracy {judge.accuracy:.4f} on held-out images",
+        "held_out_distance": judge.distance(held_out[:num_samples]),
+        "runs": found,
+    }
+    return report, images
+
+
+def table(report: dict) -> str:
+    """Markdown: a run a line, what it leaves of the noise, and its samples' distances."""
+    runs = report["runs"]
+    sigmas = [row["sigma"] for row in runs[0]["levels"]]
+    places = (0, len(sigmas) // 2, len(sigmas) - 1)
+    heads = [f"left at sigma {sigmas[place]:.3g}" for place in places]
+    heads = ["trained on", *heads, "mean over the range", *runs[0]["samplers"]]
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for run in runs:
+        left = [row["residual"] for row in run["levels"]]
+        cells = [f"{value:.3g}" for value in (*(left[place] for place in places), np.mean(left))]
+        cells += [_distance_cell(result) for result in run["samplers"].values()]
+        lines.append(f"| {' | '.join([run['trained_on'], *cells])} |")
+    floor = _distance_cell({"distance": report["held_out_distance"], "not_finite": 0})
+    cells = ["held-out images", *[""] * (len(places) + 1), *[floor] * len(runs[0]["samplers"])]
+    return "\n".join([*lines, f"| {' | '.join(cells)} |", ""])
+
+
+def _distance_cell(result: dict) -> str:
+    lost = f" ({result['not_finite']} not finite)" if result["not_finite"] else ""
+    return ("none" if result["distance"] is None else f"{result['distance']:.3g}") + lost
+
+
+def write(report: dict, images: dict[str, np.ndarray], workdir: str) -> None:
+    """Numbers, table and two pictures."""
+    from tf_mdsm import pictures, plots
+
+    stem = os.path.join(workdir, "noise_levels")
+    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=2)
+        file.write("\n")
+    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(table(report))
+    rows = {name: values / np.float32(255) for name, values in images.items()}
+    pictures.write_png(plots.image_rows(rows), f"{stem}.png")
+    lines = {
+        run["trained_on"]: tuple(
+            np.array([row[field] for row in run["levels"]]) for field in ("sigma", "residual")
+        )
+        for run in report["runs"]
+    }
+    sigmas = next(iter(lines.values()))[0]
+    lines["nothing done"] = (sigmas, np.ones(len(sigmas)))
+    axes = ("noise level sigma of held-out images", "left of the noise, |x - D|^2 / (d sigma^2)")
+    picture = plots.curves(lines, *axes, log_x=True, log_y=True)
+    pictures.write_png(picture, f"{stem}_residuals.png")
+
+
+def main(argv: list[str]) -> int:
+    """Parses the command line, trains, measures, and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise_levels")
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--config", default="configs/digits.py")
+    parser.add_argument("--num_steps", type=int)
+    parser.add_argument("--num_samples", type=int, default=256)
+    options = parser.parse_args(argv[1:])
+    try:
+        if options.num_samples < 64:
+            at_least = "be at least the number of features (64)"
+            raise InvalidArgument("--num_samples", at_least, options.num_samples)
+        config = load_recipe(options.config, options.num_steps)
+        report, images = compare(config, options.workdir, options.num_samples)
+    except (InvalidArgument, RunError) as error:
+        print(f"noise_levels: {one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, InvalidArgument) else 1
+    except KeyboardInterrupt:
+        print("noise_levels: interrupted; run again to continue", file=sys.stderr)
+        return 130
+    write(report, images, options.workdir)
+    print(table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,106 @@
+"""One level against many: the runs differ in their noise alone, and the command on a small one."""
+
+import json
+
+import pytest
+from small_runs import small_config
+
+from benchmarks.noise_levels import label, load_recipe, main, table, variants
+from tf_mdsm.errors import InvalidArgument
+
+RECIPE = """
+from small_runs import small_config
+
+def get_config():
+    config = small_config(training__num_steps=4, sampling__batch_size=64)
+    config.sampling.update(hot_steps=1, cooling_steps=2)
+    return config
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.py"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def test_runs_differ_in_their_levels_only():
+    config = small_config(noise__sigma_min=0.1, noise__sigma_max=0.9)
+    found = variants(config)
+    spans = {name: (run.noise.sigma_min, run.noise.sigma_max) for name, run in found.items()}
+    middle = pytest.approx(0.3)
+    assert spans == {
+        "small": (0.1, 0.1),
+        "middle": (middle, middle),
+        "large": (0.9, 0.9),
+        "many": (0.1, 0.9),
+    }
+    for run in found.values():
+        run.noise, reference = config.noise, found["many"].to_dict()
+        assert run.to_dict() == reference | {"noise": config.noise.to_dict()}
+        assert (run.sampling.sigma_min, run.sampling.sigma_max) == (0.1, 0.9)
+
+
+def test_labels():
+    levels = variants(small_config())
+    assert label(levels["large"].noise) == "one level, 1.2"
+    assert label(levels["many"].noise) == "16 levels, 0.05 … 1.2"
+
+
+def test_a_recipe_that_cannot_be_compared(tmp_path, recipe):
+    assert load_recipe(recipe, None).training.num_steps == 4
+    assert load_recipe(recipe, 9).training.num_steps == 9
+    with pytest.raises(InvalidArgument, match="existing recipe"):
+        load_recipe(str(tmp_path / "nothing.py"), None)
+    one_level = "(noise__num_levels=1, noise__sigma_max=0.05, "
+    for content, message in (
+        ("nonsense", "be a recipe"),
+        (RECIPE.replace("small_config(", f"small_config{one_level}"), "several noise levels"),
+    ):
+        (tmp_path / "wrong.py").write_text(content)
+        with pytest.raises(InvalidArgument, match=message):
+            load_recipe(str(tmp_path / "wrong.py"), None)
+
+
+def test_a_chain_that_broke_off_is_said_to_have():
+    levels = [{"sigma": sigma, "residual": 10 * sigma} for sigma in (0.1, 0.2, 0.3)]
+    samplers = {"a": {"distance": 1.25, "not_finite": 3}, "b": {"distance": None, "not_finite": 64}}
+    run = {"trained_on": "one level, 0.1", "levels": levels, "samplers": samplers}
+    lines = table({"runs": [run], "held_out_distance": 0.5}).splitlines()
+    cells = "| 1 | 2 | 3 | 2 | 1.25 (3 not finite) | none (64 not finite) |"
+    assert lines[2] == f"| one level, 0.1 {cells}"
+    assert lines[3] == "| held-out images |  |  |  |  | 0.5 | 0.5 |"
+
+
+def test_the_command(recipe, tmp_path, capsys):
+    """Numbers, table and pictures; nothing is trained or drawn twice."""
+    workdir = tmp_path / "runs"
+    arguments = ["", f"--workdir={workdir}", f"--config={recipe}", "--num_samples=64"]
+    assert main(arguments) == 0
+    report = json.loads((workdir / "noise_levels.json").read_text())
+    assert [run["name"] for run in report["runs"]] == ["small", "middle", "large", "many"]
+    for run in report["runs"]:
+        assert len(run["levels"]) == 17
+        assert all(row["residual"] > 0 for row in run["levels"])
+        for sampler in run["samplers"].values():
+            assert sampler["not_finite"] or sampler["distance"] > report["held_out_distance"]
+    shown = (workdir / "noise_levels.md").read_text()
+    assert shown in capsys.readouterr().out
+    for name in ("noise_levels.png", "noise_levels_residuals.png"):
+        assert (workdir / name).stat().st_size > 1_000
+    kept = {path: path.stat().st_mtime_ns for path in workdir.glob("*/[cd]*/*.[in]*")}
+    assert len(kept) == 4 * 5
+    assert main(arguments) == 0
+    assert kept == {path: path.stat().st_mtime_ns for path in workdir.glob("*/[cd]*/*.[in]*")}
+    assert json.loads((workdir / "noise_levels.json").read_text()) == report
+    capsys.readouterr()
+    for wrong, field in (
+        ("--num_samples=9", "--num_samples"),
+        ("--config=nothing.py", "--config"),
+        ("--num_steps=0", "config.training.num_steps"),
+        ("--num_steps=5", "config.training.num_steps"),
+    ):
+        assert main([*arguments, wrong]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"`{field}` must" in line

@@ -1,0 +1,176 @@
+"""How well an energy tells foreign images from its own kind, and foreign images to try it on.
+
+Outliers are the positive class, and a higher score means more of an outlier.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from sklearn import metrics
+
+from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.loading import conform
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = [
+    "brought_to_size",
+    "constant",
+    "flipped",
+    "outlier_scores",
+    "separation",
+    "shuffled_patches",
+    "uniform_noise",
+]
+
+# Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
+EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+_BATCH = 1_024
+
+
+def outlier_scores(
+    energy_and_score_fn: EnergyAndScoreFn,
+    images: np.ndarray,
+    sigma0: float,
+    batch_size: int = 256,
+) -> dict[str, np.ndarray]:
+    """Scores of each image, from one gradient of the energy.
+
+    The last two are one score in two units, and rank alike: as x - D(x) = sigma0^2 dE/dx, the
+    noise level is sigma0^2 / sqrt(d) times the gradient norm. A table needs one of them.
+
+    Args:
+        energy_and_score_fn: images float32 [B, H, W, C] to E(x) [B] and -dE/dx [B, H, W, C].
+        images: uint8, or float in [0, 1], [N, H, W, C].
+        sigma0: the width in D(x) = x - sigma0^2 dE/dx, in pixel units.
+        batch_size: images at a time.
+
+    Returns:
+        `energy`, E(x); `gradient_norm`, |dE/dx|; `noise_level`, the estimated level
+        |x - D(x)| / sqrt(d) of the noise in the image, in pixel units; float64 [N] each.
+
+    Raises:
+        InvalidArgument: for no images.
+    """
+    _require_images(images)
+    energies, norms = [], []
+    for first in range(0, len(images), batch_size):
+        batch = to_float(tf.constant(images[first : first + batch_size]))
+        energy, score = energy_and_score_fn(batch)
+        energies.append(np.asarray(energy, np.float64))
+        flat = np.asarray(score, np.float64).reshape(len(batch), -1)
+        norms.append(np.linalg.norm(flat, axis=1))
+    norm = np.concatenate(norms)
+    noise_level = sigma0**2 * norm / np.sqrt(np.prod(images.shape[1:]))
+    return {"energy": np.concatenate(energies), "gradient_norm": norm, "noise_level": noise_level}
+
+
+def separation(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:
+    """How well a score tells outliers (the positive class, higher) from inliers.
+
+    Args:
+        inliers: scores of held-out images, [N].
+        outliers: scores of foreign images, [M].
+
+    Returns:
+        `auroc`, the probability that an outlier scores above an inlier (0.5: chance); `aupr`,
+        the average precision (chance: the share of outliers, M / (N + M)).
+
+    Raises:
+        InvalidArgument: for scores that are none, or not finite.
+    """
+    for name, scores in (("inliers", inliers), ("outliers", outliers)):
+        if not len(scores):
+            raise InvalidArgument(name, "hold at least one score", "none")
+        if not np.isfinite(scores).all():
+            raise InvalidArgument(name, "hold finite scores", "NaN or infinity")
+    is_outlier = np.repeat([0, 1], [len(inliers), len(outliers)])
+    scores = np.concatenate([inliers, outliers])
+    return {
+        "auroc": float(metrics.roc_auc_score(is_outlier, scores)),
+        "aupr": float(metrics.average_precision_score(is_outlier, scores)),
+    }
+
+
+def uniform_noise(images: np.ndarray, seed: int) -> np.ndarray:
+    """Pixels independent and uniform in [0, 1], as many as `images`, float32 [N, H, W, C]."""
+    return np.random.default_rng(seed).uniform(size=images.shape).astype(np.float32)
+
+
+def constant(images: np.ndarray, seed: int) -> np.ndarray:
+    """Images of one colour each, uniform in [0, 1]^C, as many as `images`, float32."""
+    count, *_, channels = images.shape
+    colours = np.random.default_rng(seed).uniform(size=(count, 1, 1, channels))
+    return np.broadcast_to(colours, images.shape).astype(np.float32)
+
+
+def flipped(images: np.ndarray) -> np.ndarray:
+    """The images upside-down: all pixels and their neighbourhoods are kept, but mirrored."""
+    return images[:, ::-1].copy()
+
+
+def shuffled_patches(images: np.ndarray, patch: int, seed: int) -> np.ndarray:
+    """The images cut into square patches that change places, none stays in its own.
+
+    What is seen through a window of the patches' size stays the same, the whole does not.
+
+    Args:
+        images: [N, H, W, C].
+        patch: side of the patches, in pixels.
+        seed: of the order, which is another for each image.
+
+    Returns:
+        the same kind of array.
+
+    Raises:
+        InvalidArgument: unless height and width are multiples of `patch`, with two patches
+            at least.
+    """
+    count, height, width, channels = images.shape
+    rows, columns = (size // patch if patch > 0 else 0 for size in (height, width))
+    if (rows * patch, columns * patch) != (height, width) or rows * columns < 2:
+        fitting = f"divide {height} x {width} images into two patches at least"
+        raise InvalidArgument("patch", fitting, patch)
+    cut = images.reshape(count, rows, patch, columns, patch, channels).swapaxes(2, 3)
+    cut = cut.reshape(count, rows * columns, patch, patch, channels)
+    # Each patch goes to its successor's place on a random tour of all places.
+    generator, places = np.random.default_rng(seed), np.arange(rows * columns)
+    tour = generator.permuted(np.broadcast_to(places, cut.shape[:2]), axis=1)
+    image = np.arange(count)[:, None]
+    moved = np.empty_like(cut)
+    moved[image, np.roll(tour, -1, axis=1)] = cut[image, tour]
+    moved = moved.reshape(count, rows, columns, patch, patch, channels).swapaxes(2, 3)
+    return moved.reshape(images.shape)
+
+
+def brought_to_size(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of another data set as a model takes them: as `datasets.loading.conform` does.
+
+    Args:
+        images: uint8, or float in [0, 1], [N, h, w, c].
+        image_shape: the model's height, width (the same) and channels.
+
+    Returns:
+        the same dtype, [N, H, W, C]: smaller images zero-padded, larger ones cropped to their
+        central square and resized, colours made grey or grey repeated.
+
+    Raises:
+        InvalidArgument: for no images, or channels that cannot be converted.
+    """
+    _require_images(images)
+    height, width, channels = image_shape
+    if height != width:
+        raise InvalidArgument("image_shape", "be of square images", image_shape)
+    if images.shape[-1] != channels and {images.shape[-1], channels} != {1, 3}:
+        raise InvalidArgument("images", f"have {channels} channels", images.shape[-1])
+    parts = [
+        conform(images[first : first + _BATCH], height, channels).numpy()
+        for first in range(0, len(images), _BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _require_images(images: np.ndarray) -> None:
+    if np.ndim(images) != 4 or not len(images):
+        raise InvalidArgument("images", "be [N, H, W, C], at least one", list(np.shape(images)))
