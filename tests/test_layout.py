@@ -18,7 +18,13 @@ LAYERS = [
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
-    ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
+    [
+        "datasets.labels",
+        "datasets.loading",
+        "datasets.readers",
+        "datasets.synthetic",
+        "datasets.batches",
+    ],
     ["datasets.statistics"],
     [
         "samplers.chains",
