@@ -40,6 +40,11 @@ LAYERS = [
         "samplers.schedules",
     ],
     ["restoration.quality", "restoration.tasks", "restoration.measurements"],
+    [
+        "evaluation.distances",
+        "evaluation.statistics",
+        "evaluation.features",
+    ],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.transport"],
     [
