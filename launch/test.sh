@@ -5,8 +5,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
 
-# PyTorch, for the tests that read the authors' checkpoints; without it they are skipped.
-install torch.installed pyproject.toml -- --editable '.[torch]' ||
+# PyTorch, for the tests that read the authors' checkpoints and those that compare with programs
+# that need it; without it they are skipped.
+install torch.installed pyproject.toml -- --editable '.[torch,peers]' ||
   echo "PyTorch could not be installed: its tests are skipped"
 
 # Real Fashion-MNIST for the data tests, where this is Debian and we may; else they are skipped.

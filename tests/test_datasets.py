@@ -67,8 +67,8 @@ def test_idx_plain_and_compressed_padded_to_32(idx_folder):
     [
         (b"", "hold a readable IDX file"),
         (b"\x00" * 40, "hold IDX images"),
-        (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 79, "hold 80 pixels"),
-        (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 81, "hold 80 pixels"),
+        (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 79, "hold 80 bytes of images"),
+        (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 81, "hold 80 bytes of images"),
         (struct.pack(">4I", 0x803, 2**31, 2**15, 2**15), "hold IDX images"),
         (struct.pack(">4I", 0x803, 0, 28, 28), "hold images"),
     ],

@@ -18,8 +18,18 @@ LAYERS = [
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
+<<<<<<< HEAD
     ["evaluation.outliers", "evaluation.neighbours", "evaluation.denoising"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
+=======
+    [
+        "datasets.labels",
+        "datasets.loading",
+        "datasets.readers",
+        "datasets.synthetic",
+        "datasets.batches",
+    ],
+>>>>>>> quality
     ["datasets.statistics"],
     [
         "samplers.chains",
@@ -35,6 +45,11 @@ LAYERS = [
         "samplers.schedules",
     ],
     ["restoration.quality", "restoration.tasks", "restoration.measurements"],
+    [
+        "evaluation.distances",
+        "evaluation.statistics",
+        "evaluation.features",
+    ],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.transport"],
     [

@@ -1,6 +1,7 @@
 """From a source to two arrays of images, one to train on and one to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -8,9 +9,11 @@ import tensorflow as tf
 from tf_mdsm.datasets import readers, synthetic
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["conform", "load_images"]
+__all__ = ["conform", "load_images", "read_both_splits", "split_off"]
 
 _SYNTHETIC_IMAGES = 10_000
+
+T = TypeVar("T")
 
 
 def load_images(
@@ -50,21 +53,45 @@ def load_images(
         "synthetic": lambda: _synthetic(name, image_size, channels),
     }
     if source in splits:
-        if split == held_out_split:
-            advice = f"differ from split ({split}); slices as {split}[:90%] and {split}[90%:] do"
-            raise InvalidArgument("held_out_split", advice, held_out_split)
-        training = bring(splits[source](split))
-        try:
-            return training, bring(splits[source](held_out_split))
-        except InvalidArgument as error:
-            if error.field == "split":
-                raise InvalidArgument(
-                    "held_out_split", error.requirement, error.received
-                ) from error
-            raise
+        return read_both_splits(lambda which: bring(splits[source](which)), split, held_out_split)
     if source not in wholes:
         raise InvalidArgument("source", f"be one of {', '.join([*splits, *wholes])}", source)
-    return _split_off(bring(wholes[source]()), held_out_fraction)
+    return split_off(bring(wholes[source]()), held_out_fraction)
+
+
+def read_both_splits(read: Callable[[str], T], split: str, held_out_split: str) -> tuple[T, T]:
+    """What a reader makes of the training split and of the held-out one.
+
+    Raises:
+        InvalidArgument: for one split twice; the reader's about `split`, as of the split it is.
+    """
+    if split == held_out_split:
+        advice = f"differ from split ({split}); slices as {split}[:90%] and {split}[90%:] do"
+        raise InvalidArgument("held_out_split", advice, held_out_split)
+    training = read(split)
+    try:
+        return training, read(held_out_split)
+    except InvalidArgument as error:
+        if error.field == "split":
+            raise InvalidArgument("held_out_split", error.requirement, error.received) from error
+        raise
+
+
+def split_off(values: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Images, or their labels, [N, ...], in two parts: training and held-out.
+
+    The same are held out whatever the run's seed.
+
+    Raises:
+        InvalidArgument: if none would be left to train on.
+    """
+    held_out = max(1, round(fraction * len(values)))
+    if held_out >= len(values):
+        raise InvalidArgument(
+            "held_out_fraction", f"leave training images out of {len(values)}", fraction
+        )
+    order = np.random.default_rng(0).permutation(len(values))
+    return values[order[held_out:]], values[order[:held_out]]
 
 
 def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
@@ -75,17 +102,6 @@ def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
     if name == "blobs":
         return synthetic.blobs(_SYNTHETIC_IMAGES, image_size, channels)
     raise InvalidArgument("name", "be mixture or blobs for source synthetic", name)
-
-
-def _split_off(images: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """The same images are held out whatever the run's seed."""
-    held_out = max(1, round(fraction * len(images)))
-    if held_out >= len(images):
-        raise InvalidArgument(
-            "held_out_fraction", f"leave training images out of {len(images)}", fraction
-        )
-    order = np.random.default_rng(0).permutation(len(images))
-    return images[order[held_out:]], images[order[:held_out]]
 
 
 def _conform_all(

@@ -2,6 +2,7 @@
 
 import glob
 import gzip
+import math
 import os
 import struct
 import sys
@@ -14,10 +15,18 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["read_digits", "read_folder", "read_idx", "read_npz", "read_tfds"]
+__all__ = [
+    "read_digits",
+    "read_folder",
+    "read_idx",
+    "read_npz",
+    "read_npz_array",
+    "read_tfds",
+]
 
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
-_IDX_IMAGES = 0x00000803
+# What a file of unsigned bytes holds: the number of its dimensions.
+_IDX_DIMENSIONS = {"images": 3, "labels": 1}
 _IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -28,37 +37,41 @@ def read_digits() -> np.ndarray:
     return (load_digits().images / 16.0).astype(np.float32)[..., None]
 
 
-def read_idx(path: str, split: str) -> np.ndarray:
-    """The images of an MNIST-style folder: uint8 [N, H, W, 1].
+def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
+    """The images of an MNIST-style folder, uint8 [N, H, W, 1], or their labels, uint8 [N].
 
     Args:
         path: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, each plain
-            or with `.gz`.
+            or with `.gz`, and for labels `train-labels-idx1-ubyte` and so on.
         split: "train" or "test".
+        content: "images" or "labels".
 
     Raises:
         InvalidArgument: for a missing, foreign or truncated file, or another split.
     """
     if split not in _IDX_PREFIXES:
         raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
-    stem = os.path.join(path, f"{_IDX_PREFIXES[split]}-images-idx3-ubyte")
+    dimensions = _IDX_DIMENSIONS[content]
+    stem = os.path.join(path, f"{_IDX_PREFIXES[split]}-{content}-idx{dimensions}-ubyte")
     file_name = next((name for name in (stem, f"{stem}.gz") if os.path.isfile(name)), None)
     if file_name is None:
         raise InvalidArgument("path", f"be a folder that holds {os.path.basename(stem)}", path)
     opener = gzip.open if file_name.endswith(".gz") else open
     try:
         with opener(file_name, "rb") as file:
-            header = file.read(16)
-            magic, count, height, width = struct.unpack(">4I", header)
-            size = count * height * width
-            if magic != _IDX_IMAGES or size > 2**36:
-                raise InvalidArgument("path", "hold IDX images of unsigned bytes", file_name)
-            content = file.read(size + 1)
+            magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 + 4 * dimensions))
+            size = math.prod(shape)
+            if magic != 0x800 + dimensions or size > 2**36:
+                raise InvalidArgument("path", f"hold IDX {content} of unsigned bytes", file_name)
+            values = file.read(size + 1)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
-    if len(content) != size:
-        raise InvalidArgument("path", f"hold {size} pixels in all", f"{file_name}, another length")
-    return np.frombuffer(content, np.uint8).reshape(count, height, width, 1)
+    if len(values) != size:
+        raise InvalidArgument(
+            "path", f"hold {size} bytes of {content}", f"{file_name}, another length"
+        )
+    array = np.frombuffer(values, np.uint8).reshape(shape)
+    return array[..., None] if content == "images" else array
 
 
 def read_npz(path: str) -> np.ndarray:
@@ -67,15 +80,7 @@ def read_npz(path: str) -> np.ndarray:
     Raises:
         InvalidArgument: for a missing file, key, or an array that holds no images.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive["images"]
-    except KeyError as error:
-        raise InvalidArgument("path", "hold an array named `images`", path) from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
-    if not isinstance(images, np.ndarray):
-        raise InvalidArgument("path", "hold an array named `images`", path)
+    images = read_npz_array(path, "images")
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3) or 0 in images.shape[1:]:
@@ -87,6 +92,24 @@ def read_npz(path: str) -> np.ndarray:
     if images.dtype.kind != "f":
         raise InvalidArgument("path", "hold `images` of uint8 or float", images.dtype)
     return images.astype(np.float32)
+
+
+def read_npz_array(path: str, name: str) -> np.ndarray:
+    """One array of an `.npz` file.
+
+    Raises:
+        InvalidArgument: for a missing file or array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            array = archive[name]
+    except KeyError as error:
+        raise InvalidArgument("path", f"hold an array named `{name}`", path) from error
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
+    if not isinstance(array, np.ndarray):
+        raise InvalidArgument("path", f"hold an array named `{name}`", path)
+    return array
 
 
 def read_folder(path: str) -> Iterator[np.ndarray]:
@@ -125,8 +148,8 @@ def _rgb(image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
-    """The `image` feature of a TensorFlow data set, uint8 [H, W, C] each.
+def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:
+    """A feature of a TensorFlow data set, in the same order each time; `image`: uint8 [H, W, C].
 
     Prepared data are used where they are found; else TFDS downloads and prepares them.
 
@@ -134,9 +157,10 @@ def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
         name: as `tfds.builder` takes it: "cifar10", "celeb_a", "fashion_mnist:3.0.1", ….
         split: one of its splits.
         data_dir: where prepared data are; empty: TFDS' own default.
+        feature: its name.
 
     Raises:
-        InvalidArgument: for an unknown data set or split, one without images, or one that
+        InvalidArgument: for an unknown data set or split, one without the feature, or one that
             is not prepared and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
@@ -155,11 +179,11 @@ def read_tfds(name: str, split: str, data_dir: str) -> tf.data.Dataset:
         if not builder.is_prepared():
             advice = f"name a data_dir with {name} prepared, as it cannot be downloaded here"
             raise InvalidArgument("data_dir", advice, f"{data_dir!r} ({error})") from error
-    if "image" not in builder.info.features:
-        raise InvalidArgument("name", "be a data set with a feature `image`", name)
+    if feature not in builder.info.features:
+        raise InvalidArgument("name", f"be a data set with a feature `{feature}`", name)
     try:
         examples = builder.as_dataset(split=split, shuffle_files=False)
     except (ValueError, KeyError) as error:
         known = ", ".join(builder.info.splits)
         raise InvalidArgument("split", f"be one of {known}", split) from error
-    return examples.map(lambda example: example["image"])
+    return examples.map(lambda example: example[feature])

@@ -1,0 +1,138 @@
+"""Labels belong to their images, whatever the source."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from sklearn.datasets import load_digits
+
+from tf_mdsm.datasets.labels import load_labels
+from tf_mdsm.datasets.loading import load_images
+from tf_mdsm.errors import InvalidArgument
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return (
+        struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape) + values.tobytes()
+    )
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """Each image is as bright as its label says; one file is compressed."""
+    for prefix, labels in (("train", [3, 1, 4, 1, 5]), ("t10k", [9, 2, 6])):
+        labels = np.array(labels, np.uint8)
+        images = np.tile(labels[:, None, None], (1, 4, 4))
+        (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        compressed = gzip.compress(idx_bytes(labels))
+        (tmp_path / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(compressed)
+    return tmp_path
+
+
+def test_idx(idx_folder):
+    sets = load_images("idx", path=str(idx_folder), image_size=4, channels=1)
+    for images, labels in zip(sets, load_labels("idx", path=str(idx_folder)), strict=True):
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+    swapped = load_labels("idx", path=str(idx_folder), split="test", held_out_split="train")
+    assert [len(labels) for labels in swapped] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "be a folder that holds train-labels-idx1-ubyte"),
+        (b"\0\0\x08", "hold a readable IDX file"),
+        (struct.pack(">2I", 0x801, 5) + b"1234", "hold 5 bytes of labels"),
+        (struct.pack(">2I", 0x801, 5) + b"123456", "hold 5 bytes of labels"),
+        (idx_bytes(np.zeros((5, 4, 4), np.uint8)), "hold IDX labels of unsigned bytes"),
+    ],
+)
+def test_idx_files_that_hold_no_labels_are_named(idx_folder, content, message):
+    (idx_folder / "train-labels-idx1-ubyte.gz").unlink()
+    if content is not None:
+        (idx_folder / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(InvalidArgument, match=message):
+        load_labels("idx", path=str(idx_folder))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.37])
+def test_digits(fraction):
+    digits = load_digits()
+    label_of = {
+        (image / 16).astype(np.float32).tobytes(): label
+        for image, label in zip(digits.images, digits.target, strict=True)
+    }
+    settings = {"held_out_fraction": fraction}
+    sets = load_images("digits", image_size=8, channels=1, **settings)
+    for images, labels in zip(sets, load_labels("digits", **settings), strict=True):
+        expected = [label_of[image.tobytes()] for image in images]
+        np.testing.assert_array_equal(labels, expected)
+
+
+def test_npz(tmp_path):
+    path = str(tmp_path / "data.npz")
+    labels = np.arange(40, dtype=np.uint8)
+    np.savez(path, images=np.tile(labels[:, None, None, None], (1, 4, 4, 3)), labels=labels)
+    sets = load_images("npz", path=path, image_size=4, channels=3, held_out_fraction=0.25)
+    found = load_labels("npz", path=path, held_out_fraction=0.25)
+    for images, labels in zip(sets, found, strict=True):
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "hold an array named `labels`"),
+        ({"labels": np.zeros(5)}, "hold `labels` that are integers"),
+        ({"labels": np.zeros(4, int)}, r"a label for each image, \(5,\). Received: \(4,\)"),
+        ({"labels": np.zeros((5, 1), int)}, "a label for each image"),
+        ({"labels": np.array([object()])}, r"be a readable \.npz file"),
+    ],
+)
+def test_npz_without_labels_is_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "data.npz", images=np.zeros((5, 4, 4), np.uint8), **arrays)
+    with pytest.raises(InvalidArgument, match=message):
+        load_labels("npz", path=str(tmp_path / "data.npz"))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
+def test_tfds(name):
+    """As a run over images and labels together has them."""
+    with tfds.testing.mock_data(num_examples=12):
+        found = load_labels("tfds", name=name)
+        channels = 3 if name == "cifar10" else 1
+        size = 32 if name == "cifar10" else 28
+        sets = load_images("tfds", name=name, image_size=size, channels=channels)
+        for split, images, labels in zip(("train", "test"), sets, found, strict=True):
+            assert labels.dtype == np.int64
+            pairs = tfds.load(name, split=split, as_supervised=True).as_numpy_iterator()
+            for place, (image, label) in enumerate(pairs):
+                np.testing.assert_array_equal(images[place], image)
+                assert labels[place] == label
+            assert len(labels) == 12
+            assert len(set(labels)) > 1
+
+
+def test_tfds_mistakes_are_named():
+    with tfds.testing.mock_data(num_examples=2):
+        with pytest.raises(
+            InvalidArgument, match="`name` must be a data set with a feature `label"
+        ):
+            load_labels("tfds", name="celeb_a")
+        with pytest.raises(InvalidArgument, match="`held_out_split` must differ"):
+            load_labels("tfds", name="cifar10", held_out_split="train")
+
+
+@pytest.mark.parametrize("source", ["folder", "synthetic", "imagenet"])
+def test_other_sources_have_no_labels(source):
+    with pytest.raises(InvalidArgument, match=r"have labels \(tfds, idx, digits, npz\)"):
+        load_labels(source)
+
+
+def test_labels_need_images_left_to_train_on():
+    with pytest.raises(InvalidArgument, match="leave training images"):
+        load_labels("digits", held_out_fraction=0.9999)
