@@ -13,15 +13,33 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main", "serving.__main__"],
-    ["export", "sample", "restore", "train", "import_checkpoint", "drawing"],
-    ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
+    ["export", "sample", "restore", "evaluate", "train", "import_checkpoint", "drawing"],
+    [
+        "build_evaluation",
+        "build",
+        "build_sampler",
+        "cluster",
+        "checkpoints",
+        "observer",
+        "views",
+        "monitor",
+        "warmup",
+    ],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
-<<<<<<< HEAD
-    ["evaluation.outliers", "evaluation.neighbours", "evaluation.denoising"],
-    ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
-=======
+    [
+        "evaluation.report",
+        "evaluation.parts",
+        "evaluation.outliers",
+        "evaluation.neighbours",
+        "evaluation.denoising",
+        "evaluation.distances",
+        "evaluation.statistics",
+        "evaluation.classifier",
+        "evaluation.inception",
+        "evaluation.features",
+    ],
     [
         "datasets.labels",
         "datasets.loading",
@@ -29,7 +47,6 @@ LAYERS = [
         "datasets.synthetic",
         "datasets.batches",
     ],
->>>>>>> quality
     ["datasets.statistics"],
     [
         "samplers.chains",
@@ -45,11 +62,6 @@ LAYERS = [
         "samplers.schedules",
     ],
     ["restoration.quality", "restoration.tasks", "restoration.measurements"],
-    [
-        "evaluation.distances",
-        "evaluation.statistics",
-        "evaluation.features",
-    ],
     ["serving.client", "serving.over_grpc", "serving.over_rest"],
     ["serving.checks", "serving.transport"],
     [
