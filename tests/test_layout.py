@@ -41,6 +41,7 @@ LAYERS = [
     ],
     ["restoration.quality", "restoration.tasks", "restoration.measurements"],
     [
+        "evaluation.classifier",
         "evaluation.distances",
         "evaluation.statistics",
         "evaluation.features",
