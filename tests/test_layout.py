@@ -42,6 +42,7 @@ LAYERS = [
     ["restoration.quality", "restoration.tasks", "restoration.measurements"],
     [
         "evaluation.classifier",
+        "evaluation.inception",
         "evaluation.distances",
         "evaluation.statistics",
         "evaluation.features",
