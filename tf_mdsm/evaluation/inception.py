@@ -10,6 +10,7 @@ et al., 2017) feeds `ExpandDims` and takes `pool_3`; improved-gan's `inception_s
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import tarfile
@@ -63,7 +64,7 @@ def download_inception(
             open(partial, "wb") as file,
         ):
             shutil.copyfileobj(response, file)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         advice = f"hold {_GRAPH_FILE}, as it cannot be downloaded here"
         raise InvalidArgument("folder", advice, f"{folder} ({error})") from error
     try:
