@@ -6,8 +6,8 @@
 Draws images with each setting below, and reports the Fréchet distance of their features to those
 of the training images beside the gradients that an image took, and the seconds of a batch of 64,
 all timed in one run. The features are those of a small classifier that is trained here
-(benchmarks/classifier.py): compare these numbers with each other only. What has been drawn is
-kept and not drawn again. Writes WORKDIR/benchmark/sampler_quality.{json,md,png}.
+(tf_mdsm/evaluation/classifier.py): compare these numbers with each other only. What has been
+drawn is kept and not drawn again. Writes WORKDIR/benchmark/sampler_quality.{json,md,png}.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tf_mdsm.config import get_config
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
+from tf_mdsm.errors import InvalidArgument, RunError, group, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.validation import validate
@@ -91,32 +91,37 @@ class Bench:
         with quiet_stderr():
             import tensorflow as tf
 
-        from benchmarks import classifier
         from tf_mdsm import build
         from tf_mdsm.checkpoints import restore_for_use
         from tf_mdsm.datasets.statistics import load_statistics
+        from tf_mdsm.evaluation import classifier
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
-        data = self.config.data
-        labels, held_out_labels = classifier.load_labels(
-            data.source, data.path, data.held_out_fraction
-        )
+        labels, held_out_labels = _labels(self.config)
         training, held_out = build.build_images(self.config)
         self._model = build.build_model(self.config)
         self.step = restore_for_use(os.path.join(workdir, "checkpoints"), self._model)
         self._statistics = load_statistics(build.statistics_path(workdir))
         os.makedirs(self.folder, exist_ok=True)
         path = os.path.join(self.folder, "classifier.keras")
-        self._classifier = classifier.train_classifier(training, labels, path)
-        self.accuracy = classifier.accuracy(self._classifier, held_out, held_out_labels)
-        self._reference = classifier.features(self._classifier, training)
+        data = self.config.data
+        name = data.name if data.source == "tfds" else data.source
+        trained = classifier.train_classifier(training, labels, path)
+        self.features = classifier.classifier_features(trained, name)
+        self.accuracy = classifier.accuracy(self.features, held_out, held_out_labels)
+        self._reference = self._statistics_of(training)
         self._held_out = held_out
 
     def distance(self, images: np.ndarray) -> float:
-        from benchmarks import classifier
+        from tf_mdsm.evaluation.distances import frechet_distance
 
-        ours = classifier.features(self._classifier, images)
-        return classifier.frechet_distance(ours, self._reference)
+        return frechet_distance(self._statistics_of(images), self._reference)
+
+    def _statistics_of(self, images: np.ndarray):
+        from tf_mdsm.evaluation.statistics import fit_feature_statistics
+
+        features, _ = self.features.extract(images)
+        return fit_feature_statistics([features])
 
     def floor(self, count: int) -> float:
         """The distance of as many held-out images (all, if there are fewer)."""
@@ -186,6 +191,21 @@ class _WarmableChain:
 
         with contextlib.suppress(Warm):
             self._draw(seeds, stop)
+
+
+def _labels(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+    from tf_mdsm.datasets.labels import load_labels
+
+    # Images are of one size, whatever was cut; labels know nothing of it.
+    fields = {
+        name: value
+        for name, value in config.data.items()
+        if name not in ("image_size", "channels", "crop", "flip")
+    }
+    for name in ("path", "data_dir"):
+        fields[name] = os.path.expanduser(fields[name])
+    with group("config.data"):
+        return load_labels(**fields)
 
 
 def _with(config: ConfigDict, fields: dict) -> ConfigDict:
@@ -291,7 +311,10 @@ def main(argv: list[str]) -> int:
         print(f"sampler_quality: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     floor = bench.floor(options.num_samples)
-    kind = f"a small classifier, accuracy {bench.accuracy:.4f} on held-out images"
+    features = bench.features
+    kind = (
+        f"{features.name} {features.fingerprint}, accuracy {bench.accuracy:.4f} on held-out images"
+    )
     result = {
         "step": bench.step,
         "num_samples": options.num_samples,
