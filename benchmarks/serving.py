@@ -65,7 +65,7 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     config.update(provenance["config"])
     model = build.build_model(config)
     sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     if step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
         raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")

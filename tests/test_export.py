@@ -352,8 +352,8 @@ def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeyp
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
 
-    def restore_then_steepen(folder, model):
-        step = restore_for_use(folder, model)
+    def restore_then_steepen(folder, model, which):
+        step = restore_for_use(folder, model, which)
         for variable in model.trained_network.variables:
             variable.assign(100.0 * variable)
         return step

@@ -13,6 +13,7 @@ from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument, group, known_as
 from tf_mdsm.evaluation import outliers
 from tf_mdsm.evaluation.classifier import classifier_features, train_classifier
+from tf_mdsm.evaluation.distances import frechet_distance
 from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.inception import download_inception, load_inception
 from tf_mdsm.evaluation.statistics import (
@@ -21,8 +22,15 @@ from tf_mdsm.evaluation.statistics import (
     load_feature_statistics,
     save_feature_statistics,
 )
+from tf_mdsm.observer import Appraisal
 
-__all__ = ["build_features", "build_foreign", "build_reference"]
+__all__ = [
+    "build_appraisal",
+    "build_features",
+    "build_foreign",
+    "build_reference",
+    "build_reference_images",
+]
 
 _BATCH = 1_024
 
@@ -50,6 +58,16 @@ def build_features(config: ConfigDict, workdir: str, training: np.ndarray) -> Fe
     path = os.path.join(workdir, "evaluation", "classifier.keras")
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
     return classifier_features(train_classifier(training, labels, path), dataset)
+
+
+def build_reference_images(
+    config: ConfigDict, training: np.ndarray, held_out: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """The images that samples are compared with, and their split and number."""
+    is_training = config.evaluation.reference == "train"
+    images = training if is_training else held_out
+    split = config.data.split if is_training else config.data.held_out_split
+    return images, f"{split}, {len(images)} images"
 
 
 def build_reference(
@@ -81,6 +99,30 @@ def build_reference(
     statistics = fit_feature_statistics(features.extract(batch)[0] for batch in batches)
     save_feature_statistics(statistics, path)
     return statistics
+
+
+def build_appraisal(
+    config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
+) -> Appraisal:
+    """How a training run compares a few samples with its reference images.
+
+    Raises:
+        InvalidArgument: without features, or for fewer samples than features.
+    """
+    if config.evaluation.features == "none":
+        needs = "be classifier or inception for config.training.evaluate_every"
+        raise InvalidArgument("config.evaluation.features", needs, "none")
+    features, count = build_features(config, workdir, training), config.training.evaluation_samples
+    if count < features.size:
+        as_many = f"be at least the number of features ({features.size})"
+        raise InvalidArgument("config.training.evaluation_samples", as_many, count)
+    images, _ = build_reference_images(config, training, held_out)
+    reference = build_reference(config, workdir, features, images)
+
+    def distance(drawn: np.ndarray) -> float:
+        return frechet_distance(fit_feature_statistics([features.extract(drawn)[0]]), reference)
+
+    return Appraisal(count, distance, features.name)
 
 
 def build_foreign(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:

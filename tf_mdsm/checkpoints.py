@@ -1,14 +1,21 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
 import glob
+import json
+import math
 import os
 
+import keras
 import tensorflow as tf
 
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
+from tf_mdsm.files import written_whole
 
 __all__ = ["TrainingCheckpoints", "restore_for_use"]
+
+# The folder of the best checkpoint among the newest ones.
+_BEST = "best"
 
 
 class TrainingCheckpoints:
@@ -26,9 +33,7 @@ class TrainingCheckpoints:
 
     def __init__(self, folder: str, model: EnergyModel, keep: int, writes: bool = True):
         self._model, self._writes = model, writes
-        parts = {"network": model.network, "optimizer": model.optimizer}
-        if model.ema_network is not None:
-            parts["ema_network"] = model.ema_network
+        parts = {**_used_parts(model), "optimizer": model.optimizer}
         # A metric's variable has a part on every replica, and all workers have to ask for its
         # sum. So they do before a checkpoint, which one of them can write by itself.
         self._metrics = [v.value for metric in model.metrics for v in metric.variables]
@@ -64,6 +69,34 @@ class TrainingCheckpoints:
             for metric, total in zip(self._metrics, self._sums, strict=True):
                 metric.assign(total)
 
+    def keep_if_best(self, distance: float) -> None:
+        """Keeps the weights besides the newest ones if no earlier ones had a smaller distance.
+
+        Raises:
+            RunError: if they cannot be written.
+        """
+        folder = os.path.join(self._manager.directory, _BEST)
+        score = os.path.join(folder, "distance.json")
+        try:
+            with open(score, encoding="utf-8") as file:
+                smallest = json.load(file)["distance"]
+        except (OSError, ValueError, KeyError):
+            smallest = math.inf
+        if distance >= smallest:
+            return
+        try:
+            manager = tf.train.CheckpointManager(
+                tf.train.Checkpoint(**_used_parts(self._model)), folder, 1, checkpoint_name="step"
+            )
+            manager.save(checkpoint_number=self.step)
+            with written_whole(score) as partial, open(partial, "w", encoding="utf-8") as file:
+                json.dump({"distance": distance, "step": self.step}, file)
+        except (tf.errors.OpError, OSError) as error:
+            raise RunError(
+                f"step {self.step}: the best checkpoint could not be written to {folder} "
+                f"({one_line(error)})"
+            ) from error
+
     def save(self) -> None:
         """Writes a checkpoint of the current step, unless it is the one already there.
 
@@ -86,8 +119,13 @@ class TrainingCheckpoints:
             ) from error
 
 
-def restore_for_use(folder: str, model: EnergyModel) -> int:
-    """Loads the newest checkpoint's weights into a model that will not be trained on.
+def restore_for_use(folder: str, model: EnergyModel, which: str = "newest") -> int:
+    """Loads a checkpoint's weights into a model that will not be trained on.
+
+    Args:
+        folder: a run's checkpoints.
+        model: its network.
+        which: "newest" or "best".
 
     Returns:
         the step at which it was written.
@@ -99,11 +137,21 @@ def restore_for_use(folder: str, model: EnergyModel) -> int:
     path = _newest(folder)
     if path is None:
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
+    if which == "best":
+        path = _newest(os.path.join(folder, _BEST))
+        if path is None:
+            kept = "be newest, as this run keeps no best one (training.evaluate_every)"
+            raise InvalidArgument("config.checkpoint", kept, which)
+    _restore(tf.train.Checkpoint(**_used_parts(model)), path)
+    return _step_of(path)
+
+
+def _used_parts(model: EnergyModel) -> dict[str, keras.Model]:
+    """What of a checkpoint is used after training."""
     parts = {"network": model.network}
     if model.ema_network is not None:
         parts["ema_network"] = model.ema_network
-    _restore(tf.train.Checkpoint(**parts), path)
-    return _step_of(path)
+    return parts
 
 
 def _drop_empty_pointer(folder: str) -> None:

@@ -103,7 +103,7 @@ def load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, Sa
     """The newest checkpoint's model and its sampler on a device, and the checkpoint's step."""
     with tf.device(device):
         model = build.build_model(config)
-        step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+        step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
         sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     return model, sampler, step
 

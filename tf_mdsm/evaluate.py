@@ -10,7 +10,6 @@ import os
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
-from PIL import Image
 
 import tf_mdsm
 from tf_mdsm import build, build_evaluation, pictures, views
@@ -21,10 +20,10 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import parts
 from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.parts import Part
+from tf_mdsm.evaluation.part import Part, load_part, save_part
 from tf_mdsm.evaluation.report import render_report
 from tf_mdsm.evaluation.statistics import FeatureStatistics
-from tf_mdsm.files import folder_written_whole, written_whole
+from tf_mdsm.files import written_whole
 
 __all__ = ["evaluate"]
 
@@ -74,8 +73,8 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
         path = os.path.join(folder, "parts", f"{name}_{subject.key}")
         if not os.path.isdir(path):
             _LOGGER.info("%s …", name)
-            _save(todo[name](), path)
-        found[name] = _load(path)
+            save_part(todo[name](), path)
+        found[name] = load_part(path)
     return _write(folder, config, subject, found)
 
 
@@ -210,35 +209,13 @@ class _Subject:
 
     @property
     def _reference_images(self) -> tuple[np.ndarray, str]:
-        is_training = self._settings.reference == "train"
-        images = self._training if is_training else self._all_held_out
-        data = self._config.data
-        split = data.split if is_training else data.held_out_split
-        return images, f"{split}, {len(images)} images"
+        return build_evaluation.build_reference_images(
+            self._config, self._training, self._all_held_out
+        )
 
     @functools.cached_property
     def _foreign(self) -> dict[str, np.ndarray]:
         return build_evaluation.build_foreign(self._config, self._held_out)
-
-
-def _save(part: Part, path: str) -> None:
-    with folder_written_whole(path) as folder:
-        for number, pixels in enumerate(part.pictures.values()):
-            pictures.write_png(pixels, os.path.join(folder, f"{number}.png"))
-        content = {"metrics": part.metrics, "captions": list(part.pictures)}
-        with open(os.path.join(folder, "part.json"), "w", encoding="utf-8") as file:
-            json.dump(content, file)
-
-
-def _load(path: str) -> Part:
-    with open(os.path.join(path, "part.json"), encoding="utf-8") as file:
-        content = json.load(file)
-    shown = {}
-    for number, caption in enumerate(content["captions"]):
-        with Image.open(os.path.join(path, f"{number}.png")) as picture:
-            pixels = np.asarray(picture)
-        shown[caption] = pixels.reshape(*pixels.shape[:2], -1)
-    return Part(content["metrics"], shown)
 
 
 def _write(folder: str, config: ConfigDict, subject: _Subject, found: dict[str, Part]) -> list[str]:

@@ -46,22 +46,22 @@ def export(config: ConfigDict, workdir: str) -> str:
     model = build.build_model(config)
     folder = os.path.join(workdir, "export")
     if config.export.format == "torch":
-        step = _restore(workdir, model)
+        step = _restore(config, workdir, model)
         path = os.path.join(folder, "torch", f"step_{step:08d}.pt")
         write_state_dict(path, state_dict(model.trained_network))
         return path
     statistics = load_statistics(build.statistics_path(workdir))
     sampler = build_sampler(config, model, statistics)
     target = _new_version(folder, config.export.version)
-    step = _restore(workdir, model)
+    step = _restore(config, workdir, model)
     _LOGGER.info("exporting the checkpoint of step %d to %s", step, target)
     served = build.build_served(config, model, sampler)
     _write(served, target, _probes(model.image_shape), _provenance(config, step))
     return target
 
 
-def _restore(workdir: str, model: EnergyModel) -> int:
-    return restore_for_use(os.path.join(workdir, "checkpoints"), model)
+def _restore(config: ConfigDict, workdir: str, model: EnergyModel) -> int:
+    return restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
 
 
 def _write(served: ServedEnergy, target: str, probes: dict, provenance: dict) -> None:

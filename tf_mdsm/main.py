@@ -8,7 +8,7 @@ images), `restore` (fills in what is missing of images), `evaluate` (writes eval
 and report.html), `export` (writes export/<version> for a server) or `import` (makes the workdir of
 a recipe and the authors' PyTorch weights, --torch_checkpoint=FILE). All but `train` and `import`
 need only the workdir: they read the configuration saved there. The fields, their meaning and their
-defaults stand in tf_mdsm/config.py; every one can be set as shown.
+defaults stand in tf_mdsm/settings.py; every one can be set as shown.
 
 Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
 called wrongly, nothing was done; 130 interrupted (training saves first).

@@ -1,5 +1,6 @@
 """What a training run shows of itself."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
@@ -10,14 +11,29 @@ from tf_mdsm import views
 from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.energy import NUM_BANDS, EnergyModel
 from tf_mdsm.monitor import Monitor
-from tf_mdsm.pictures import write_png
+from tf_mdsm.pictures import to_uint8, write_png
 from tf_mdsm.samplers.chains import Chain
 
-__all__ = ["Observer"]
+__all__ = ["Appraisal", "Observer"]
 
 
 class _StopRequested(Exception):
     """Leaves a chain that is being drawn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Appraisal:
+    """How samples are compared with the training images.
+
+    Attributes:
+        count: samples that are drawn.
+        distance: images, uint8 [count, H, W, C], to a number; lower is better.
+        name: of what the distance is of.
+    """
+
+    count: int
+    distance: Callable[[np.ndarray], float]
+    name: str
 
 
 class Observer:
@@ -32,6 +48,7 @@ class Observer:
         seeds: of the previews' images.
         samples_folder: where previews are written.
         true_energy: points to energies, where known.
+        appraisal: how samples are compared with the training images, if they are.
     """
 
     def __init__(
@@ -44,12 +61,13 @@ class Observer:
         seeds: Sequence[int],
         samples_folder: str,
         true_energy: Callable | None = None,
+        appraisal: Appraisal | None = None,
     ):
         self.monitor = monitor
         self._model, self._sample, self._seeds = model, sample, seeds
         self._held_out = to_float(tf.constant(held_out))
         self._batch_size, self._samples_folder = batch_size, samples_folder
-        self._true_energy = true_energy
+        self._true_energy, self._appraisal = true_energy, appraisal
         self._images, self._seconds = 0, 0.0
         self._held_out_losses = tf.function(model.held_out_losses, autograph=False)
         self._energy = tf.function(model.energy, autograph=False)
@@ -115,6 +133,22 @@ class Observer:
         picture = views.samples_picture(self._model, chain.images, self._true_energy)
         self.monitor.picture("samples", picture, step)
         write_png(picture, os.path.join(self._samples_folder, f"step_{step:08d}.png"))
+
+    def distance(self, step: int, stop_requested: Callable[[], bool]) -> float | None:
+        """Of a few samples to the training images, to TensorBoard too; None if the run is to
+        stop, or a chain has left the finite numbers."""
+        images = []
+        for first in range(0, self._appraisal.count, self._batch_size):
+            if stop_requested():
+                return None
+            seeds = np.arange(first, min(first + self._batch_size, self._appraisal.count))
+            images.append(self._sample(self._seeds[0] + seeds).images)
+        drawn = np.concatenate(images)
+        if not np.isfinite(drawn).all():
+            return None
+        distance = self._appraisal.distance(to_uint8(drawn))
+        self.monitor.scalars({f"distance/{self._appraisal.name}": distance}, step)
+        return distance
 
     def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
         size = self._batch_size

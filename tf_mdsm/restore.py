@@ -51,7 +51,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     """
     settings, restoring = config.restoration, _with_own_sampler(config)
     model = build.build_model(config)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
     tasks = _create_tasks(settings, model.image_shape)
     sampler = build_sampler(restoring, model, statistics)

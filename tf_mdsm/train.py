@@ -22,14 +22,15 @@ from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_st
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.monitor import Monitor
-from tf_mdsm.observer import Observer
+from tf_mdsm.observer import Appraisal, Observer
 from tf_mdsm.progress import progress_bar
 from tf_mdsm.samplers.chains import compile_chain
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.signals import stop_on_signals
+from tf_mdsm.steps import compile_steps
 from tf_mdsm.validation import check_same_run
 
-__all__ = ["compile_steps", "train"]
+__all__ = ["train"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,7 +65,15 @@ def train(config: ConfigDict, workdir: str) -> None:
         checkpoints = _restore(config, model, workers, workdir, len(images))
         if workers.is_chief and not os.path.exists(statistics_path):
             save_statistics(statistics, statistics_path)
-        observer = _observer(config, model, sampler, workers, held_out, workdir, checkpoints.step)
+        appraisal = None
+        if config.training.evaluate_every and workers.is_chief:
+            # Features take their time to load, and nothing else of training needs them.
+            from tf_mdsm.build_evaluation import build_appraisal
+
+            appraisal = build_appraisal(config, workdir, images, held_out)
+        observer = _observer(
+            *(config, model, sampler, workers, held_out, workdir, checkpoints.step, appraisal)
+        )
     step, settings = checkpoints.step, config.training
     replicas = strategy.num_replicas_in_sync
     batches = strategy.distribute_datasets_from_function(
@@ -131,6 +140,7 @@ def _observer(
     held_out: np.ndarray,
     workdir: str,
     step: int,
+    appraisal: Appraisal | None,
 ) -> Observer:
     folder = os.path.join(workdir, "tensorboard")
     monitor = Monitor(folder if workers.is_chief else None, step)
@@ -146,6 +156,7 @@ def _observer(
         config.sampling.seed + np.arange(settings.preview_images),
         os.path.join(workdir, "samples"),
         build.true_energy(config),
+        appraisal,
     )
 
 
@@ -169,6 +180,11 @@ def _loop(
         (
             lambda step: observer.preview(step, stop_requested),
             settings.sample_every,
+            workers.is_chief,
+        ),
+        (
+            lambda step: _keep_if_best(checkpoints, observer.distance(step, stop_requested)),
+            settings.evaluate_every,
             workers.is_chief,
         ),
     )
@@ -220,6 +236,11 @@ def _save(checkpoints: TrainingCheckpoints, observer: Observer) -> None:
     checkpoints.save()
 
 
+def _keep_if_best(checkpoints: TrainingCheckpoints, distance: float | None) -> None:
+    if distance is not None:
+        checkpoints.keep_if_best(distance)
+
+
 def _require_finite(history: np.ndarray, step: int, checkpoints: TrainingCheckpoints) -> None:
     finite = np.isfinite(history).all(axis=1)
     if finite.all():
@@ -227,28 +248,3 @@ def _require_finite(history: np.ndarray, step: int, checkpoints: TrainingCheckpo
     saved = checkpoints.latest_step
     kept = "no checkpoint was written" if saved is None else f"checkpoint of step {saved} is kept"
     raise RunError(f"step {step + int(np.argmin(finite)) + 1}: the loss is not finite; {kept}")
-
-
-def compile_steps(model: EnergyModel) -> Callable:
-    """A function of an iterator and a number of steps: running means of loss and gradient
-    norm after each step, float32 [steps, 2]."""
-    strategy = model.distribute_strategy
-
-    # No autograph anywhere: it reads source files when it traces, which in a long run may be
-    # long after they were edited.
-    @tf.function(autograph=False)
-    def run_steps(iterator, count):
-        def step(i, history):
-            logs = strategy.run(model.train_step, args=(next(iterator),))
-            # The same on every replica.
-            means = [
-                strategy.experimental_local_results(logs[name])[0]
-                for name in ("loss", "gradient_norm")
-            ]
-            return i + 1, history.write(i, tf.stack(means))
-
-        history = tf.TensorArray(tf.float32, count)
-        _, history = tf.while_loop(lambda i, _: i < count, step, (tf.constant(0), history))
-        return history.stack()
-
-    return run_steps

@@ -23,6 +23,7 @@ def _names_parts(parts: str) -> bool:
 
 
 _CHOICES = {
+    "checkpoint": ("newest", "best"),
     "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric"),
     "noise.weighting": ("inverse_square", "constant", "score"),
@@ -75,11 +76,12 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("training.steps_per_call", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
     (
         "training.checkpoint_every training.log_every training.validate_every"
-        " training.sample_every",
+        " training.sample_every training.evaluate_every",
         "not be negative (0 means never)",
         lambda v: v >= 0,
     ),
     ("training.keep_checkpoints training.validation_images", "be positive", lambda v: v > 0),
+    ("training.evaluation_samples", "lie in [2, 1000000]", lambda v: 2 <= v <= 10**6),
     ("training.preview_images", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
     ("sampling.num_samples", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
     ("sampling.batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
@@ -118,6 +120,7 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
 
 # What a continued run may change: nothing in these changes what is trained.
 _FREE_FIELDS = (
+    "checkpoint",
     "sampling.",
     "restoration.",
     "evaluation.",
@@ -131,6 +134,8 @@ _FREE_FIELDS = (
     "training.validation_images",
     "training.sample_every",
     "training.preview_images",
+    "training.evaluate_every",
+    "training.evaluation_samples",
     "training.steps_per_call",
     "training.strategy",
     "training.cluster",

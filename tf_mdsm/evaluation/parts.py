@@ -1,6 +1,5 @@
 """The parts of an evaluation: metrics that say what they were made of, and pictures."""
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -23,18 +22,16 @@ from tf_mdsm.evaluation.distances import (
 from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.neighbours import memorisation, nearest_neighbours
 from tf_mdsm.evaluation.outliers import EnergyAndScoreFn, outlier_scores, separation
+from tf_mdsm.evaluation.part import Metric, Part
 from tf_mdsm.evaluation.statistics import FeatureStatistics, fit_feature_statistics
 
 __all__ = [
-    "Part",
     "appraise_denoising",
     "appraise_energies",
     "appraise_memorisation",
     "appraise_outliers",
     "appraise_quality",
 ]
-
-Metric = dict[str, object]
 
 # Images of a picture's grid, rows and columns of a picture of pairs.
 _GRID, _ROWS, _COLUMNS = 64, 10, 6
@@ -44,20 +41,6 @@ _MANY = 10_000
 
 # Neighbours whose distance is the radius of an image in precision and recall.
 _NEIGHBOURS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What one part of an evaluation found.
-
-    Attributes:
-        metrics: `name`, `value`, `of` (which images), `n` (how many) and what else they follow
-            from each.
-        pictures: captions to uint8 [H, W, 1 or 3].
-    """
-
-    metrics: list[Metric]
-    pictures: dict[str, np.ndarray]
 
 
 def appraise_quality(
