@@ -156,6 +156,7 @@ class _Subject:
             self.samples["images"],
             self._all_held_out,
             self._reference,
+            os.path.basename(self._settings.reference_statistics) or name,
             chosen[: self._settings.num_samples],
             name,
         )

@@ -48,8 +48,9 @@ def appraise_quality(
     samples: np.ndarray,
     held_out: np.ndarray,
     reference: FeatureStatistics,
-    reference_images: np.ndarray,
     reference_name: str,
+    images: np.ndarray,
+    images_name: str,
 ) -> Part:
     """Distances of samples to reference images, beside those of held-out images.
 
@@ -57,20 +58,24 @@ def appraise_quality(
         features: of images.
         samples: uint8 [N, H, W, C].
         held_out: images that training has not seen; the first N are taken.
-        reference: of the reference images' features.
-        reference_images: some of them, for what needs features one by one.
-        reference_name: which images they are.
+        reference: of the reference images' features, for the Fréchet distance.
+        reference_name: what it was made of.
+        images: reference images, for what needs features one by one.
+        images_name: which images they are.
     """
-    theirs, _ = features.extract(reference_images)
+    theirs, _ = features.extract(images)
     metrics = []
-    for of, images in (("samples", samples), ("held-out images", held_out[: len(samples)])):
-        ours, logits = features.extract(images)
+    for of, shown in (("samples", samples), ("held-out images", held_out[: len(samples)])):
+        ours, logits = features.extract(shown)
         by = {"features": features.name, "features_hash": features.fingerprint}
-        common = {"of": of, "n": len(ours), "against": reference_name, **by}
+        common = {"of": of, "n": len(ours), **by}
         if len(ours) >= features.size:
             distance = frechet_distance(fit_feature_statistics([ours]), reference)
-            metrics.append(_warned({"name": "frechet_distance", "value": distance, **common}))
-        few = {**common, "against_n": len(theirs)}
+            against = {"against": reference_name}
+            metrics.append(
+                _warned({"name": "frechet_distance", "value": distance, **common, **against})
+            )
+        few = {**common, "against": images_name, "against_n": len(theirs)}
         size = min(1_000, len(ours), len(theirs))
         mean, std = kernel_distance(ours, theirs, subset_size=size)
         metrics.append({"name": "kernel_distance", "value": mean, "std": std, **few})

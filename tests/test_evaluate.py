@@ -1,0 +1,217 @@
+"""--mode=evaluate as a user runs it, and the best checkpoint that training keeps."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from small_runs import call, events, small_config
+
+from tf_mdsm.config import get_config
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.evaluate import evaluate
+from tf_mdsm.evaluation.statistics import load_feature_statistics
+from tf_mdsm.train import train
+from tf_mdsm.validation import validate
+
+PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
+
+
+def run(workdir, **changes):
+    config = get_config(str(workdir))
+    config.sampling.update(sampler="heun", start="gaussian", num_levels=3, batch_size=64)
+    config.evaluation.update(num_samples=64, num_images=16)
+    config.evaluation.update(changes)
+    return evaluate(validate(config), str(workdir))
+
+
+def metrics(workdir) -> list[dict]:
+    return json.loads((workdir / "evaluation" / "metrics.json").read_text())["metrics"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(exported_run, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(exported_run, workdir, ignore=shutil.ignore_patterns("export", "evaluation"))
+    written = run(workdir)
+    assert written == [str(workdir / "evaluation" / n) for n in ("metrics.json", "report.html")]
+    return workdir
+
+
+def test_every_number_says_how_it_was_made(evaluated):
+    found = metrics(evaluated)
+    names = {metric["name"] for metric in found}
+    assert {"frechet_distance", "precision", "recall", "energy", "auroc", "estimated_sigma"} < names
+    for metric in found:
+        assert np.isfinite(metric["value"]), metric
+        assert {"of", "n", "step", "weights", "version"} <= metric.keys(), metric
+        if metric["of"] == "samples":
+            assert metric["sampler"] == "heun", metric
+            assert metric["seeds"] == "0 … 63", metric
+            assert metric["gradients_per_image"] == 5, metric
+    distances = {m["of"]: m for m in found if m["name"] == "frechet_distance"}
+    assert distances.keys() == {"samples", "held-out images"}
+    assert distances["samples"]["value"] > distances["held-out images"]["value"] > 0
+    for metric in distances.values():
+        assert metric["features"] == "classifier(digits)"
+        assert len(metric["features_hash"]) == 16
+        assert metric["against"] == "train, 1617 images"
+        assert "biased" in metric["warning"]
+
+
+def test_reference_statistics_serve_other_tools_and_come_from_them(evaluated, tmp_path):
+    (path,) = (evaluated / "evaluation").glob("statistics_classifier_train_*.npz")
+    statistics = load_feature_statistics(str(path), 64)
+    assert statistics.count == 1617
+    own = tmp_path / "own.npz"
+    np.savez(own, mu=statistics.mean + 1, sigma=statistics.covariance)
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    before = {m["of"]: m["value"] for m in metrics(workdir) if m["name"] == "frechet_distance"}
+    run(workdir, parts="quality", reference_statistics=str(own))
+    for metric in metrics(workdir):
+        if metric["name"] == "frechet_distance":
+            assert metric["value"] != pytest.approx(before[metric["of"]], rel=1e-3)
+            assert metric["against"] == "own.npz"
+
+
+def test_finished_parts_are_not_computed_again(evaluated, tmp_path):
+    """Another run of all parts after one was lost: only that one is new; the numbers are equal."""
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    before = metrics(workdir)
+    folders = {path.name: path for path in (workdir / "evaluation" / "parts").iterdir()}
+    assert {name.split("_")[0] for name in folders} == set(PARTS)
+    lost = next(path for name, path in folders.items() if name.startswith("energies"))
+    stamps = {name: (path / "part.json").stat().st_mtime_ns for name, path in folders.items()}
+    shutil.rmtree(lost)
+    run(workdir)
+    for name, path in folders.items():
+        again = (path / "part.json").stat().st_mtime_ns
+        assert (again == stamps[name]) == (path != lost), name
+    assert metrics(workdir) == before
+
+
+def test_parts_that_need_no_samples_draw_none(exported_run, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir, ignore=shutil.ignore_patterns("export", "evaluation"))
+    run(workdir, parts="outliers,denoising", features="none")
+    assert {m["name"] for m in metrics(workdir)} == {
+        *("auroc", "aupr", "denoising_psnr", "estimated_sigma")
+    }
+    assert not list((workdir / "evaluation").glob("samples_*"))
+
+
+def test_another_data_set_as_outliers(evaluated, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    images = np.random.default_rng(0).uniform(size=(40, 4, 4, 1)).astype(np.float32)
+    np.savez(tmp_path / "other.npz", images=images)
+    foreign = {"source": "npz", "name": "other", "path": str(tmp_path / "other.npz")}
+    foreign["image_size"] = 4
+    run(workdir, parts="outliers", foreign=foreign)
+    assert {m["of"] for m in metrics(workdir)} == {
+        *("uniform noise", "constant", "upside-down", "shuffled patches", "other")
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": "beauty"}, "evaluation.parts"),
+        ({"num_samples": 63}, "evaluation.num_samples"),
+        ({"features": "none"}, "evaluation.features"),
+        ({"features": "inception", "inception_path": "nowhere.pb"}, "evaluation.inception_path"),
+        ({"reference_statistics": "nowhere.npz"}, "evaluation.reference_statistics"),
+        ({"foreign": {"source": "npz", "path": "nowhere.npz"}}, "evaluation.foreign.path"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_finished_parts_are_kept(evaluated, changes, message):
+    before = sorted(evaluated.rglob("*"))
+    with pytest.raises(InvalidArgument, match=message):
+        run(evaluated, **changes)
+    assert sorted(evaluated.rglob("*")) == before
+
+
+def test_images_without_labels_are_no_classifiers(tmp_path):
+    images = np.random.default_rng(0).uniform(size=(90, 8, 8, 1)).astype(np.float32)
+    np.savez(tmp_path / "images.npz", images=images)
+    config = small_config(data__source="npz", data__path=str(tmp_path / "images.npz"))
+    config.training.num_steps = 1
+    train(config, str(tmp_path / "run"))
+    with pytest.raises(InvalidArgument, match="labels"):
+        run(tmp_path / "run")
+    assert not (tmp_path / "run" / "evaluation").exists()
+    run(tmp_path / "run", parts="memorisation,energies", features="none")
+
+
+def test_the_command(evaluated):
+    result = call(
+        *(f"--workdir={evaluated}", "--mode=evaluate", "--config.evaluation.parts=denoising"),
+        *("--config.evaluation.num_images=10", "--config.evaluation.features=none"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [
+        f"{evaluated}/evaluation/metrics.json",
+        f"{evaluated}/evaluation/report.html",
+    ]
+    run(evaluated)
+
+
+def test_the_report_in_a_browser(evaluated):
+    """No message on the console, every picture there, nothing asked of a network."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if not (chromium and driver):
+        pytest.skip("no Chromium here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    try:
+        browser.get((evaluated / "evaluation" / "report.html").as_uri())
+        assert browser.get_log("browser") == []
+        widths = browser.execute_script(
+            "return [...document.images].map(image => image.complete ? image.naturalWidth : 0)"
+        )
+        assert len(widths) >= 10
+        assert min(widths) > 50
+        sections = browser.execute_script(
+            "return [...document.querySelectorAll('section')].map(section => section.id)"
+        )
+        assert sections == [*PARTS, "settings"]
+    finally:
+        browser.quit()
+    page = (evaluated / "evaluation" / "report.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+
+
+def test_training_keeps_its_best_checkpoint(tmp_path):
+    """By the samples' distance; every use after training may take it."""
+    config = small_config(
+        **{"training__num_steps": 12, "training__checkpoint_every": 6, "training__log_every": 0},
+        **{"training__evaluate_every": 3, "training__evaluation_samples": 64},
+        **{"sampling__sampler": "heun", "sampling__start": "gaussian", "sampling__num_levels": 3},
+        **{"optimizer__ema_momentum": 0.0, "optimizer__learning_rate": 3e-2},
+    )
+    train(config, str(tmp_path))
+    distances = dict(events(tmp_path, "distance/classifier(digits)"))
+    assert sorted(distances) == [3, 6, 9, 12]
+    best = json.loads((tmp_path / "checkpoints" / "best" / "distance.json").read_text())
+    assert best["step"] == min(distances, key=distances.get)
+    assert best["distance"] == pytest.approx(min(distances.values()), rel=1e-6)
+    assert len(list((tmp_path / "checkpoints" / "best").glob("step-*.index"))) == 1
+    config.checkpoint = "best"
+    config.evaluation.update(parts="denoising", features="none", num_images=10)
+    evaluate(config, str(tmp_path))
+    assert {metric["step"] for metric in metrics(tmp_path)} == {best["step"]}
+
+
+def test_a_run_without_a_best_checkpoint_says_so(evaluated):
+    config = get_config(str(evaluated))
+    config.checkpoint = "best"
+    with pytest.raises(InvalidArgument, match=r"config.checkpoint.*evaluate_every"):
+        evaluate(config, str(evaluated))
