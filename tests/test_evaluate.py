@@ -192,10 +192,16 @@ def test_the_report_in_a_browser(evaluated):
 def test_training_keeps_its_best_checkpoint(tmp_path):
     """By the samples' distance; every use after training may take it."""
     config = small_config(
-        **{"training__num_steps": 12, "training__checkpoint_every": 6, "training__log_every": 0},
-        **{"training__evaluate_every": 3, "training__evaluation_samples": 64},
-        **{"sampling__sampler": "heun", "sampling__start": "gaussian", "sampling__num_levels": 3},
-        **{"optimizer__ema_momentum": 0.0, "optimizer__learning_rate": 3e-2},
+        training__num_steps=12,
+        training__checkpoint_every=6,
+        training__log_every=0,
+        training__evaluate_every=3,
+        training__evaluation_samples=64,
+        sampling__sampler="heun",
+        sampling__start="gaussian",
+        sampling__num_levels=3,
+        optimizer__ema_momentum=0.0,
+        optimizer__learning_rate=3e-2,
     )
     train(config, str(tmp_path))
     distances = dict(events(tmp_path, "distance/classifier(digits)"))
