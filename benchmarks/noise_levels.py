@@ -10,6 +10,7 @@ noise by the same samplers: one level trains the gradient on one shell round the
 chain from noise to images has to cross all shells. Fréchet distances are in the features of a
 small classifier that is trained here (benchmarks/classifier.py): compare them with each other only.
 
+Twenty minutes for the digits on two busy CPU cores; what came of it stands in docs/noise_levels.md.
 Each run is a folder in WORKDIR, goes on where it stands, and is not trained again when done; what
 has been drawn is not drawn again. Writes WORKDIR/noise_levels.{json,md,png} and
 WORKDIR/noise_levels_residuals.png.
