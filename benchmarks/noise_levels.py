@@ -10,6 +10,7 @@ noise by the same samplers: one level trains the gradient on one shell round the
 chain from noise to images has to cross all shells. Fréchet distances are in the features of a
 small classifier that is trained here (benchmarks/classifier.py): compare them with each other only.
 
+Twenty minutes for the digits on two busy CPU cores; what came of it stands in docs/noise_levels.md.
 Each run is a folder in WORKDIR, goes on where it stands, and is not trained again when done; what
 has been drawn is not drawn again. Writes WORKDIR/noise_levels.{json,md,png} and
 WORKDIR/noise_levels_residuals.png.
@@ -34,6 +35,9 @@ from tf_mdsm.validation import validate
 
 # Noise levels at which each energy is asked, an odd number: the middle is one of them.
 _LEVELS = 17
+
+# Features of the classifier: their covariance takes as many images.
+_FEATURES = 64
 
 # Images of a row of the picture.
 _SHOWN = 20
@@ -164,6 +168,7 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
     Returns:
         the report, and rows of images by their labels.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         import tensorflow as tf
 
@@ -171,6 +176,8 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
     from tf_mdsm.pictures import to_uint8
     from tf_mdsm.train import train
 
+    # Keras warns of every new prediction function, one for each set of features.
+    tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_tensor_float_32_execution(False)
     training, held_out = build.build_images(config)
     os.makedirs(workdir, exist_ok=True)
@@ -262,8 +269,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--num_samples", type=int, default=256)
     options = parser.parse_args(argv[1:])
     try:
-        if options.num_samples < 64:
-            at_least = "be at least the number of features (64)"
+        if options.num_samples < _FEATURES:
+            at_least = f"be at least the number of features ({_FEATURES})"
             raise InvalidArgument("--num_samples", at_least, options.num_samples)
         config = load_recipe(options.config, options.num_steps)
         report, images = compare(config, options.workdir, options.num_samples)

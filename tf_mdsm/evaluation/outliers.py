@@ -1,6 +1,7 @@
 """How well an energy tells foreign images from its own kind, and foreign images to try it on.
 
-Outliers are the positive class, and a higher score means more of an outlier.
+Outliers are the positive class, and a higher score means more of an outlier. Images simpler than
+the training images, mostly black say, may score below these: an area near 0 is no mistake.
 """
 
 from collections.abc import Callable
