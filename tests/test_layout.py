@@ -27,6 +27,7 @@ LAYERS = [
         "samplers.heun",
         "samplers.denoising",
         "samplers.metropolis",
+        "samplers.moves",
         "samplers.langevin",
         "samplers.sampler",
         "samplers.known",
