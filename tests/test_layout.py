@@ -13,13 +13,21 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main", "serving.__main__"],
-    ["export", "sample", "restore", "train", "import_checkpoint"],
+    ["export", "sample", "restore", "likelihood", "train", "import_checkpoint"],
     ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
     ["datasets.loading", "datasets.readers", "datasets.synthetic", "datasets.batches"],
     ["datasets.statistics"],
+    [
+        "evaluation.annealing",
+        "evaluation.pilot",
+        "evaluation.bridge",
+        "evaluation.reference",
+        "evaluation.verdict",
+        "evaluation.bounds",
+    ],
     [
         "samplers.chains",
         "samplers.coarse_to_fine",
@@ -40,6 +48,7 @@ LAYERS = [
     [
         "validation",
         "config",
+        "config_measures",
         "randomness",
         "image_files",
         "pictures",

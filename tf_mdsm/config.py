@@ -9,6 +9,7 @@ import os
 
 from ml_collections import ConfigDict
 
+from tf_mdsm.config_measures import likelihood_defaults
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
@@ -206,6 +207,8 @@ def default_config() -> ConfigDict:
     config.restoration.cutoff = 0.15
     # denoise: level of the noise that is added to the originals.
     config.restoration.noise = 0.3
+
+    config.likelihood = likelihood_defaults()
 
     config.export = ConfigDict()
     # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,

@@ -4,11 +4,11 @@
                            [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
 
 MODE is `train` (default; goes on where the workdir's last checkpoint stands), `sample` (draws
-images), `restore` (fills in what is missing of images), `export` (writes export/<version> for a
-server) or `import` (makes the workdir of a recipe and the authors' PyTorch weights,
---torch_checkpoint=FILE). `sample`, `restore` and `export` need only the workdir: they read the
-configuration saved there. The fields, their meaning and their defaults
-stand in tf_mdsm/config.py; every one can be set as shown.
+images), `restore` (fills in what is missing of images), `likelihood` (log Z between bounds, and
+bits/dim), `export` (writes export/<version> for a server) or `import` (makes the workdir of a
+recipe and the authors' PyTorch weights, --torch_checkpoint=FILE). All but `train` and `import`
+need only the workdir: they read the configuration saved there. The fields, their meaning and their
+defaults stand in tf_mdsm/config.py; every one can be set as shown.
 
 Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
 called wrongly, nothing was done; 130 interrupted (training saves first).
@@ -30,7 +30,7 @@ from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.validation import validate
 
-_MODES = ("train", "sample", "restore", "export", "import")
+_MODES = ("train", "sample", "restore", "likelihood", "export", "import")
 
 
 def main(argv: list[str]) -> int:
@@ -82,6 +82,11 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
         from tf_mdsm.restore import restore
 
         for path in restore(config, workdir):
+            print(path)
+    elif mode == "likelihood":
+        from tf_mdsm.likelihood import likelihood
+
+        for path in likelihood(config, workdir):
             print(path)
     else:
         from tf_mdsm.export import export

@@ -1,12 +1,9 @@
 """The sampling run: draws images from a trained energy and writes what one wants to see."""
 
-import hashlib
 import itertools
-import json
 import logging
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +20,7 @@ from tf_mdsm.cluster import local_devices, place
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.files import folder_written_whole, written_whole
+from tf_mdsm.files import folder_written_whole, require_writable, written_whole
 from tf_mdsm.progress import progress_bar
 from tf_mdsm.samplers.chains import Chain, compile_chain
 from tf_mdsm.samplers.sampler import Sampler
@@ -66,8 +63,8 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
             "config.sampling.extra_files", "not be png: points are no images", "png"
         )
     stem = os.path.join(workdir, "samples", f"{settings.sampler}_{settings.num_samples}")
-    _require_writable(workdir)
-    folder = f"{stem}.{_fingerprint(config, model)}.shards"
+    require_writable(workdir, "samples")
+    folder = f"{stem}.{build.fingerprint(config.to_dict(), model)}.shards"
     count = -(-settings.num_samples // settings.batch_size)
     # Each device is a worker among those of all processes.
     shares = [
@@ -94,24 +91,6 @@ def _load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, S
         step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
         sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     return model, sampler, step
-
-
-def _require_writable(workdir: str) -> None:
-    folder = os.path.join(workdir, "samples")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
-
-
-def _fingerprint(config: ConfigDict, model: EnergyModel) -> str:
-    """Of everything that images follow from: other settings or weights, other shards."""
-    content = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
-    for variable in model.trained_network.variables:
-        content.update(variable.numpy().tobytes())
-    return content.hexdigest()[:12]
 
 
 def _joined(folder: str, result: str) -> bool:

@@ -34,11 +34,16 @@ _CHOICES = {
     "sampling.extra_files": ("none", "png", "arr_0"),
     "sampling.cooling": ("exponential", "linear"),
     "sampling.start": ("isotropic", "gaussian", "images"),
+    "likelihood.reference": ("gaussian", "isotropic"),
     "export.format": ("saved_model", "torch"),
 }
 
 _RANGES: tuple[tuple[str, str, Callable], ...] = (
-    ("seed sampling.seed restoration.seed", "lie in [0, 2^62]", lambda v: 0 <= v <= 2**62),
+    (
+        "seed sampling.seed restoration.seed likelihood.seed",
+        "lie in [0, 2^62]",
+        lambda v: 0 <= v <= 2**62,
+    ),
     ("data.image_size", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
     ("data.channels", "be 1, 2 (points) or 3", lambda v: v in (1, 2, 3)),
     ("data.crop", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
@@ -65,7 +70,7 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("training.keep_checkpoints training.validation_images", "be positive", lambda v: v > 0),
     ("training.preview_images", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
     ("sampling.num_samples", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
-    ("sampling.batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
+    ("sampling.batch_size likelihood.batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
     ("sampling.step_size", "lie in (0, 10]", lambda v: 0 < v <= 10),
     ("sampling.initial_temperature", "lie in [1, 1e12]", lambda v: 1 <= v <= 1e12),
     (
@@ -82,7 +87,11 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("sampling.rho", "lie in [1, 100]", lambda v: 1 <= v <= 100),
     ("sampling.churn", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
     ("sampling.h0 sampling.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
-    ("sampling.moves sampling.leapfrog_steps", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
+    (
+        "sampling.moves sampling.leapfrog_steps likelihood.moves likelihood.leapfrog_steps",
+        "lie in [1, 10000]",
+        lambda v: 1 <= v <= 10_000,
+    ),
     ("sampling.step_share", "lie in (0, 10]", lambda v: 0 < v <= 10),
     ("sampling.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
     ("sampling.show_every", "not be negative (0: a 27th of the chain)", lambda v: v >= 0),
@@ -91,6 +100,20 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("restoration.hole restoration.known_share", "lie in (0, 1)", lambda v: 0 < v < 1),
     ("restoration.cutoff", "lie in (0, 0.7]", lambda v: 0 < v <= 0.7),
     ("restoration.noise", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
+    ("likelihood.reference_sigma", "lie in [0, 1000]", lambda v: 0 <= v <= 1000),
+    ("likelihood.temperature", "lie in (0, 1e12]", lambda v: 0 < v <= 1e12),
+    (
+        "likelihood.num_chains likelihood.pilot_chains likelihood.rest_rounds",
+        "lie in [2, 1000000]",
+        lambda v: 2 <= v <= 10**6,
+    ),
+    ("likelihood.num_temperatures", "lie in [1, 1000000]", lambda v: 1 <= v <= 10**6),
+    ("likelihood.pilot_temperatures", "lie in [3, 10000]", lambda v: 3 <= v <= 10_000),
+    ("likelihood.pilot_rounds", "lie in [2, 10000]", lambda v: 2 <= v <= 10_000),
+    ("likelihood.acceptance", "lie in (0, 1)", lambda v: 0 < v < 1),
+    ("likelihood.num_images", "lie in [2, 10000000]", lambda v: 2 <= v <= 10**7),
+    ("likelihood.tolerance", "be positive", lambda v: v > 0),
+    ("likelihood.min_effective", "be at least 1", lambda v: v >= 1),
     ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
     ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
 )
@@ -99,6 +122,7 @@ _RANGES: tuple[tuple[str, str, Callable], ...] = (
 _FREE_FIELDS = (
     "sampling.",
     "restoration.",
+    "likelihood.",
     "export.",
     "data.path",
     "data.data_dir",

@@ -1,0 +1,1 @@
+"""Evaluation: numbers from arrays and callables; knows no config and no model."""
