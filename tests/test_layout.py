@@ -13,7 +13,16 @@ PACKAGE = ROOT / "tf_mdsm"
 # order of the names here says so (from right to left).
 LAYERS = [
     ["main", "serving.__main__"],
-    ["export", "sample", "restore", "evaluate", "train", "import_checkpoint", "drawing"],
+    [
+        "export",
+        "sample",
+        "restore",
+        "evaluate",
+        "likelihood",
+        "train",
+        "import_checkpoint",
+        "drawing",
+    ],
     [
         "build_evaluation",
         "build",
@@ -51,12 +60,21 @@ LAYERS = [
     ],
     ["datasets.statistics"],
     [
+        "evaluation.annealing",
+        "evaluation.pilot",
+        "evaluation.bridge",
+        "evaluation.reference",
+        "evaluation.verdict",
+        "evaluation.bounds",
+    ],
+    [
         "samplers.chains",
         "samplers.coarse_to_fine",
         "samplers.ancestral",
         "samplers.heun",
         "samplers.denoising",
         "samplers.metropolis",
+        "samplers.moves",
         "samplers.langevin",
         "samplers.sampler",
         "samplers.known",

@@ -1,6 +1,8 @@
 """From a configuration to the objects of a run: with `build_sampler`, `main` and the runs, the one
 place that reads a ConfigDict."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 
@@ -25,6 +27,7 @@ __all__ = [
     "build_optimizer",
     "build_served",
     "build_strategy",
+    "fingerprint",
     "statistics_path",
     "true_energy",
 ]
@@ -103,6 +106,14 @@ def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> Se
 def statistics_path(workdir: str) -> str:
     """The file that keeps the training images' mean and covariance, beside the weights."""
     return os.path.join(workdir, "checkpoints", "statistics.npz")
+
+
+def fingerprint(settings: dict, model: EnergyModel) -> str:
+    """Of what results follow from, settings and weights: others have other pieces of a job."""
+    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for variable in model.trained_network.variables:
+        content.update(variable.numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def true_energy(config: ConfigDict) -> Callable[[tf.Tensor], tf.Tensor] | None:

@@ -1,11 +1,8 @@
 """Drawing many images: in shards, on all devices and by all workers, resumable."""
 
 import dataclasses
-import hashlib
-import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +17,14 @@ from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.cluster import local_devices, place
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.energy import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.errors import RunError
+from tf_mdsm.files import require_writable
 from tf_mdsm.progress import progress_bar
 from tf_mdsm.samplers.chains import Chain, compile_chain
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.shards import Shards
 
-__all__ = ["Drawing", "draw", "fingerprint", "load"]
+__all__ = ["Drawing", "draw", "drawn_from", "load"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ _STATES, _TRACES = 8, 64
 # Seconds for which a worker waits for the first one to begin.
 _PATIENCE = 60
 
-# What drawn images follow from, besides the weights.
+# Settings that drawn images follow from.
 _GROUPS = ("data", "noise", "network", "sampling")
 
 
@@ -79,9 +77,9 @@ def draw(config: ConfigDict, workdir: str, stem: str) -> Drawing | None:
     worker, num_workers = place(config.training.strategy, config.training.cluster)
     devices = local_devices()[: 1 if config.training.strategy == "one_device" else None]
     model, sampler, step = load(config, workdir, devices[0])
-    _require_writable(workdir, os.path.dirname(stem))
+    require_writable(workdir, os.path.relpath(os.path.dirname(stem), workdir))
     settings = config.sampling
-    folder = f"{stem}.{fingerprint(config, model)}.shards"
+    folder = f"{stem}.{build.fingerprint(drawn_from(config), model)}.shards"
     count = -(-settings.num_samples // settings.batch_size)
     # Each device is a worker among those of all processes.
     shares = [
@@ -99,6 +97,12 @@ def draw(config: ConfigDict, workdir: str, stem: str) -> Drawing | None:
     return None if worker else Drawing(shares[0], model, sampler, step)
 
 
+def drawn_from(config: ConfigDict) -> dict[str, object]:
+    """The settings that drawn images follow from, besides the weights."""
+    settings = {name: config[name].to_dict() for name in _GROUPS}
+    return {**settings, "precision": config.training.precision}
+
+
 def load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, Sampler, int]:
     """The newest checkpoint's model and its sampler on a device, and the checkpoint's step."""
     with tf.device(device):
@@ -106,25 +110,6 @@ def load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, Sa
         step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
         sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     return model, sampler, step
-
-
-def _require_writable(workdir: str, folder: str) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
-
-
-def fingerprint(config: ConfigDict, model: EnergyModel) -> str:
-    """Of everything that drawn images follow from: other settings or weights, other images."""
-    settings = {name: config[name].to_dict() for name in _GROUPS}
-    settings["precision"] = config.training.precision
-    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for variable in model.trained_network.variables:
-        content.update(variable.numpy().tobytes())
-    return content.hexdigest()[:12]
 
 
 def _joined(folder: str, result: str) -> bool:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ import tf_mdsm
 from tf_mdsm import build, build_evaluation, pictures, views
 from tf_mdsm.cluster import place
 from tf_mdsm.datasets.batches import to_float
-from tf_mdsm.drawing import draw, fingerprint, load
+from tf_mdsm.drawing import draw, drawn_from, load
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import parts
 from tf_mdsm.evaluation.denoising import add_noise
@@ -94,8 +93,7 @@ class _Subject:
         """Of everything that results follow from, for names of files."""
         settings = self._settings.to_dict()
         del settings["parts"]
-        content = json.dumps([settings, fingerprint(self._config, self._model)], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return build.fingerprint({**drawn_from(self._config), "evaluation": settings}, self._model)
 
     @functools.cached_property
     def facts(self) -> dict[str, dict[str, object]]:

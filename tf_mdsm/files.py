@@ -8,7 +8,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-__all__ = ["folder_written_whole", "written_whole"]
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = ["folder_written_whole", "require_writable", "written_whole"]
 
 _LEFTOVER, _DAY = ".partial-folder-", 86_400
 
@@ -56,3 +58,18 @@ def _clear_leftovers(parent: str) -> None:
     for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_LEFTOVER}*")):
         if os.path.getmtime(leftover) < time.time() - _DAY:
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def require_writable(workdir: str, name: str) -> None:
+    """Makes the folder `name` of a run, and tries it.
+
+    Raises:
+        InvalidArgument: if nothing can be written there.
+    """
+    folder = os.path.join(workdir, name)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error

@@ -5,8 +5,9 @@
 
 MODE is `train` (default; goes on where the workdir's last checkpoint stands), `sample` (draws
 images), `restore` (fills in what is missing of images), `evaluate` (writes evaluation/metrics.json
-and report.html), `export` (writes export/<version> for a server) or `import` (makes the workdir of
-a recipe and the authors' PyTorch weights, --torch_checkpoint=FILE). All but `train` and `import`
+and report.html), `likelihood` (log Z between bounds, and bits/dim), `export` (writes
+export/<version> for a server) or `import` (makes the workdir of a recipe and the authors' PyTorch
+weights, --torch_checkpoint=FILE). All but `train` and `import`
 need only the workdir: they read the configuration saved there. The fields, their meaning and their
 defaults stand in tf_mdsm/settings.py; every one can be set as shown.
 
@@ -30,7 +31,7 @@ from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.validation import validate
 
-_MODES = ("train", "sample", "restore", "evaluate", "export", "import")
+_MODES = ("train", "sample", "restore", "evaluate", "likelihood", "export", "import")
 
 
 def main(argv: list[str]) -> int:
@@ -87,6 +88,11 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
         from tf_mdsm.evaluate import evaluate
 
         for path in evaluate(config, workdir):
+            print(path)
+    elif mode == "likelihood":
+        from tf_mdsm.likelihood import likelihood
+
+        for path in likelihood(config, workdir):
             print(path)
     else:
         from tf_mdsm.export import export

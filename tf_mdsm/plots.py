@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-__all__ = ["curves", "energy_trace", "histograms", "image_rows", "landscapes"]
+__all__ = ["annealing_plot", "curves", "energy_trace", "histograms", "image_rows", "landscapes"]
 
 # Of a histogram.
 _BINS = 60
@@ -34,6 +34,41 @@ def energy_trace(energies: np.ndarray, clock_name: str, clock: np.ndarray) -> np
         below.set_yscale("symlog", linthresh=1.0)
     below.set_ylabel(clock_name)
     below.set_xlabel("step")
+    return _pixels(figure)
+
+
+def annealing_plot(
+    betas: np.ndarray,
+    differences: dict[str, np.ndarray],
+    log_weights: dict[str, np.ndarray],
+    title: str,
+) -> np.ndarray:
+    """Log weights of annealed chains, and what they add up along the way.
+
+    Args:
+        betas: inverse temperatures of the intervals' beginnings, [n].
+        differences: direction to E_ref - E / T at each, [B, n].
+        log_weights: direction to the log weights, [B].
+        title: over both.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    figure, (left, right) = _figure(1, 2, (11, 4.5))
+    everything = np.concatenate(list(log_weights.values()))
+    bins = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, 31)
+    for (name, weights), color in zip(log_weights.items(), ("tab:blue", "tab:red"), strict=True):
+        left.hist(weights, bins, color=color, alpha=0.5, label=name)
+        left.axvline(weights.mean(), color=color)
+        low, middle, high = np.percentile(differences[name], (5, 50, 95), axis=0)
+        right.plot(betas, middle, color=color, label=name)
+        right.fill_between(betas, low, high, color=color, alpha=0.2, linewidth=0)
+    left.set(xlabel="log weight (line: mean)", ylabel="chains")
+    right.set(xlabel="inverse temperature", ylabel="E_ref - E / T (median, 5 to 95 %)")
+    for axis in (left, right):
+        axis.legend()
+        axis.ticklabel_format(useOffset=False)
+    figure.suptitle(title)
     return _pixels(figure)
 
 

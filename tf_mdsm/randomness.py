@@ -20,6 +20,7 @@ _STREAMS = {
             *("order", "levels", "training_noise", "flip", "held_out_noise"),
             *("start", "langevin", "start_components", "known_pixels"),
             *("churn", "ancestral", "coarse_to_fine", "metropolis"),
+            "annealing",
         )
     )
 }

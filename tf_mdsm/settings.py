@@ -242,6 +242,41 @@ def default_config() -> ConfigDict:
     # Side at which its images are read, before they are enlarged to the run's; 0: the run's.
     config.evaluation.foreign.image_size = 0
 
+    config.likelihood = ConfigDict()
+    # Where annealing begins: "gaussian" has mean and covariance of the training images plus noise
+    # of `reference_sigma` (0: noise.sigma0 times the temperature's root); "isotropic" is
+    # 0.5 + reference_sigma N(0, I) (0: 1).
+    config.likelihood.reference = "gaussian"
+    config.likelihood.reference_sigma = 0.0
+    # T of the density exp(-E / T) / Z that is measured.
+    config.likelihood.temperature = 1.0
+    # Chains from the reference to the energy, and as many back; at a time.
+    config.likelihood.num_chains = 64
+    config.likelihood.batch_size = 64
+    # Intervals of inverse temperature from 0 to 1: the more, the narrower the bracket.
+    config.likelihood.num_temperatures = 400
+    # Hamiltonian moves in each interval, and leapfrog steps of each.
+    config.likelihood.moves = 1
+    config.likelihood.leapfrog_steps = 5
+    # Share of moves to be accepted. Chains of the pilot adapt step sizes to it at some inverse
+    # temperatures, by rounds of moves, and find where intervals have to be short. They carry
+    # no weight; what they found is then kept.
+    config.likelihood.acceptance = 0.8
+    config.likelihood.pilot_chains = 32
+    config.likelihood.pilot_temperatures = 24
+    config.likelihood.pilot_rounds = 8
+    # Rounds of moves at the end of the chains up, before their like go down: the upper bound holds
+    # as far as they have become samples of the model.
+    config.likelihood.rest_rounds = 50
+    # Images of the training and of the held-out part whose likelihood is told (at most).
+    config.likelihood.num_images = 1_000
+    # Chain n follows from seed `seed + n`.
+    config.likelihood.seed = 0
+    # A value is presented only if its bracket, with margins, is no wider than this, in bits/dim …
+    config.likelihood.tolerance = 0.1
+    # … and the weights of the chains up, and down, are worth so many equal ones.
+    config.likelihood.min_effective = 5.0
+
     config.export = ConfigDict()
     # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,
     # a state_dict for the authors' PyTorch networks.

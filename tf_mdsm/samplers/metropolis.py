@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.known import Known
+from tf_mdsm.samplers.moves import differentiable_energy, move_each
 from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
@@ -26,8 +26,7 @@ class Metropolis(Sampler):
     moves, whatever the step size (calibrated). What the temperature's fall leaves behind is not
     corrected. At temperature T the images are those noised by sigma0 sqrt(T).
 
-    The moves are TensorFlow Probability's. Its kernels draw one noise for a whole batch; here
-    each image has a kernel of its own, by `tf.vectorized_map`, and a seed of its own.
+    The moves are TensorFlow Probability's, with a kernel and a seed for each image (`moves`).
 
     Attributes:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
@@ -98,46 +97,17 @@ class Metropolis(Sampler):
         if known:
             images = known.put_in_noised(images, number, self.sigma0 * tf.sqrt(temperature))
             known = known.as_in(images)
-        # `vectorized_map` takes a batch of one in another way, which networks do not survive.
-        count = tf.shape(images)[0]
-        size = tf.maximum(count, 2)
-        images, seeds = (tf.concat([part, part[:1]], 0)[:size] for part in (images, seeds))
 
         def kernel(place: tf.Tensor) -> tfp.mcmc.TransitionKernel:
             def log_prob(image):
-                return (
-                    -self._energy(image, known and known.of(tf.minimum(place, count - 1)))
-                    / temperature
-                )
+                return -self._energy(image, known and known.of(place)) / temperature
 
             return self.kernel(log_prob, tf.constant(self.step_sizes)[number])
 
-        def first(arguments):
-            place, image = arguments
-            return kernel(place).bootstrap_results(image)
-
-        def move(arguments):
-            place, image, results, seed = arguments
-            image, results = kernel(place).one_step(image, results, seed)
-            return image, results, tf.cast(results.is_accepted, tf.float32)
-
-        def body(i, images, results, accepted):
-            numbers = randomness.integers(seeds, (number, i), "metropolis", 2)
-            arguments = (places, images, results, tf.cast(numbers - 2**31, tf.int32))
-            after = tf.vectorized_map(move, arguments)
-            # `vectorized_map` forgets the shapes, which a loop must keep.
-            images, results, is_accepted = tf.nest.map_structure(
-                lambda new, old: tf.ensure_shape(new, old.shape), after, (images, results, none)
-            )
-            return i + 1, images, results, accepted + is_accepted / self.moves
-
-        places = tf.range(size)
-        results = tf.vectorized_map(first, (places, images))
-        energy = -temperature * results.accepted_results.target_log_prob
-        none = tf.zeros_like(energy)
-        state = (tf.constant(0), images, results, none)
-        _, images, _, accepted = tf.while_loop(lambda i, *_: i < self.moves, body, state)
-        return images[:count], energy[:count], accepted[:count]
+        images, log_density, accepted = move_each(
+            kernel, images, seeds, number, "metropolis", self.moves
+        )
+        return images, -temperature * log_density, accepted
 
     def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """D(x) = x + sigma0^2 score(x), the last step."""
@@ -148,10 +118,7 @@ class Metropolis(Sampler):
     def _energy(self, image: tf.Tensor, known: Known | None) -> tf.Tensor:
         """Of one image, [H, W, C], with the score as its gradient."""
         images = known.put_in(image[None]) if known else image[None]
-        held = tf.stop_gradient(images)
-        energy, score = self.energy_and_score_fn(held)
-        slope = tf.reduce_sum(tf.stop_gradient(score) * (images - held))
-        return tf.stop_gradient(energy[0]) - slope
+        return differentiable_energy(self.energy_and_score_fn, images)[0]
 
 
 @dataclasses.dataclass(frozen=True)
