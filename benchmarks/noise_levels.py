@@ -8,7 +8,8 @@ geometric middle alone, with its largest alone, and with all its levels. Then ea
 about held-out images under noise of the whole range, |x - D|^2 / (d sigma^2), and for samples from
 noise by the same samplers: one level trains the gradient on one shell round the images only, and a
 chain from noise to images has to cross all shells. Fréchet distances are in the features of a
-small classifier that is trained here (benchmarks/classifier.py): compare them with each other only.
+small classifier that is trained here (tf_mdsm/evaluation/classifier.py): compare them with each
+other only.
 
 Twenty minutes for the digits on two busy CPU cores; what came of it stands in docs/noise_levels.md.
 Each run is a folder in WORKDIR, goes on where it stands, and is not trained again when done; what
@@ -97,34 +98,6 @@ def label(noise: ConfigDict) -> str:
     return f"{noise.num_levels} levels, {noise.sigma_min:.3g} … {noise.sigma_max:.3g}"
 
 
-class Judge:
-    """Fréchet distances to the training images, in features of a classifier of these images.
-
-    Raises:
-        InvalidArgument: for data without labels.
-    """
-
-    def __init__(self, config: ConfigDict, training: np.ndarray, held_out: np.ndarray, path: str):
-        from benchmarks import classifier
-
-        data = config.data
-        labels, held_out_labels = classifier.load_labels(
-            data.source, data.path, data.held_out_fraction
-        )
-        self._classifier = classifier.train_classifier(training, labels, path)
-        self.accuracy = classifier.accuracy(self._classifier, held_out, held_out_labels)
-        self._reference = classifier.features(self._classifier, training)
-
-    def distance(self, images: np.ndarray) -> float | None:
-        """Of images [N, H, W, C]; None for fewer than features, as of chains that broke off."""
-        from benchmarks import classifier
-
-        if len(images) < classifier.FEATURES:
-            return None
-        ours = classifier.features(self._classifier, images)
-        return classifier.frechet_distance(ours, self._reference)
-
-
 def measure(
     config: ConfigDict, workdir: str, held_out: np.ndarray, sigmas: np.ndarray, num_samples: int
 ) -> tuple[list[dict], dict[str, dict[str, np.ndarray]]]:
@@ -173,6 +146,9 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
         import tensorflow as tf
 
     from tf_mdsm import build
+    from tf_mdsm.build_evaluation import build_features, build_reference
+    from tf_mdsm.evaluation.distances import frechet_distance
+    from tf_mdsm.evaluation.statistics import fit_feature_statistics
     from tf_mdsm.pictures import to_uint8
     from tf_mdsm.train import train
 
@@ -181,7 +157,16 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
     tf.config.experimental.enable_tensor_float_32_execution(False)
     training, held_out = build.build_images(config)
     os.makedirs(workdir, exist_ok=True)
-    judge = Judge(config, training, held_out, os.path.join(workdir, "classifier.keras"))
+    features = build_features(config, workdir, training)
+    reference = build_reference(config, workdir, features, training)
+
+    def distance(images: np.ndarray) -> float | None:
+        # Of chains that broke off there may be too few.
+        if len(images) < features.size:
+            return None
+        ours, _ = features.extract(images)
+        return frechet_distance(fit_feature_statistics([ours]), reference)
+
     looked_at = held_out[: config.training.validation_images]
     sigmas = np.geomspace(config.noise.sigma_min, config.noise.sigma_max, _LEVELS)
     shown = held_out if held_out.dtype == np.uint8 else to_uint8(held_out)
@@ -195,7 +180,7 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
         for sampler, result in drawn.items():
             images[f"{label(changed.noise)}: {sampler}"] = result["images"][:_SHOWN]
             samplers[sampler] = {
-                "distance": judge.distance(result["images"][result["finite"]]),
+                "distance": distance(result["images"][result["finite"]]),
                 "not_finite": int((~result["finite"]).sum()),
             }
             print(f"  {sampler}: {samplers[sampler]}", flush=True)
@@ -205,8 +190,8 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
         "num_steps": config.training.num_steps,
         "num_samples": num_samples,
         "held_out_images": len(looked_at),
-        "features": f"a small classifier, accuracy {judge.accuracy:.4f} on held-out images",
-        "held_out_distance": judge.distance(held_out[:num_samples]),
+        "features": f"{features.name}, {features.fingerprint}",
+        "held_out_distance": distance(held_out[:num_samples]),
         "runs": found,
     }
     return report, images

@@ -22,7 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tf_mdsm.config import get_config
-from tf_mdsm.errors import InvalidArgument, RunError, group, one_line
+from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.validation import validate
@@ -92,36 +92,27 @@ class Bench:
             import tensorflow as tf
 
         from tf_mdsm import build
+        from tf_mdsm.build_evaluation import build_features, build_reference
         from tf_mdsm.checkpoints import restore_for_use
         from tf_mdsm.datasets.statistics import load_statistics
-        from tf_mdsm.evaluation import classifier
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
-        labels, held_out_labels = _labels(self.config)
-        training, held_out = build.build_images(self.config)
+        training, self._held_out = build.build_images(self.config)
         self._model = build.build_model(self.config)
-        self.step = restore_for_use(os.path.join(workdir, "checkpoints"), self._model)
+        self.step = restore_for_use(
+            os.path.join(workdir, "checkpoints"), self._model, self.config.checkpoint
+        )
         self._statistics = load_statistics(build.statistics_path(workdir))
         os.makedirs(self.folder, exist_ok=True)
-        path = os.path.join(self.folder, "classifier.keras")
-        data = self.config.data
-        name = data.name if data.source == "tfds" else data.source
-        trained = classifier.train_classifier(training, labels, path)
-        self.features = classifier.classifier_features(trained, name)
-        self.accuracy = classifier.accuracy(self.features, held_out, held_out_labels)
-        self._reference = self._statistics_of(training)
-        self._held_out = held_out
+        self.features = build_features(self.config, workdir, training)
+        self._reference = build_reference(self.config, workdir, self.features, training)
 
     def distance(self, images: np.ndarray) -> float:
         from tf_mdsm.evaluation.distances import frechet_distance
-
-        return frechet_distance(self._statistics_of(images), self._reference)
-
-    def _statistics_of(self, images: np.ndarray):
         from tf_mdsm.evaluation.statistics import fit_feature_statistics
 
-        features, _ = self.features.extract(images)
-        return fit_feature_statistics([features])
+        ours, _ = self.features.extract(images)
+        return frechet_distance(fit_feature_statistics([ours]), self._reference)
 
     def floor(self, count: int) -> float:
         """The distance of as many held-out images (all, if there are fewer)."""
@@ -191,21 +182,6 @@ class _WarmableChain:
 
         with contextlib.suppress(Warm):
             self._draw(seeds, stop)
-
-
-def _labels(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    from tf_mdsm.datasets.labels import load_labels
-
-    # Images are of one size, whatever was cut; labels know nothing of it.
-    fields = {
-        name: value
-        for name, value in config.data.items()
-        if name not in ("image_size", "channels", "crop", "flip")
-    }
-    for name in ("path", "data_dir"):
-        fields[name] = os.path.expanduser(fields[name])
-    with group("config.data"):
-        return load_labels(**fields)
 
 
 def _with(config: ConfigDict, fields: dict) -> ConfigDict:
@@ -311,14 +287,10 @@ def main(argv: list[str]) -> int:
         print(f"sampler_quality: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     floor = bench.floor(options.num_samples)
-    features = bench.features
-    kind = (
-        f"{features.name} {features.fingerprint}, accuracy {bench.accuracy:.4f} on held-out images"
-    )
     result = {
         "step": bench.step,
         "num_samples": options.num_samples,
-        "features": kind,
+        "features": f"{bench.features.name} {bench.features.fingerprint}",
         "held_out_distance": floor,
         "settings": rows,
     }

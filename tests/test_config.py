@@ -287,10 +287,10 @@ def test_help():
 
 def test_choices_are_what_the_code_knows():
     from tf_mdsm import noise
-    from tf_mdsm.validation import _CHOICES
+    from tf_mdsm.limits import CHOICES
 
-    assert _CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
-    assert _CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
+    assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
+    assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
 
 
 def test_verbosity_shows_the_traceback(tmp_path):

@@ -86,6 +86,7 @@ LAYERS = [
     ["serving.checks", "serving.transport"],
     [
         "validation",
+        "limits",
         "config",
         "settings",
         "randomness",

@@ -52,9 +52,13 @@ def build_features(config: ConfigDict, workdir: str, training: np.ndarray) -> Fe
         with known_as("config.evaluation.inception_path"):
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
-    names = ("source", "name", "path", "data_dir", "split", "held_out_split", "held_out_fraction")
+    # Images are of one size, whatever was cut; labels know nothing of it.
+    without = ("image_size", "channels", "crop", "flip")
+    fields = {name: value for name, value in data.items() if name not in without}
+    for name in ("path", "data_dir"):
+        fields[name] = os.path.expanduser(fields[name])
     with group("config.data"):
-        labels, _ = load_labels(**{name: data[name] for name in names})
+        labels, _ = load_labels(**fields)
     path = os.path.join(workdir, "evaluation", "classifier.keras")
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
     return classifier_features(train_classifier(training, labels, path), dataset)

@@ -60,7 +60,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     """
     settings = config.likelihood
     model = build.build_model(config)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
     bridge = _build_bridge(settings, model, statistics)
     training, held_out = build.build_images(config)
