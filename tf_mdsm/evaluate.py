@@ -19,7 +19,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import parts
 from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.part import Part, load_part, save_part
+from tf_mdsm.evaluation.part import Part, load_part, read_likelihood, save_part
 from tf_mdsm.evaluation.report import render_report
 from tf_mdsm.evaluation.statistics import FeatureStatistics
 from tf_mdsm.files import written_whole
@@ -219,18 +219,16 @@ class _Subject:
 
 def _write(folder: str, config: ConfigDict, subject: _Subject, found: dict[str, Part]) -> list[str]:
     """All numbers with what they follow from, and the report."""
+    estimated = read_likelihood(os.path.join(folder, "likelihood"))
+    if estimated is not None:
+        found = {**found, "likelihood": estimated}
     facts = subject.facts
     metrics = [
-        {**metric, **(facts["samples"] if metric["of"] == "samples" else {}), **facts["model"]}
+        {**facts["model"], **(facts["samples"] if metric["of"] == "samples" else {}), **metric}
         for part in found.values()
         for metric in part.metrics
     ]
     written = [os.path.join(folder, name) for name in ("metrics.json", "report.html")]
-    likelihood = {}
-    estimated = os.path.join(folder, "likelihood.json")
-    if os.path.exists(estimated):
-        with open(estimated, encoding="utf-8") as file:
-            likelihood = json.load(file)
     data = config.data
     shown = {
         "data": f"{data.source} {data.name or data.path}".strip(),
@@ -239,7 +237,7 @@ def _write(folder: str, config: ConfigDict, subject: _Subject, found: dict[str, 
         **facts["samples"],
     }
     title = f"Evaluation of {os.path.basename(os.path.normpath(os.path.dirname(folder)))}"
-    page = render_report(title, shown, found, config.to_dict(), likelihood)
+    page = render_report(title, shown, found, config.to_dict())
     for path, text in zip(
         written, (json.dumps({"metrics": metrics}, indent=2) + "\n", page), strict=True
     ):

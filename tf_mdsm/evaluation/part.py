@@ -10,7 +10,7 @@ from PIL import Image
 from tf_mdsm import pictures
 from tf_mdsm.files import folder_written_whole
 
-__all__ = ["Metric", "Part", "load_part", "save_part"]
+__all__ = ["Metric", "Part", "load_part", "read_likelihood", "save_part"]
 
 Metric = dict[str, object]
 
@@ -43,9 +43,46 @@ def load_part(path: str) -> Part:
     """Reads it back."""
     with open(os.path.join(path, "part.json"), encoding="utf-8") as file:
         content = json.load(file)
-    shown = {}
-    for number, caption in enumerate(content["captions"]):
-        with Image.open(os.path.join(path, f"{number}.png")) as picture:
-            pixels = np.asarray(picture)
-        shown[caption] = pixels.reshape(*pixels.shape[:2], -1)
+    shown = {
+        caption: _read_picture(os.path.join(path, f"{number}.png"))
+        for number, caption in enumerate(content["captions"])
+    }
     return Part(content["metrics"], shown)
+
+
+def read_likelihood(stem: str) -> Part | None:
+    """What the likelihood run left at `<stem>.json` and `.png`, as a part; None if there is none.
+
+    Where the bounds have not converged a metric's value is None.
+    """
+    if not os.path.exists(f"{stem}.json"):
+        return None
+    with open(f"{stem}.json", encoding="utf-8") as file:
+        report = json.load(file)
+    made = {name: report[name] for name in ("step", "weights", "version")}
+    made["method"] = "annealed importance sampling"
+    metrics = [
+        {
+            "name": "bits_per_dim",
+            "value": found["bits_per_dim"],
+            "of": f"{name} images".replace("_", "-"),
+            "n": found["num_images"],
+            "bracket": _bracket(found["bracket"]),
+            **made,
+        }
+        for name, found in report["images"].items()
+    ]
+    log_z = {"name": "log_z", "value": report["log_z"], "of": "the energy"}
+    metrics.append({**log_z, "bracket": _bracket(report["log_z_bracket"]), **made})
+    return Part(metrics, {report["summary"]: _read_picture(f"{stem}.png")})
+
+
+def _bracket(ends: list[float | None]) -> str:
+    low, high = ("?" if end is None else f"{end:.6g}" for end in ends)
+    return f"{low} … {high}"
+
+
+def _read_picture(path: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    return pixels.reshape(*pixels.shape[:2], -1)

@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from tf_mdsm.evaluation.part import Part
+from tf_mdsm.evaluation.part import Metric, Part
 
 __all__ = ["render_report"]
 
@@ -23,6 +23,8 @@ _NAMES = {
     "nearest_distance": ("distance to the nearest training image", "median"),
     "share_nearer_than_held_out": ("nearer than held-out images", "share; 0.05 is no memorisation"),
     "energy": ("energy E(x)", "mean ± standard deviation"),
+    "bits_per_dim": ("bits per dimension", "lower is better; by the paper's formula"),
+    "log_z": ("log Z", "of exp(-E / T)"),
     "auroc": ("AUROC", "0.5: chance"),
     "aupr": ("AUPR", "average precision"),
     "denoising_psnr": ("PSNR after denoising, dB", "higher is better"),
@@ -31,7 +33,7 @@ _NAMES = {
 
 
 def render_report(
-    title: str, facts: dict[str, str], parts: dict[str, Part], settings: dict, likelihood: dict
+    title: str, facts: dict[str, object], parts: dict[str, Part], settings: dict
 ) -> str:
     """The page as HTML, pictures within.
 
@@ -40,50 +42,73 @@ def render_report(
         facts: what all numbers have in common, shown on top.
         parts: name to what was found, in the order of the page.
         settings: the run's configuration.
-        likelihood: what `likelihood.json` holds; empty: nothing was estimated.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=_number, data_uri=_data_uri)
+    environment.filters.update(data_uri=_data_uri)
     folder = importlib.resources.files("tf_mdsm.evaluation")
     page = environment.from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
     return page.render(
         title=title,
-        facts=facts,
+        facts={name.replace("_", " "): value for name, value in facts.items()},
         parts={name: (_tables(part), part.pictures) for name, part in parts.items()},
         settings=json.dumps(settings, indent=2),
-        likelihood=json.dumps(likelihood, indent=2) if likelihood else "",
     )
 
 
 def _tables(part: Part) -> list[dict]:
-    """One a metric: title, note, what all rows share, names of columns, rows."""
+    """One a metric: title, note, what all its values share, head and rows of cells."""
     tables = []
     for name, (title, note) in _NAMES.items():
         metrics = [metric for metric in part.metrics if metric["name"] == name]
         if not metrics:
             continue
-        columns = list(dict.fromkeys(key for metric in metrics for key in metric))
+        columns = dict.fromkeys(key for metric in metrics for key in metric)
         columns = [key for key in columns if key not in ("name", "value", "std")]
-        # What all rows share is said once.
-        values = {key: [metric.get(key, "") for metric in metrics] for key in columns}
+        values = {key: [_text(metric.get(key, "")) for metric in metrics] for key in columns}
         shared = {key: cells[0] for key, cells in values.items() if len(set(cells)) == 1}
-        own = [key for key in columns if key not in shared]
-        rows = [
-            {
-                "value": metric["value"],
-                "std": metric.get("std"),
-                "cells": [metric.get(key, "") for key in own],
-            }
-            for metric in metrics
-        ]
-        tables.append(
-            {"title": title, "note": note, "shared": shared, "columns": own, "rows": rows}
-        )
+        own = {key: cells for key, cells in values.items() if key not in shared}
+        numbers = [_value(metric) for metric in metrics]
+        head, rows = _crossed(own, numbers) or _listed(own, numbers)
+        shared = " · ".join(f"{key.replace('_', ' ')} {cell}" for key, cell in shared.items())
+        tables.append({"title": title, "note": note, "shared": shared, "head": head, "rows": rows})
     return tables
 
 
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _listed(
+    own: dict[str, list[str]], numbers: list[str]
+) -> tuple[list[str], list[list[tuple[str, str]]]]:
+    """A row a value: it, and what it is of."""
+    rows = zip(numbers, *own.values(), strict=True)
+    head = ["value", *(key.replace("_", " ") for key in own)]
+    return head, [[("value", row[0]), *(("", cell) for cell in row[1:])] for row in rows]
+
+
+def _crossed(
+    own: dict[str, list[str]], numbers: list[str]
+) -> tuple[list[str], list[list[tuple[str, str]]]] | None:
+    """One property down, the other across, where values differ in just two and fill the table."""
+    if len(own) != 2:
+        return None
+    down, across = own.values()
+    cells = dict(zip(zip(down, across, strict=True), numbers, strict=True))
+    lines, heads = list(dict.fromkeys(down)), list(dict.fromkeys(across))
+    if min(len(lines), len(heads)) < 2 or not len(cells) == len(numbers) == len(lines) * len(heads):
+        return None
+    rows = [[("", line), *(("value", cells[line, head]) for head in heads)] for line in lines]
+    return [" \\ ".join(own), *heads], rows
+
+
+def _value(metric: Metric) -> str:
+    if metric["value"] is None:
+        return "not converged"
+    spread = f" ± {_text(metric['std'])}" if "std" in metric else ""
+    return _text(metric["value"]) + spread
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.2f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _data_uri(pixels: np.ndarray) -> str:
