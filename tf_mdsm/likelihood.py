@@ -21,7 +21,7 @@ from tf_mdsm.errors import InvalidArgument, RunError, group
 from tf_mdsm.evaluation import bounds
 from tf_mdsm.evaluation.annealing import Annealing
 from tf_mdsm.evaluation.bridge import Bridge
-from tf_mdsm.evaluation.pilot import Pilot, pilot_betas, run_pilot
+from tf_mdsm.evaluation.pilot import Pilot, run_pilot
 from tf_mdsm.evaluation.reference import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.verdict import bits_per_dim, judge
 from tf_mdsm.files import require_writable, written_whole
@@ -151,7 +151,7 @@ def _batches(settings: ConfigDict) -> int:
 def _work(settings: ConfigDict) -> int:
     """Intervals that the progress bar counts."""
     both = 2 * settings.num_temperatures + settings.rest_rounds
-    return settings.pilot_temperatures - 1 + _batches(settings) * both
+    return 2 * (settings.pilot_temperatures - 1) + _batches(settings) * both
 
 
 def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilot:
@@ -159,14 +159,18 @@ def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilo
     seeds = _PILOT_SEEDS + np.arange(settings.pilot_chains)
 
     def work(_: int) -> Chains:
-        betas = pilot_betas(settings.pilot_temperatures)
         pilot = run_pilot(
-            *(bridge, betas, seeds, settings.pilot_rounds, settings.acceptance, bar.update)
+            bridge,
+            settings.pilot_temperatures,
+            seeds,
+            settings.pilot_rounds,
+            settings.acceptance,
+            bar.update,
         )
         return dataclasses.asdict(pilot)
 
     names = [field.name for field in dataclasses.fields(Pilot)]
-    return Pilot(**_computed(shards, work, names, settings.pilot_temperatures - 1, bar))
+    return Pilot(**_computed(shards, work, names, 2 * (settings.pilot_temperatures - 1), bar))
 
 
 def _up(annealing: Annealing, settings: ConfigDict, folder: str, bar: tqdm) -> Chains:
