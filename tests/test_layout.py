@@ -14,7 +14,17 @@ PACKAGE = ROOT / "tf_mdsm"
 LAYERS = [
     ["main", "serving.__main__"],
     ["export", "sample", "restore", "likelihood", "train", "import_checkpoint"],
-    ["build", "build_sampler", "cluster", "checkpoints", "observer", "views", "monitor", "warmup"],
+    [
+        "build",
+        "build_sampler",
+        "build_likelihood",
+        "cluster",
+        "checkpoints",
+        "observer",
+        "views",
+        "monitor",
+        "warmup",
+    ],
     ["energy", "signatures"],
     ["losses", "networks", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],

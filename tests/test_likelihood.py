@@ -195,7 +195,7 @@ def test_a_pilot_finds_step_sizes_and_where_to_go_slowly():
     assert chains.step_sizes[0] > chains.step_sizes[-1] > 0
     assert pilot.length == pytest.approx(np.trapezoid(pilot.deviations, pilot.betas))
     np.testing.assert_array_equal(chains.betas[[0, -1]], [0, 1])
-    with pytest.raises(InvalidArgument, match="num_intervals"):
+    with pytest.raises(InvalidArgument, match="num_temperatures"):
         pilot.schedule(10**8)
 
 

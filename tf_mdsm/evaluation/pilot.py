@@ -39,13 +39,13 @@ class Pilot:
         """
         return float(self._lengths()[-1])
 
-    def schedule(self, num_intervals: int) -> tuple[np.ndarray, np.ndarray]:
+    def schedule(self, num_temperatures: int) -> tuple[np.ndarray, np.ndarray]:
         """Intervals of equal thermodynamic length, and their step sizes.
 
         Source: Crooks, "Measuring thermodynamic length" (2007).
 
         Args:
-            num_intervals: n.
+            num_temperatures: n.
 
         Returns:
             betas, float32 [n + 1]; step sizes, float32 [n].
@@ -56,11 +56,11 @@ class Pilot:
         lengths = self._lengths()
         # A share of equal intervals, lest a place that looked easy be jumped over.
         progress = 0.9 * lengths / lengths[-1] + 0.1 * self.betas if lengths[-1] else self.betas
-        betas = np.interp(np.linspace(0, 1, num_intervals + 1), progress, self.betas)
+        betas = np.interp(np.linspace(0, 1, num_temperatures + 1), progress, self.betas)
         betas[[0, -1]] = 0, 1
         betas = betas.astype(np.float32)
         if not (np.diff(betas) > 0).all():
-            raise InvalidArgument("num_intervals", "leave room between them", num_intervals)
+            raise InvalidArgument("num_temperatures", "leave room between them", num_temperatures)
         # By the place in the schedule, which has its steps where the deviation is large.
         places = np.interp(betas[1:], self.betas, progress)
         sizes = np.exp(np.interp(places, progress[1:], np.log(self.step_sizes)))
