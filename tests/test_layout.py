@@ -27,6 +27,7 @@ LAYERS = [
         "build_evaluation",
         "build",
         "build_sampler",
+        "build_likelihood",
         "cluster",
         "checkpoints",
         "observer",

@@ -13,16 +13,15 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from tf_mdsm import __version__, build, pictures, plots
+from tf_mdsm.build_likelihood import build_bridge
 from tf_mdsm.checkpoints import restore_for_use
 from tf_mdsm.datasets.batches import to_float
-from tf_mdsm.datasets.statistics import ImageStatistics, load_statistics
-from tf_mdsm.energy import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, group
+from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.errors import RunError, group
 from tf_mdsm.evaluation import bounds
 from tf_mdsm.evaluation.annealing import Annealing
 from tf_mdsm.evaluation.bridge import Bridge
-from tf_mdsm.evaluation.pilot import Pilot, pilot_betas, run_pilot
-from tf_mdsm.evaluation.reference import GaussianReference, isotropic_reference
+from tf_mdsm.evaluation.pilot import Pilot, run_pilot
 from tf_mdsm.evaluation.verdict import bits_per_dim, judge
 from tf_mdsm.files import require_writable, written_whole
 from tf_mdsm.progress import progress_bar
@@ -62,11 +61,12 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     model = build.build_model(config)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
-    bridge = _build_bridge(settings, model, statistics)
+    bridge = build_bridge(config, model, statistics)
     training, held_out = build.build_images(config)
     require_writable(workdir, "evaluation")
     stem = os.path.join(workdir, "evaluation", "likelihood")
     relevant = {name: v for name, v in settings.items() if name not in _REPORT_FIELDS}
+    relevant["precision"] = config.training.precision
     folder = f"{stem}.{build.fingerprint(relevant, model)}.shards"
     _LOGGER.info(
         "annealing %d chains over %d temperatures up and down, from the checkpoint of step %d",
@@ -113,35 +113,16 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     _LOGGER.info("%s", report["summary"])
     chains = {name: part["differences"] for name, part in (("up", up), ("down", down))}
     picture = plots.annealing_plot(annealing.betas[:-1], chains, log_weights, report["summary"])
-    pictures.write_png(picture, f"{stem}.png")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2, allow_nan=False)
-        file.write("\n")
+    _write(stem, report, picture)
     Shards(folder, 0).remove()
     return [f"{stem}.json", f"{stem}.png"]
 
 
-def _build_bridge(
-    settings: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> Bridge:
-    if settings.reference == "isotropic":
-        reference = isotropic_reference(model.image_shape, 0.5, settings.reference_sigma or 1.0)
-    elif statistics is None:
-        raise InvalidArgument(
-            "config.likelihood.reference",
-            "be isotropic, as this run holds no statistics of its training images",
-            settings.reference,
-        )
-    else:
-        sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-        reference = GaussianReference(**dataclasses.asdict(statistics), sigma=sigma)
-    return Bridge(
-        model.energy_and_score,
-        reference,
-        settings.temperature,
-        settings.leapfrog_steps,
-        settings.moves,
-    )
+def _write(stem: str, report: dict[str, object], picture: np.ndarray) -> None:
+    pictures.write_png(picture, f"{stem}.png")
+    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def _batches(settings: ConfigDict) -> int:
@@ -151,7 +132,7 @@ def _batches(settings: ConfigDict) -> int:
 def _work(settings: ConfigDict) -> int:
     """Intervals that the progress bar counts."""
     both = 2 * settings.num_temperatures + settings.rest_rounds
-    return settings.pilot_temperatures - 1 + _batches(settings) * both
+    return 2 * (settings.pilot_temperatures - 1) + _batches(settings) * both
 
 
 def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilot:
@@ -159,14 +140,18 @@ def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilo
     seeds = _PILOT_SEEDS + np.arange(settings.pilot_chains)
 
     def work(_: int) -> Chains:
-        betas = pilot_betas(settings.pilot_temperatures)
         pilot = run_pilot(
-            *(bridge, betas, seeds, settings.pilot_rounds, settings.acceptance, bar.update)
+            bridge,
+            settings.pilot_temperatures,
+            seeds,
+            settings.pilot_rounds,
+            settings.acceptance,
+            bar.update,
         )
         return dataclasses.asdict(pilot)
 
     names = [field.name for field in dataclasses.fields(Pilot)]
-    return Pilot(**_computed(shards, work, names, settings.pilot_temperatures - 1, bar))
+    return Pilot(**_computed(shards, work, names, 2 * (settings.pilot_temperatures - 1), bar))
 
 
 def _up(annealing: Annealing, settings: ConfigDict, folder: str, bar: tqdm) -> Chains:

@@ -48,7 +48,8 @@ class GaussianReference:
         rest = mean.size - len(along)
         log_determinant = np.log(along).sum() + rest * math.log(width)
         self._log_normaliser = 0.5 * (mean.size * math.log(2 * math.pi) + log_determinant)
-        self.smallest_deviation = math.sqrt(min([width, *along]))
+        # Along the narrowest direction.
+        self.smallest_deviation = math.sqrt(min(along, default=width) if not rest else width)
         self.image_shape = tuple(mean.shape)
         self.start_fn = gaussian_start(mean, components, variances, residual_variance, sigma)
 
