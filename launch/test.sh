@@ -10,13 +10,19 @@ install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
 install torch.installed pyproject.toml -- --editable '.[torch,peers]' ||
   echo "PyTorch could not be installed: its tests are skipped"
 
-# Real Fashion-MNIST for the data tests, where this is Debian and we may; else they are skipped.
-fashion=dataset-fashion-mnist
-if [ ! -d /usr/share/datasets/fashion-mnist ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-  apt-get install --yes --quiet=2 "$fashion" > /dev/null 2>&1 ||
-    { apt-get update --quiet=2 && apt-get install --yes --quiet=2 "$fashion"; } > /dev/null 2>&1 ||
-    echo "Debian's $fashion could not be installed: its tests are skipped"
-fi
+# debian FILE PACKAGE...: installs packages that bring a file, where this is Debian and we may.
+debian() {
+  local file="$1"
+  shift
+  if [ -e "$file" ] || [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then return; fi
+  apt-get install --yes --quiet=2 "$@" > /dev/null 2>&1 ||
+    { apt-get update --quiet=2 && apt-get install --yes --quiet=2 "$@"; } > /dev/null 2>&1 ||
+    echo "Debian's $* could not be installed: tests are skipped"
+}
+
+# Real Fashion-MNIST for the data tests, and a browser that opens the report.
+debian /usr/share/datasets/fashion-mnist dataset-fashion-mnist
+debian /usr/bin/chromedriver chromium chromium-driver
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
