@@ -12,7 +12,6 @@ drawn is kept and not drawn again. Writes WORKDIR/benchmark/sampler_quality.{jso
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -39,14 +38,14 @@ _SHORT_CHAIN = {
 
 
 def settings() -> dict[str, dict]:
-    """Names to fields of `config.sampling`."""
+    """Names to fields of `config.sampling`; `end_share` is sigma_min over the trained one."""
     found = {
         "paper's chain isotropic": {"sampler": "annealed_langevin", "start": "isotropic"},
     }
     for start in ("isotropic", "gaussian"):
         shared = {"start": start}
         found[f"a tenth of the chain {start}"] = {**_SHORT_CHAIN, **shared}
-        for levels in (5, 9, 18):
+        for levels in (4, 5, 9, 18):
             found[f"heun {levels} {start}"] = {
                 "sampler": "heun",
                 "num_levels": levels,
@@ -74,6 +73,13 @@ def settings() -> dict[str, dict]:
             "num_levels": levels,
             "churn": levels / 4,
             "start": "gaussian",
+        }
+    for share in (1.0, 0.3, 0.2, 0.05):
+        found[f"heun 5 gaussian to {share} of the trained level"] = {
+            "sampler": "heun",
+            "num_levels": 5,
+            "start": "gaussian",
+            "end_share": share,
         }
     return found
 
@@ -118,28 +124,12 @@ class Bench:
         """The distance of as many held-out images (all, if there are fewer)."""
         return self.distance(self._held_out[:count])
 
-    def draw(self, name: str, fields: dict, count: int) -> dict[str, np.ndarray]:
+    def draw(self, fields: dict, count: int) -> dict[str, np.ndarray]:
         """`images`, uint8 [count, H, W, C], and the `gradients` that each took, [count]."""
-        from tf_mdsm.pictures import to_uint8
-        from tf_mdsm.shards import Shards
+        from benchmarks.drawn import draw
 
-        path = os.path.join(self.folder, f"{name.replace(' ', '_')}_{self._key(fields, count)}.npz")
-        if not os.path.exists(path):
-            chain, sampler = self._chain(fields)
-            shards = Shards(f"{path}.shards", -(-count // _BATCH))
-
-            def draw_shard(number: int) -> dict[str, np.ndarray]:
-                drawn = chain(range(number * _BATCH, min((number + 1) * _BATCH, count)))
-                taken = gradients_taken(drawn.energies, sampler.gradients, fields["sampler"])
-                return {"images": to_uint8(drawn.images), "gradients": taken}
-
-            for _ in shards.compute(draw_shard):
-                pass
-            with written_whole(path) as partial:
-                np.savez_compressed(partial, **shards.load(["images", "gradients"]))
-            shards.remove()
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        changed = _with(self.config, fields)
+        return draw(changed, self._model, self._statistics, count, self.folder)
 
     def seconds(self, fields: dict) -> float:
         """Of a batch of 64 images, compilation left out."""
@@ -155,13 +145,6 @@ class Bench:
 
         sampler = build_sampler(_with(self.config, fields), self._model, self._statistics)
         return _WarmableChain(compile_chain(sampler), sampler), sampler
-
-    def _key(self, fields: dict, count: int) -> str:
-        settings = json.dumps(_with(self.config, fields).to_dict(), sort_keys=True)
-        content = hashlib.sha256(f"{settings} {count}".encode())
-        for variable in self._model.trained_network.variables:
-            content.update(variable.numpy().tobytes())
-        return content.hexdigest()[:12]
 
 
 class _WarmableChain:
@@ -187,27 +170,17 @@ class _WarmableChain:
 def _with(config: ConfigDict, fields: dict) -> ConfigDict:
     changed = ConfigDict(config.to_dict())
     defaults = {"step_size": 0.02, "hot_steps": 500, "cooling_steps": 2_000, "final_steps": 200}
-    changed.sampling.update({**defaults, "denoise": True, **fields})
+    fields = {**defaults, "denoise": True, "batch_size": _BATCH, **fields}
+    fields["sigma_min"] = fields.pop("end_share", 0.0) * config.noise.sigma_min
+    changed.sampling.update(fields)
     return validate(changed)
-
-
-def gradients_taken(energies: np.ndarray, at_most: int, sampler: str) -> np.ndarray:
-    """Gradients that each image took, [B], from the energies along its chain [steps, B].
-
-    An image of coarse-to-fine ascent that has arrived keeps its energy.
-    """
-    if sampler != "coarse_to_fine":
-        return np.full(energies.shape[1], at_most)
-    moved = np.diff(energies, axis=0) != 0
-    last_move = len(moved) - moved[::-1].argmax(axis=0)
-    return np.where(moved.any(axis=0), last_move, 0) + 2
 
 
 def measure(bench: Bench, chosen: dict[str, dict], count: int, with_times: bool) -> list[dict]:
     """One row a setting."""
     rows = []
     for name, fields in chosen.items():
-        drawn = bench.draw(name, fields, count)
+        drawn = bench.draw(fields, count)
         rows.append(
             {
                 "name": name,

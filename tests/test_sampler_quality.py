@@ -8,7 +8,8 @@ import sys
 import numpy as np
 from small_runs import ROOT, environment
 
-from benchmarks.sampler_quality import gradients_taken, main
+from benchmarks.drawn import gradients_taken
+from benchmarks.sampler_quality import main
 
 
 def test_gradients_of_images_that_arrive_early():

@@ -18,6 +18,7 @@ from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
 from tf_mdsm.samplers.starts import StartFn, gaussian_start, images_start, isotropic_start
+from tf_mdsm.validation import final_sigma
 
 __all__ = ["build_sampler", "build_temperatures"]
 
@@ -122,9 +123,8 @@ def _levels(config: ConfigDict) -> tuple[float, np.ndarray]:
 
 
 def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
-    """Where chains begin and end: the trained range unless something else is asked for."""
-    sampling, noise = config.sampling, config.noise
-    return sampling.sigma_max or noise.sigma_max, sampling.sigma_min or noise.sigma_min
+    """Where chains begin and end."""
+    return config.sampling.sigma_max or config.noise.sigma_max, final_sigma(config)
 
 
 def _build_start(

@@ -142,13 +142,14 @@ def default_config() -> ConfigDict:
     # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx, which the weighting
     # "score" does not make a denoiser. The other samplers always do.
     config.sampling.denoise = True
-    # The others: noise levels at which chains begin and end; 0: noise.sigma_max, noise.sigma_min.
+    # The others: noise levels at which chains begin and end; 0: noise.sigma_max, noise.sigma_min,
+    # except that heun ends best at a tenth of noise.sigma_min (docs/samplers.md).
     config.sampling.sigma_max = 0.0
     config.sampling.sigma_min = 0.0
     # heun, ancestral: noise levels N from one to the other, for 2 N - 1 and N gradients, and
     # how they crowd near sigma_min (1: equal distances). mala, hmc: temperatures, one for each
     # level, (sigma / sigma0)^2.
-    config.sampling.num_levels = 9
+    config.sampling.num_levels = 5
     config.sampling.rho = 7.0
     # heun: noise put back on the way (EDM's S_churn); 0: none, the start decides.
     config.sampling.churn = 0.0

@@ -9,7 +9,7 @@ from tf_mdsm.config import default_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.limits import CHOICES, RANGES
 
-__all__ = ["check_same_run", "validate"]
+__all__ = ["check_same_run", "final_sigma", "validate"]
 
 # What a continued run may change: nothing in these changes what is trained.
 _FREE_FIELDS = (
@@ -80,9 +80,18 @@ def _check_sampler(config: ConfigDict) -> None:
         return
     chain_only = 'be annealed_langevin, as the noise.weighting "score" trains no blind denoiser'
     _require(config, "sampling.sampler", chain_only, lambda _: noise.weighting != "score")
-    last = sampling.sigma_min or noise.sigma_min
+    last = final_sigma(config)
     above = f"exceed the level where chains end ({last}); 0 stands for {noise.sigma_max}"
     _require(config, "sampling.sigma_max", above, lambda v: (v or noise.sigma_max) > last)
+
+
+def final_sigma(config: ConfigDict) -> float:
+    """The noise level at which chains of the fast samplers end.
+
+    The denoiser is blind: below the smallest trained level it still takes away what noise it sees.
+    """
+    sampling, trained = config.sampling, config.noise.sigma_min
+    return sampling.sigma_min or (trained / 10 if sampling.sampler == "heun" else trained)
 
 
 def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
