@@ -140,10 +140,9 @@ def run_pilot(
 
 def _deviation(differences: np.ndarray, beta: float) -> float:
     """Over the chains."""
-    deviation = float(differences.astype(np.float64).std())
-    if not math.isfinite(deviation):
+    if not np.isfinite(differences).all():
         raise RunError(
             f"at inverse temperature {beta:.4g} the energy of a chain is not finite: "
             "it may not confine chains that leave the trained range"
         )
-    return deviation
+    return float(differences.astype(np.float64).std())
