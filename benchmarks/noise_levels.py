@@ -157,7 +157,7 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
     tf.config.experimental.enable_tensor_float_32_execution(False)
     training, held_out = build.build_images(config)
     os.makedirs(workdir, exist_ok=True)
-    features = build_features(config, workdir, training)
+    features = build_features(config, workdir, training, held_out)
     reference = build_reference(config, workdir, features, training)
 
     def distance(images: np.ndarray) -> float | None:

@@ -110,7 +110,7 @@ class Bench:
         )
         self._statistics = load_statistics(build.statistics_path(workdir))
         os.makedirs(self.folder, exist_ok=True)
-        self.features = build_features(self.config, workdir, training)
+        self.features = build_features(self.config, workdir, training, self._held_out)
         self._reference = build_reference(self.config, workdir, self.features, training)
 
     def distance(self, images: np.ndarray) -> float:
@@ -120,9 +120,17 @@ class Bench:
         ours, _ = self.features.extract(images)
         return frechet_distance(fit_feature_statistics([ours]), self._reference)
 
-    def floor(self, count: int) -> float:
-        """The distance of as many held-out images (all, if there are fewer)."""
-        return self.distance(self._held_out[:count])
+    def require_enough(self, count: int) -> None:
+        """Refuses fewer samples than features."""
+        from tf_mdsm.build_evaluation import require_enough
+
+        require_enough(self.features, count, "--num_samples")
+
+    def floor(self, count: int) -> float | None:
+        """The distance of as many held-out images (all, if there are fewer); None if these are
+        fewer than features."""
+        images = self._held_out[:count]
+        return self.distance(images) if len(images) >= self.features.size else None
 
     def draw(self, fields: dict, count: int) -> dict[str, np.ndarray]:
         """`images`, uint8 [count, H, W, C], and the `gradients` that each took, [count]."""
@@ -196,7 +204,7 @@ def measure(bench: Bench, chosen: dict[str, dict], count: int, with_times: bool)
     return rows
 
 
-def table(rows: list[dict], floor: float) -> str:
+def table(rows: list[dict], floor: float | None) -> str:
     """Markdown."""
     lines = [
         "| sampler, start | gradients an image | Fréchet distance | 64 images, s |",
@@ -207,10 +215,12 @@ def table(rows: list[dict], floor: float) -> str:
         seconds = f"{row['seconds']:.2f}" if "seconds" in row else ""
         cells = (row["name"], f"{row['gradients']:.4g}", f"{row['distance']:.2f}", seconds)
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, f"| held-out images | | {floor:.2f} | |", ""])
+    if floor is not None:
+        lines.append(f"| held-out images | | {floor:.2f} | |")
+    return "\n".join([*lines, ""])
 
 
-def plot(rows: list[dict], floor: float, path: str) -> None:
+def plot(rows: list[dict], floor: float | None, path: str) -> None:
     """The curve: one line for each sampler and start."""
     from matplotlib.figure import Figure
 
@@ -231,7 +241,8 @@ def plot(rows: list[dict], floor: float, path: str) -> None:
             markerfacecolor="white" if dashed else colours[sampler],
             label=f"{sampler}, {start} start",
         )
-    axes.axhline(floor, color="grey", linewidth=0.8, label="held-out images")
+    if floor is not None:
+        axes.axhline(floor, color="grey", linewidth=0.8, label="held-out images")
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("gradients of the energy an image")
     axes.set_ylabel("Fréchet distance (features of a small classifier)")
@@ -251,15 +262,13 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv[1:])
     try:
         chosen = _chosen(options.only)
-        if options.num_samples < _BATCH:
-            at_least = f"be at least the number of features ({_BATCH})"
-            raise InvalidArgument("--num_samples", at_least, options.num_samples)
         bench = Bench(options.workdir)
+        bench.require_enough(options.num_samples)
+        floor = bench.floor(options.num_samples)
         rows = measure(bench, chosen, options.num_samples, not options.without_times)
     except (InvalidArgument, RunError) as error:
         print(f"sampler_quality: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
-    floor = bench.floor(options.num_samples)
     result = {
         "step": bench.step,
         "num_samples": options.num_samples,

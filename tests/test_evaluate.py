@@ -56,7 +56,7 @@ def test_every_number_says_how_it_was_made(evaluated):
     for metric in distances.values():
         assert metric["features"] == "classifier(digits)"
         assert len(metric["features_hash"]) == 16
-        assert metric["against"] == "train, 1617 images"
+        assert metric["against"] == "training images, 1617 images"
         assert "biased" in metric["warning"]
 
 
@@ -74,6 +74,26 @@ def test_reference_statistics_serve_other_tools_and_come_from_them(evaluated, tm
         if metric["name"] == "frechet_distance":
             assert metric["value"] != pytest.approx(before[metric["of"]], rel=1e-3)
             assert metric["against"] == "own.npz"
+
+
+def test_held_out_images_as_reference_are_compared_with_training_images(evaluated, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    samples = list((workdir / "evaluation").glob("samples_*.npz"))
+    run(workdir, parts="quality", reference="held_out")
+    found = [m for m in metrics(workdir) if m["name"] == "precision"]
+    assert {m["of"] for m in found} == {"samples", "training images"}
+    assert {m["against"] for m in found} == {"held-out images, 180 images"}
+    assert list((workdir / "evaluation").glob("samples_*.npz")) == samples
+
+
+def test_an_older_likelihood_is_not_shown(evaluated, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    report = {"step": 9, "weights": "averaged"}
+    (workdir / "evaluation" / "likelihood.json").write_text(json.dumps(report))
+    run(workdir)
+    assert "bits_per_dim" not in {metric["name"] for metric in metrics(workdir)}
 
 
 def test_finished_parts_are_not_computed_again(evaluated, tmp_path):
@@ -125,6 +145,15 @@ def test_another_data_set_as_outliers(evaluated, tmp_path):
         ({"features": "inception", "inception_path": "nowhere.pb"}, "evaluation.inception_path"),
         ({"reference_statistics": "nowhere.npz"}, "evaluation.reference_statistics"),
         ({"foreign": {"source": "npz", "path": "nowhere.npz"}}, "evaluation.foreign.path"),
+        ({"foreign": {"source": "folder"}}, "evaluation.foreign.path"),
+        (
+            {
+                "foreign": {"source": "npz", "path": "nowhere.npz"},
+                "features": "none",
+                "parts": "energies",
+            },
+            "evaluation.foreign.path",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_finished_parts_are_kept(evaluated, changes, message):
@@ -140,23 +169,24 @@ def test_images_without_labels_are_no_classifiers(tmp_path):
     config = small_config(data__source="npz", data__path=str(tmp_path / "images.npz"))
     config.training.num_steps = 1
     train(config, str(tmp_path / "run"))
-    with pytest.raises(InvalidArgument, match="labels"):
+    with pytest.raises(InvalidArgument, match=r"evaluation.features.*labels"):
         run(tmp_path / "run")
-    assert not (tmp_path / "run" / "evaluation").exists()
+    assert not list((tmp_path / "run" / "evaluation").iterdir())
     run(tmp_path / "run", parts="memorisation,energies", features="none")
 
 
-def test_the_command(evaluated):
+def test_the_command(evaluated, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
     result = call(
-        *(f"--workdir={evaluated}", "--mode=evaluate", "--config.evaluation.parts=denoising"),
+        *(f"--workdir={workdir}", "--mode=evaluate", "--config.evaluation.parts=denoising"),
         *("--config.evaluation.num_images=10", "--config.evaluation.features=none"),
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [
-        f"{evaluated}/evaluation/metrics.json",
-        f"{evaluated}/evaluation/report.html",
+        f"{workdir}/evaluation/metrics.json",
+        f"{workdir}/evaluation/report.html",
     ]
-    run(evaluated)
 
 
 def test_the_report_in_a_browser(evaluated):

@@ -21,6 +21,7 @@ LAYERS = [
         "likelihood",
         "train",
         "import_checkpoint",
+        "subject",
         "drawing",
     ],
     [

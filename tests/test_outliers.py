@@ -7,7 +7,6 @@ from scipy import stats
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.outliers import (
-    brought_to_size,
     constant,
     flipped,
     outlier_scores,
@@ -105,16 +104,6 @@ def test_every_patch_moves_and_none_is_lost():
     assert len(orders) > 1
 
 
-def test_another_data_set_in_the_models_size():
-    small = np.full((3, 5, 5, 1), 255, np.uint8)
-    padded = brought_to_size(small, (7, 7, 3))
-    assert padded.shape == (3, 7, 7, 3)
-    assert (padded[:, 1:6, 1:6] == 255).all()
-    assert padded.sum() == 3 * 25 * 3 * 255
-    large = np.full((3, 16, 20, 1), 0.25, np.float32)
-    np.testing.assert_allclose(brought_to_size(large, (8, 8, 1)), 0.25, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("call", "field"),
     [
@@ -124,9 +113,6 @@ def test_another_data_set_in_the_models_size():
         (lambda: shuffled_patches(normal((1, 4, 4, 1)), 3, 0), "patch"),
         (lambda: shuffled_patches(normal((1, 4, 4, 1)), 4, 0), "patch"),
         (lambda: shuffled_patches(normal((1, 4, 4, 1)), 0, 0), "patch"),
-        (lambda: brought_to_size(normal((1, 4, 4, 2)), (4, 4, 1)), "images"),
-        (lambda: brought_to_size(normal((0, 4, 4, 1)), (4, 4, 1)), "images"),
-        (lambda: brought_to_size(normal((1, 4, 4, 1)), (4, 5, 1)), "image_shape"),
     ],
 )
 def test_what_cannot_be_is_refused(call, field):

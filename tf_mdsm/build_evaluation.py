@@ -1,6 +1,9 @@
 """From `config.evaluation` to features, reference statistics and foreign images."""
 
+import contextlib
 import hashlib
+import json
+import logging
 import os
 
 import numpy as np
@@ -10,9 +13,9 @@ from ml_collections import ConfigDict
 from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
-from tf_mdsm.errors import InvalidArgument, group, known_as
+from tf_mdsm.errors import InvalidArgument, known_as
 from tf_mdsm.evaluation import outliers
-from tf_mdsm.evaluation.classifier import classifier_features, train_classifier
+from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
 from tf_mdsm.evaluation.distances import frechet_distance
 from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.inception import download_inception, load_inception
@@ -30,7 +33,10 @@ __all__ = [
     "build_foreign",
     "build_reference",
     "build_reference_images",
+    "require_enough",
 ]
+
+_LOGGER = logging.getLogger(__name__)
 
 _BATCH = 1_024
 
@@ -38,7 +44,9 @@ _BATCH = 1_024
 _CACHE = os.path.join("~", ".cache", "tf_mdsm")
 
 
-def build_features(config: ConfigDict, workdir: str, training: np.ndarray) -> Features:
+def build_features(
+    config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
+) -> Features:
     """The features that `config.evaluation.features` names.
 
     The classifier is trained on the run's labelled training images, once, and kept under
@@ -57,20 +65,28 @@ def build_features(config: ConfigDict, workdir: str, training: np.ndarray) -> Fe
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])
-    with group("config.data"):
-        labels, _ = load_labels(**fields)
+    try:
+        labels, held_out_labels = load_labels(**fields)
+    except InvalidArgument as error:
+        needs = f"be inception or none, as there are no labels to learn ({error})"
+        raise InvalidArgument("config.evaluation.features", needs, settings.features) from error
     path = os.path.join(workdir, "evaluation", "classifier.keras")
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
-    return classifier_features(train_classifier(training, labels, path), dataset)
+    features = classifier_features(train_classifier(training, labels, path), dataset)
+    right = accuracy(features, held_out, held_out_labels)
+    _LOGGER.info("%s: %.1f %% of the held-out images right", features.name, 100 * right)
+    return features
 
 
 def build_reference_images(
     config: ConfigDict, training: np.ndarray, held_out: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """The images that samples are compared with, and their split and number."""
-    is_training = config.evaluation.reference == "train"
+    """The images that samples are compared with, and which they are."""
+    is_training, data = config.evaluation.reference == "train", config.data
     images = training if is_training else held_out
-    split = config.data.split if is_training else config.data.held_out_split
+    split = "training images" if is_training else "held-out images"
+    if data.source in ("tfds", "idx"):
+        split = data.split if is_training else data.held_out_split
     return images, f"{split}, {len(images)} images"
 
 
@@ -95,7 +111,9 @@ def build_reference(
     key = f"{features.fingerprint[:8]}_{content.hexdigest()[:8]}"
     path = os.path.join(workdir, "evaluation", f"statistics_{name}_{key}.npz")
     if os.path.exists(path):
-        return load_feature_statistics(path, features.size)
+        # A damaged file of our own is made again.
+        with contextlib.suppress(InvalidArgument):
+            return load_feature_statistics(path, features.size)
     if len(images) < features.size:
         at_least = f"name a split with as many images as features ({features.size})"
         raise InvalidArgument("config.evaluation.reference", at_least, len(images))
@@ -111,22 +129,31 @@ def build_appraisal(
     """How a training run compares a few samples with its reference images.
 
     Raises:
-        InvalidArgument: without features, or for fewer samples than features.
+        InvalidArgument: as `build_features`, or for fewer samples than features.
     """
-    if config.evaluation.features == "none":
-        needs = "be classifier or inception for config.training.evaluate_every"
-        raise InvalidArgument("config.evaluation.features", needs, "none")
-    features, count = build_features(config, workdir, training), config.training.evaluation_samples
-    if count < features.size:
-        as_many = f"be at least the number of features ({features.size})"
-        raise InvalidArgument("config.training.evaluation_samples", as_many, count)
-    images, _ = build_reference_images(config, training, held_out)
+    features = build_features(config, workdir, training, held_out)
+    count = config.training.evaluation_samples
+    require_enough(features, count, "config.training.evaluation_samples")
+    images, name = build_reference_images(config, training, held_out)
     reference = build_reference(config, workdir, features, images)
 
     def distance(drawn: np.ndarray) -> float:
         return frechet_distance(fit_feature_statistics([features.extract(drawn)[0]]), reference)
 
-    return Appraisal(count, distance, features.name)
+    source = config.evaluation.reference_statistics or name
+    sampling = json.dumps(config.sampling.to_dict(), sort_keys=True)
+    measure = f"{features.name} {features.fingerprint}, n {count}, {source}, {sampling}"
+    return Appraisal(count, distance, features.name, measure)
+
+
+def require_enough(features: Features, count: int, field: str) -> None:
+    """Refuses fewer samples than features, whose covariance says little.
+
+    Raises:
+        InvalidArgument: about `field`.
+    """
+    if count < features.size:
+        raise InvalidArgument(field, f"be at least the number of features ({features.size})", count)
 
 
 def build_foreign(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:
@@ -149,7 +176,7 @@ def build_foreign(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndar
 def _other_data(config: ConfigDict) -> np.ndarray:
     """The held-out images of another data set, at the run's size."""
     settings, size = config.evaluation.foreign, config.data.image_size
-    with group("config.evaluation.foreign"):
+    try:
         _, images = load_images(
             settings.source,
             name=settings.name,
@@ -158,6 +185,11 @@ def _other_data(config: ConfigDict) -> np.ndarray:
             image_size=settings.image_size or size,
             channels=config.data.channels,
         )
+    except InvalidArgument as error:
+        if error.field in settings:
+            raise error.within("config.evaluation.foreign") from error
+        fit = f"name images that fit this run ({error})"
+        raise InvalidArgument("config.evaluation.foreign.source", fit, settings.source) from error
     if images.shape[1] == size:
         return images
     resized = tf.image.resize(to_float(tf.constant(images)), (size, size))

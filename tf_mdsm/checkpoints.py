@@ -69,8 +69,12 @@ class TrainingCheckpoints:
             for metric, total in zip(self._metrics, self._sums, strict=True):
                 metric.assign(total)
 
-    def keep_if_best(self, distance: float) -> None:
+    def keep_if_best(self, distance: float, measure: str) -> None:
         """Keeps the weights besides the newest ones if no earlier ones had a smaller distance.
+
+        Args:
+            distance: of these weights' samples.
+            measure: how it was taken; distances by another one are not compared.
 
         Raises:
             RunError: if they cannot be written.
@@ -79,7 +83,8 @@ class TrainingCheckpoints:
         score = os.path.join(folder, "distance.json")
         try:
             with open(score, encoding="utf-8") as file:
-                smallest = json.load(file)["distance"]
+                best = json.load(file)
+            smallest = best["distance"] if best["measure"] == measure else math.inf
         except (OSError, ValueError, KeyError):
             smallest = math.inf
         if distance >= smallest:
@@ -90,7 +95,7 @@ class TrainingCheckpoints:
             )
             manager.save(checkpoint_number=self.step)
             with written_whole(score) as partial, open(partial, "w", encoding="utf-8") as file:
-                json.dump({"distance": distance, "step": self.step}, file)
+                json.dump({"distance": distance, "step": self.step, "measure": measure}, file)
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
                 f"step {self.step}: the best checkpoint could not be written to {folder} "

@@ -24,7 +24,7 @@ from tf_mdsm.samplers.chains import Chain, compile_chain
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.shards import Shards
 
-__all__ = ["Drawing", "draw", "drawn_from", "load"]
+__all__ = ["Drawing", "Loaded", "draw", "drawn_from", "load"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ _PATIENCE = 60
 _GROUPS = ("data", "noise", "network", "sampling")
 
 
+# Model, sampler, and the step of the checkpoint.
+Loaded = tuple[EnergyModel, Sampler, int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawing:
     """What was drawn with what.
@@ -48,17 +52,21 @@ class Drawing:
             [steps, chains].
         model: the trained energy.
         sampler: that drew them.
-        step: of the checkpoint.
     """
 
     shards: Shards
     model: EnergyModel
     sampler: Sampler
-    step: int
 
 
-def draw(config: ConfigDict, workdir: str, stem: str) -> Drawing | None:
-    """Draws `config.sampling.num_samples` images with the newest checkpoint of a run.
+def draw(
+    config: ConfigDict,
+    workdir: str,
+    stem: str,
+    loaded: Loaded | None = None,
+    patience: float = _PATIENCE,
+) -> Drawing | None:
+    """Draws `config.sampling.num_samples` images with a run's checkpoint.
 
     Image n is a function of the weights and of seed `config.sampling.seed + n`. What has been
     drawn when the run is killed is not drawn again; the workers of a cluster share the work.
@@ -66,17 +74,20 @@ def draw(config: ConfigDict, workdir: str, stem: str) -> Drawing | None:
     Args:
         stem: beginning of a path; shards are in a folder beside it, and the first worker writes
             `<stem>.npz` of them.
+        loaded: what `load` gave, to draw with; None: it is loaded here.
+        patience: seconds for which a worker waits for the first one to begin.
 
     Returns:
         all that was drawn; None but for worker 0, which clears the shards away.
 
     Raises:
         InvalidArgument: without a checkpoint of this network, or if nothing can be written.
-        RunError: if it cannot be read, or a chain leaves the finite numbers.
+        RunError: if it cannot be read, a chain leaves the finite numbers, or training has gone
+            on meanwhile.
     """
     worker, num_workers = place(config.training.strategy, config.training.cluster)
     devices = local_devices()[: 1 if config.training.strategy == "one_device" else None]
-    model, sampler, step = load(config, workdir, devices[0])
+    model, sampler, step = loaded or load(config, workdir, devices[0])
     require_writable(workdir, os.path.relpath(os.path.dirname(stem), workdir))
     settings = config.sampling
     folder = f"{stem}.{build.fingerprint(drawn_from(config), model)}.shards"
@@ -86,15 +97,18 @@ def draw(config: ConfigDict, workdir: str, stem: str) -> Drawing | None:
         Shards(folder, count, worker * len(devices) + number, num_workers * len(devices))
         for number in range(len(devices))
     ]
-    if worker and not _joined(folder, f"{stem}.npz"):
+    if worker and not _joined(folder, f"{stem}.npz", patience):
         return None
     _LOGGER.info(
         "drawing %d images from the checkpoint of step %d; up to %d gradients an image",
         *(settings.num_samples, step, sampler.gradients),
     )
-    samplers = [sampler] + [load(config, workdir, device)[1] for device in devices[1:]]
+    others = [load(config, workdir, device) for device in devices[1:]]
+    if any(other_step != step for _, _, other_step in others):
+        raise RunError(f"another checkpoint than that of step {step} has come; run again")
+    samplers = [sampler, *(other for _, other, _ in others)]
     _draw(shares, samplers, devices, settings)
-    return None if worker else Drawing(shares[0], model, sampler, step)
+    return None if worker else Drawing(shares[0], model, sampler)
 
 
 def drawn_from(config: ConfigDict) -> dict[str, object]:
@@ -103,8 +117,8 @@ def drawn_from(config: ConfigDict) -> dict[str, object]:
     return {**settings, "precision": config.training.precision}
 
 
-def load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, Sampler, int]:
-    """The newest checkpoint's model and its sampler on a device, and the checkpoint's step."""
+def load(config: ConfigDict, workdir: str, device: str) -> Loaded:
+    """The model of `config.checkpoint` and its sampler on a device, and the checkpoint's step."""
     with tf.device(device):
         model = build.build_model(config)
         step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
@@ -112,15 +126,15 @@ def load(config: ConfigDict, workdir: str, device: str) -> tuple[EnergyModel, Sa
     return model, sampler, step
 
 
-def _joined(folder: str, result: str) -> bool:
+def _joined(folder: str, result: str, patience: float) -> bool:
     """Waits for the first worker to begin; False if it has finished without us."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while not os.path.isdir(folder):
         if time.monotonic() > deadline:
             if os.path.exists(result):
                 _LOGGER.info("nothing to draw: the first worker has finished, or has not begun")
                 return False
-            raise RunError(f"the first worker has not begun to draw after {_PATIENCE} s")
+            raise RunError(f"the first worker has not begun to draw after {patience:g} s")
         time.sleep(0.2)
     return True
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tf_mdsm import __version__, build, pictures, plots
 from tf_mdsm.build_likelihood import build_bridge
 from tf_mdsm.checkpoints import restore_for_use
+from tf_mdsm.cluster import place
 from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.datasets.statistics import load_statistics
 from tf_mdsm.errors import RunError, group
@@ -50,13 +51,17 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
 
     Returns:
         the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`. Where
-        the bounds have not converged, the JSON says why and holds null in place of values.
+        the bounds have not converged, the JSON says why and holds null in place of values. None but
+        for the first of several workers, which does it all.
 
     Raises:
         InvalidArgument: without a checkpoint of this network or its images, or if nothing can
             be written.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
+    worker, _ = place(config.training.strategy, config.training.cluster)
+    if worker:
+        return []
     settings = config.likelihood
     model = build.build_model(config)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)

@@ -49,7 +49,7 @@ CHOICES = {
 
 RANGES: tuple[tuple[str, str, Callable], ...] = (
     (
-        "seed sampling.seed restoration.seed evaluation.seed",
+        "seed sampling.seed restoration.seed evaluation.seed likelihood.seed",
         "lie in [0, 2^62]",
         lambda v: 0 <= v <= 2**62,
     ),

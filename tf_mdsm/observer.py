@@ -23,17 +23,19 @@ class _StopRequested(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Appraisal:
-    """How samples are compared with the training images.
+    """How a few samples are compared with the reference images.
 
     Attributes:
         count: samples that are drawn.
         distance: images, uint8 [count, H, W, C], to a number; lower is better.
-        name: of what the distance is of.
+        name: of the features that are compared.
+        measure: all that distances follow from but the weights.
     """
 
     count: int
     distance: Callable[[np.ndarray], float]
     name: str
+    measure: str
 
 
 class Observer:
@@ -48,7 +50,7 @@ class Observer:
         seeds: of the previews' images.
         samples_folder: where previews are written.
         true_energy: points to energies, where known.
-        appraisal: how samples are compared with the training images, if they are.
+        appraisal: how samples are compared with the reference images, if they are.
     """
 
     def __init__(
@@ -134,21 +136,26 @@ class Observer:
         self.monitor.picture("samples", picture, step)
         write_png(picture, os.path.join(self._samples_folder, f"step_{step:08d}.png"))
 
-    def distance(self, step: int, stop_requested: Callable[[], bool]) -> float | None:
-        """Of a few samples to the training images, to TensorBoard too; None if the run is to
-        stop, or a chain has left the finite numbers."""
-        images = []
-        for first in range(0, self._appraisal.count, self._batch_size):
+    def appraise(
+        self,
+        step: int,
+        keep_if_best: Callable[[float, str], None],
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        """The distance of a few samples to the reference images, to TensorBoard and to
+        `keep_if_best`; given up when the run is to stop, or a chain leaves the finite numbers."""
+        appraisal, images = self._appraisal, []
+        for first in range(0, appraisal.count, self._batch_size):
             if stop_requested():
-                return None
-            seeds = np.arange(first, min(first + self._batch_size, self._appraisal.count))
+                return
+            seeds = np.arange(first, min(first + self._batch_size, appraisal.count))
             images.append(self._sample(self._seeds[0] + seeds).images)
         drawn = np.concatenate(images)
         if not np.isfinite(drawn).all():
-            return None
-        distance = self._appraisal.distance(to_uint8(drawn))
-        self.monitor.scalars({f"distance/{self._appraisal.name}": distance}, step)
-        return distance
+            return
+        distance = appraisal.distance(to_uint8(drawn))
+        self.monitor.scalars({f"distance/{appraisal.name}": distance}, step)
+        keep_if_best(distance, appraisal.measure)
 
     def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
         size = self._batch_size

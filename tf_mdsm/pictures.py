@@ -1,5 +1,6 @@
 """Pictures made of arrays, and the files that hold them. Knows nothing of models."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from tf_mdsm.files import written_whole
 
-__all__ = ["image_grid", "to_uint8", "write_gif", "write_png"]
+__all__ = ["chain_strip", "image_grid", "moving", "to_uint8", "write_gif", "write_png"]
 
 # Small images are enlarged to tiles of about this many pixels.
 _TILE = 64
@@ -41,6 +42,27 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     grid = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
     grid = grid.reshape(rows * cells.shape[1], columns * cells.shape[2], channels)
     return np.pad(grid, ((0, frame), (0, frame), (0, 0)), constant_values=128)
+
+
+def chain_strip(states: np.ndarray, columns: int = 14) -> np.ndarray:
+    """Some chains from noise to image, a row each.
+
+    Args:
+        states: float in [0, 1] (clipped), [n, chains, H, W, C]; states that stand still are left
+            out, and of the others `columns` are shown at most.
+
+    Returns:
+        uint8 [height, width, C].
+    """
+    states = moving(states)
+    shown = np.unique(np.linspace(0, len(states) - 1, columns).astype(int))
+    rows = states[shown].swapaxes(0, 1)
+    return image_grid(rows.reshape(-1, *rows.shape[2:]), columns=len(shown))
+
+
+def moving(states: np.ndarray) -> np.ndarray:
+    """The states [n, ...] less those that equal the one before: some chains arrive early."""
+    return states[[True, *(not np.array_equal(*pair) for pair in itertools.pairwise(states))]]
 
 
 def write_png(pixels: np.ndarray, path: str) -> None:

@@ -1,6 +1,5 @@
 """The sampling run: draws images from a trained energy and writes what one wants to see."""
 
-import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -92,12 +91,6 @@ def _write_chain(states: np.ndarray, stem: str) -> None:
     Args:
         states: [n, chains, H, W, C].
     """
-    # Some chains stand still before they end.
-    moved = [True, *(not np.array_equal(*pair) for pair in itertools.pairwise(states))]
-    states = states[moved]
-    shown = np.unique(np.linspace(0, len(states) - 1, 14).astype(int))
-    rows = states[shown].swapaxes(0, 1)
-    strip = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=len(shown))
-    pictures.write_png(strip, f"{stem}_chain.png")
-    frames = [pictures.image_grid(state, columns=4) for state in states]
+    pictures.write_png(pictures.chain_strip(states), f"{stem}_chain.png")
+    frames = [pictures.image_grid(state, columns=4) for state in pictures.moving(states)]
     pictures.write_gif(frames, f"{stem}_chain.gif")

@@ -62,15 +62,15 @@ def train(config: ConfigDict, workdir: str) -> None:
         statistics_path = build.statistics_path(workdir)
         statistics = load_statistics(statistics_path) or fit_statistics(images)
         sampler = build_sampler(config, model, statistics)
-        checkpoints = _restore(config, model, workers, workdir, len(images))
-        if workers.is_chief and not os.path.exists(statistics_path):
-            save_statistics(statistics, statistics_path)
         appraisal = None
         if config.training.evaluate_every and workers.is_chief:
             # Features take their time to load, and nothing else of training needs them.
             from tf_mdsm.build_evaluation import build_appraisal
 
             appraisal = build_appraisal(config, workdir, images, held_out)
+        checkpoints = _restore(config, model, workers, workdir, len(images))
+        if workers.is_chief and not os.path.exists(statistics_path):
+            save_statistics(statistics, statistics_path)
         observer = _observer(
             *(config, model, sampler, workers, held_out, workdir, checkpoints.step, appraisal)
         )
@@ -176,15 +176,15 @@ def _loop(
     events = (
         (observer.log, settings.log_every, True),
         (observer.validate, settings.validate_every, workers.is_chief),
+        (
+            lambda step: observer.appraise(step, checkpoints.keep_if_best, stop_requested),
+            settings.evaluate_every,
+            workers.is_chief,
+        ),
         (lambda _: _save(checkpoints, observer), settings.checkpoint_every, True),
         (
             lambda step: observer.preview(step, stop_requested),
             settings.sample_every,
-            workers.is_chief,
-        ),
-        (
-            lambda step: _keep_if_best(checkpoints, observer.distance(step, stop_requested)),
-            settings.evaluate_every,
             workers.is_chief,
         ),
     )
@@ -234,11 +234,6 @@ def _save(checkpoints: TrainingCheckpoints, observer: Observer) -> None:
     # Events first: what a checkpoint has seen must be in the event file when it is restored.
     observer.monitor.flush()
     checkpoints.save()
-
-
-def _keep_if_best(checkpoints: TrainingCheckpoints, distance: float | None) -> None:
-    if distance is not None:
-        checkpoints.keep_if_best(distance)
 
 
 def _require_finite(history: np.ndarray, step: int, checkpoints: TrainingCheckpoints) -> None:

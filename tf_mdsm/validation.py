@@ -60,6 +60,12 @@ def validate(config: ConfigDict) -> ConfigDict:
         _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
+    if config.evaluation.foreign.source in ("idx", "npz", "folder"):
+        kind = config.evaluation.foreign.source
+        _require(config, "evaluation.foreign.path", f"be given for source {kind}", bool)
+    if config.training.evaluate_every:
+        needs = "be classifier or inception for config.training.evaluate_every"
+        _require(config, "evaluation.features", needs, lambda v: v != "none")
     _check_sampler(config)
     if config.restoration.task == "inpaint_mask":
         _require(config, "restoration.mask", "name a file for task inpaint_mask", bool)

@@ -11,11 +11,9 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tf_mdsm.datasets.batches import to_float
-from tf_mdsm.datasets.loading import conform
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
-    "brought_to_size",
     "constant",
     "flipped",
     "outlier_scores",
@@ -26,8 +24,6 @@ __all__ = [
 
 # Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
 EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-_BATCH = 1_024
 
 
 def outlier_scores(
@@ -143,33 +139,6 @@ def shuffled_patches(images: np.ndarray, patch: int, seed: int) -> np.ndarray:
     moved[image, np.roll(tour, -1, axis=1)] = cut[image, tour]
     moved = moved.reshape(count, rows, columns, patch, patch, channels).swapaxes(2, 3)
     return moved.reshape(images.shape)
-
-
-def brought_to_size(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of another data set as a model takes them: as `datasets.loading.conform` does.
-
-    Args:
-        images: uint8, or float in [0, 1], [N, h, w, c].
-        image_shape: the model's height, width (the same) and channels.
-
-    Returns:
-        the same dtype, [N, H, W, C]: smaller images zero-padded, larger ones cropped to their
-        central square and resized, colours made grey or grey repeated.
-
-    Raises:
-        InvalidArgument: for no images, or channels that cannot be converted.
-    """
-    _require_images(images)
-    height, width, channels = image_shape
-    if height != width:
-        raise InvalidArgument("image_shape", "be of square images", image_shape)
-    if images.shape[-1] != channels and {images.shape[-1], channels} != {1, 3}:
-        raise InvalidArgument("images", f"have {channels} channels", images.shape[-1])
-    parts = [
-        conform(images[first : first + _BATCH], height, channels).numpy()
-        for first in range(0, len(images), _BATCH)
-    ]
-    return np.concatenate(parts)
 
 
 def _require_images(images: np.ndarray) -> None:

@@ -50,8 +50,9 @@ def load_part(path: str) -> Part:
     return Part(content["metrics"], shown)
 
 
-def read_likelihood(stem: str) -> Part | None:
-    """What the likelihood run left at `<stem>.json` and `.png`, as a part; None if there is none.
+def read_likelihood(stem: str, step: int, weights: str) -> Part | None:
+    """What the likelihood run left at `<stem>.json` and `.png`, as a part; None if there is none
+    of these weights.
 
     Where the bounds have not converged a metric's value is None.
     """
@@ -59,6 +60,8 @@ def read_likelihood(stem: str) -> Part | None:
         return None
     with open(f"{stem}.json", encoding="utf-8") as file:
         report = json.load(file)
+    if (report.get("step"), report.get("weights")) != (step, weights):
+        return None
     made = {name: report[name] for name in ("step", "weights", "version")}
     made["method"] = "annealed importance sampling"
     metrics = [

@@ -36,6 +36,9 @@ __all__ = [
 # Images of a picture's grid, rows and columns of a picture of pairs.
 _GRID, _ROWS, _COLUMNS = 64, 10, 6
 
+# Images that a kernel distance, precision, recall and an inception score need.
+_FEWEST = 10
+
 # Below this many images the Fréchet distance says more of n than of the images.
 _MANY = 10_000
 
@@ -45,53 +48,46 @@ _NEIGHBOURS = 3
 
 def appraise_quality(
     features: Features,
-    samples: np.ndarray,
-    held_out: np.ndarray,
+    sets: dict[str, np.ndarray],
     reference: FeatureStatistics,
     reference_name: str,
     images: np.ndarray,
     images_name: str,
 ) -> Part:
-    """Distances of samples to reference images, beside those of held-out images.
+    """Distances of sets of images, samples say, to reference images.
 
     Args:
         features: of images.
-        samples: uint8 [N, H, W, C].
-        held_out: images that training has not seen; the first N are taken.
+        sets: name to images [N, H, W, C] that are none of the reference images; what needs more
+            than there are is left out.
         reference: of the reference images' features, for the Fréchet distance.
         reference_name: what it was made of.
         images: reference images, for what needs features one by one.
         images_name: which images they are.
     """
     theirs, _ = features.extract(images)
+    by = {"features": features.name, "features_hash": features.fingerprint}
     metrics = []
-    for of, shown in (("samples", samples), ("held-out images", held_out[: len(samples)])):
+    for of, shown in sets.items():
         ours, logits = features.extract(shown)
-        by = {"features": features.name, "features_hash": features.fingerprint}
         common = {"of": of, "n": len(ours), **by}
         if len(ours) >= features.size:
             distance = frechet_distance(fit_feature_statistics([ours]), reference)
-            against = {"against": reference_name}
-            metrics.append(
-                _warned({"name": "frechet_distance", "value": distance, **common, **against})
-            )
+            found = {"name": "frechet_distance", "value": distance, **common}
+            metrics.append(_warned({**found, "against": reference_name}))
+        if len(ours) < _FEWEST:
+            continue
         few = {**common, "against": images_name, "against_n": len(theirs)}
         size = min(1_000, len(ours), len(theirs))
         mean, std = kernel_distance(ours, theirs, subset_size=size)
         metrics.append({"name": "kernel_distance", "value": mean, "std": std, **few})
-        found = precision_and_recall(ours, theirs, _NEIGHBOURS)
-        for name, value in zip(("precision", "recall"), found, strict=True):
+        shares = precision_and_recall(ours, theirs, _NEIGHBOURS)
+        for name, value in zip(("precision", "recall"), shares, strict=True):
             metrics.append({"name": name, "value": value, **few})
         mean, std = inception_score(logits)
-        score = {"name": "inception_score", "value": mean, "std": std}
-        metrics.append({**score, "of": of, "n": len(ours), **by})
-    return Part(
-        metrics,
-        {
-            "Samples": pictures.image_grid(_floats(samples[:_GRID])),
-            "Held-out images": pictures.image_grid(_floats(held_out[:_GRID])),
-        },
-    )
+        metrics.append({"name": "inception_score", "value": mean, "std": std, **common})
+    grids = {of: pictures.image_grid(_floats(shown[:_GRID])) for of, shown in sets.items()}
+    return Part(metrics, {of.capitalize(): grid for of, grid in grids.items()})
 
 
 def _warned(metric: Metric) -> Metric:
@@ -141,9 +137,10 @@ def appraise_memorisation(
         ]
         nearest = np.argsort(distances[:, 0], kind="stable")[:_ROWS]
         rows = [
-            np.concatenate([samples[number][None], training[indices[number]]]) for number in nearest
+            np.concatenate([_floats(samples[number][None]), _floats(training[indices[number]])])
+            for number in nearest
         ]
-        grid = pictures.image_grid(_floats(np.concatenate(rows)), columns=_COLUMNS)
+        grid = pictures.image_grid(np.concatenate(rows), columns=_COLUMNS)
         shown[f"Samples nearest to a training image, and their neighbours by {space}"] = grid
     return Part(metrics, shown)
 
