@@ -512,7 +512,7 @@ def test_two_workers_compute_what_two_devices_compute(two_workers, tmp_path):
     )
     environment = runs.environment(PYTHONPATH=f"{runs.ROOT}:{runs.ROOT / 'tests'}")
     command = [sys.executable, "-c", program, str(tmp_path)]
-    subprocess.run(command, cwd=runs.ROOT, env=environment, check=True, timeout=200)
+    subprocess.run(command, cwd=runs.ROOT, env=environment, check=True, timeout=600)
     assert_nearly_same(runs.final_weights(workdir), runs.final_weights(tmp_path))
 
 

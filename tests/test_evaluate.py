@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from small_runs import call, events, small_config
 
+from tf_mdsm import Adam, EnergyModel, build_network
+from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.config import get_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluate import evaluate
@@ -240,10 +242,24 @@ def test_training_keeps_its_best_checkpoint(tmp_path):
     assert best["step"] == min(distances, key=distances.get)
     assert best["distance"] == pytest.approx(min(distances.values()), rel=1e-6)
     assert len(list((tmp_path / "checkpoints" / "best").glob("step-*.index"))) == 1
+    assert "n 64, training images, 1617 images" in best["measure"]
     config.checkpoint = "best"
     config.evaluation.update(parts="denoising", features="none", num_images=10)
     evaluate(config, str(tmp_path))
     assert {metric["step"] for metric in metrics(tmp_path)} == {best["step"]}
+
+
+def test_distances_of_another_measure_are_not_compared(tmp_path):
+    """So that a run that goes on with other features or samples keeps a best one again."""
+    model = EnergyModel(build_network("dense", (1, 1, 2), channels=4))
+    model.compile(Adam(1e-3))
+    checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=1)
+    score = tmp_path / "best" / "distance.json"
+    kept = []
+    for distance, measure in ((3.0, "one"), (4.0, "one"), (40.0, "other"), (2.0, "other")):
+        checkpoints.keep_if_best(distance, measure)
+        kept.append(json.loads(score.read_text())["distance"])
+    assert kept == [3.0, 3.0, 40.0, 2.0]
 
 
 def test_a_run_without_a_best_checkpoint_says_so(evaluated):

@@ -34,9 +34,9 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
             anything is drawn.
         RunError: if something cannot be read, or a chain leaves the finite numbers.
     """
-    config = ConfigDict(config.to_dict())
-    config.sampling.num_samples = config.evaluation.num_samples
-    subject = Subject(config, workdir)
+    drawn = ConfigDict(config.to_dict())
+    drawn.sampling.num_samples = config.evaluation.num_samples
+    subject = Subject(drawn, workdir)
     require_writable(workdir, "evaluation")
     todo = {
         "quality": subject.quality,
