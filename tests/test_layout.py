@@ -38,7 +38,7 @@ LAYERS = [
         "warmup",
     ],
     ["energy", "signatures"],
-    ["losses", "networks", "noise", "optimizers"],
+    ["losses", "networks", "unet", "heads", "convolutions", "noise", "optimizers"],
     ["authors.published", "authors.layout", "authors.torch_files"],
     [
         "evaluation.parts",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import losses, networks
+from tf_mdsm import convolutions, heads, losses, networks, unet
+from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, heads_of
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
 
@@ -21,14 +22,15 @@ def noisy_images(*shape, seed=0):
     [
         ("res12", (32, 32, 1), 64, 9_060_483),
         ("res18", (32, 32, 3), 128, 62_339_075),
+        ("unet", (32, 32, 1), 16, 393_665),
     ],
 )
 def test_parameter_counts(name, shape, channels, count):
     assert build_network(name, shape, channels).count_params() == count
 
 
-@pytest.mark.parametrize("head", networks.HEADS)
-@pytest.mark.parametrize("name", networks.STAGES)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", STAGES)
 @pytest.mark.parametrize("shape", [(16, 16, 1), (64, 64, 3)])
 def test_every_network_at_other_sizes(name, shape, head):
     network = build_network(name, shape, 2, head)
@@ -51,6 +53,9 @@ def test_eight_pixels_are_enough_for_three_halvings():
         (("res12", (30, 30, 1), 4), "`image_size` must be divisible by 8"),
         (("res34", (8, 8, 1), 4), "`image_size` must be divisible by 16"),
         (("res12", (32, 32, 1), 4, "cubic"), "`head` must be one of quadratic"),
+        (("res12", (32, 32, 1), 4, "distance"), "`head` must be one of quadratic"),
+        (("unet", (32, 32, 1), 4, "linear"), "`head` must be one of distance"),
+        (("unet", (28, 36, 1), 4), "`image_size` must be divisible by 8"),
     ],
 )
 def test_wrong_networks_are_refused(arguments, message):
@@ -85,13 +90,12 @@ def test_initial_weights_are_pytorchs_default():
 
 
 def test_the_constant_is_not_trained():
-    for head in networks.HEADS:
+    for head in HEADS:
         network = build_network("res6", (8, 8, 1), 2, head)
         assert [v.path for v in network.non_trainable_variables] == ["energy/constant"]
 
 
-@pytest.mark.parametrize("head", networks.HEADS)
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize(("name", "head"), [(n, h) for n in NETWORKS for h in heads_of(n)])
 def test_gradients_by_finite_differences(name, head):
     """dE/dx, and the loss' derivative in every weight (which needs second derivatives)."""
     shape = (1, 1, 2) if name == "dense" else (16, 16, 1)
@@ -144,8 +148,9 @@ def test_mixed_precision_keeps_head_and_weights_in_float32():
 
 
 def test_networks_are_pure_keras():
-    source = pathlib.Path(networks.__file__).read_text()
-    assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
+    for module in (networks, heads, unet, convolutions):
+        source = pathlib.Path(module.__file__).read_text()
+        assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
 
 
 def test_weights_file_opens_again(tmp_path):
@@ -158,3 +163,30 @@ def test_weights_file_opens_again(tmp_path):
     clone = keras.Model.from_config(network.get_config())
     clone.set_weights(network.get_weights())
     np.testing.assert_array_equal(network(images), clone(images))
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [("distance", lambda x, f: (x - f) ** 2), ("product", lambda x, f: x * (x - f))],
+)
+def test_energies_made_of_a_denoiser(head, expected):
+    """By their equations, from the same network's own guess; other sigma0, other scale."""
+    network = build_network("unet", (8, 8, 1), 2, head, seed=1, sigma0=0.2)
+    guess = keras.Model(network.input, network.get_layer("denoised").output)
+    images = noisy_images(5, 8, 8, 1)
+    values = expected(images.numpy().astype(float), guess(images).numpy().astype(float))
+    energies = values.sum((1, 2, 3)) / (2 * 0.2**2)
+    np.testing.assert_allclose(network(images), energies, rtol=1e-5)
+
+
+@pytest.mark.parametrize("head", heads_of("unet"))
+def test_a_unet_opens_again(head, tmp_path):
+    network = build_network("unet", (8, 8, 3), 2, head, seed=1)
+    images = noisy_images(2, 8, 8, 3)
+    clone = keras.models.clone_model(network)
+    clone.set_weights(network.get_weights())
+    np.testing.assert_array_equal(network(images), clone(images))
+    network.save(tmp_path / "energy.keras")
+    np.testing.assert_array_equal(
+        network(images), keras.models.load_model(tmp_path / "energy.keras")(images)
+    )

@@ -67,6 +67,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
             config.network.head,
             seed=config.seed,
             precision=training.precision,
+            sigma0=config.noise.sigma0,
         )
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
     return EnergyModel(

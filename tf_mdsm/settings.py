@@ -56,11 +56,14 @@ def default_config() -> ConfigDict:
     config.noise.weighting = "inverse_square"
 
     config.network = ConfigDict()
-    # res6, res12, res18, res34: the paper's ResNets; dense: a small net for points in the plane.
+    # res6, res12, res18, res34: the paper's ResNets; unet: an energy made of a U-Net f(x) that
+    # guesses the clean image; dense: a small net for points in the plane.
     config.network.name = "res18"
-    # Channels of the first convolution; every stage doubles them. Width of `dense`.
+    # Channels of the first convolution; every stage doubles them (unet: twice). Width of `dense`.
     config.network.channels = 128
-    # How the scalar is made of the last features.
+    # How the scalar is made: of the last features, "quadratic" or "linear"; of an image x and the
+    # U-Net's guess f(x), "distance", |x - f|^2 / (2 sigma0^2), or "product",
+    # x . (x - f) / (2 sigma0^2).
     config.network.head = "quadratic"
 
     config.optimizer = ConfigDict()

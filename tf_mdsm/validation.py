@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from tf_mdsm.architectures import heads_of
 from tf_mdsm.config import default_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.limits import CHOICES, RANGES
@@ -50,6 +51,9 @@ def validate(config: ConfigDict) -> ConfigDict:
     for fields, requirement, holds in RANGES:
         for field in fields.split():
             _require(config, field, requirement, holds)
+    name, heads = config.network.name, heads_of(config.network.name)
+    fits = f"be one of {', '.join(heads)} for network {name}"
+    _require(config, "network.head", fits, lambda v: v in heads)
     noise = config.noise
     levels = "noise.num_levels"
     if noise.num_levels == 1:

@@ -1,0 +1,35 @@
+"""An energy made of a U-Net does all that the others do."""
+
+import json
+
+import pytest
+from small_runs import latest_step, small_config
+
+from tf_mdsm.architectures import heads_of
+from tf_mdsm.evaluate import evaluate
+from tf_mdsm.export import export
+from tf_mdsm.likelihood import likelihood
+from tf_mdsm.restore import restore
+from tf_mdsm.sample import sample
+from tf_mdsm.train import train
+from tf_mdsm.validation import validate
+
+
+@pytest.mark.parametrize("head", heads_of("unet"))
+def test_trained_exported_and_used(head, tmp_path):
+    config = small_config(network__name="unet", network__head=head, training__num_steps=8)
+    config.sampling.update(sampler="heun", start="gaussian", num_levels=3)
+    config.restoration.update(task="inpaint_half", max_steps=5, num_images=2, num_solutions=1)
+    config.evaluation.update(parts="energies,outliers", features="none")
+    config.evaluation.update(num_samples=10, num_images=10)
+    config.likelihood.update(num_chains=4, num_temperatures=3, pilot_chains=4)
+    config.likelihood.update(pilot_temperatures=3, pilot_rounds=2, rest_rounds=2, num_images=4)
+    validate(config)
+    workdir = str(tmp_path)
+    train(config, workdir)
+    assert latest_step(workdir) == 8
+    assert export(config, workdir).endswith("export/1")
+    for run in (sample, restore, evaluate, likelihood):
+        assert run(config, workdir), run.__name__
+    report = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    assert {metric["name"] for metric in report["metrics"]} >= {"energy", "auroc"}
