@@ -30,7 +30,7 @@ _TOLERANCE = 1e-5
 
 
 def export(config: ConfigDict, workdir: str) -> str:
-    """Writes the newest checkpoint of a run for other programs.
+    """Writes a run's checkpoint for other programs.
 
     `config.export.format` is "saved_model" for `export/<version>`, or "torch" for the weights
     as a state_dict under the authors' names, `export/torch/step_NNNNNNNN.pt`.

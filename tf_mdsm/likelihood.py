@@ -42,7 +42,7 @@ Chains = dict[str, np.ndarray]
 
 
 def likelihood(config: ConfigDict, workdir: str) -> list[str]:
-    """Bounds log Z of the newest checkpoint's energy, and tells images' bits/dim.
+    """Bounds log Z of a run's energy, and tells images' bits/dim.
 
     A pilot finds step sizes and intervals; `likelihood.num_chains` chains go up from the reference
     (lower bound); chains that are drawn from their ends by their weights, and then rest at the

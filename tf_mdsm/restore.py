@@ -34,7 +34,7 @@ _ROWS = 16
 
 
 def restore(config: ConfigDict, workdir: str) -> list[str]:
-    """Solves the inverse problems `config.restoration.task` with the newest checkpoint of a run.
+    """Solves the inverse problems `config.restoration.task` with a run's checkpoint.
 
     Solution k of image n follows from seed `restoration.seed + n num_solutions + k`.
 

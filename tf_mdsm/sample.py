@@ -19,7 +19,7 @@ _GRID = 1024
 
 
 def sample(config: ConfigDict, workdir: str) -> list[str]:
-    """Draws `config.sampling.num_samples` images with the newest checkpoint of a run.
+    """Draws `config.sampling.num_samples` images with a run's checkpoint.
 
     Image n is a function of the weights and of seed `config.sampling.seed + n`. What has been
     drawn when the run is killed is not drawn again; the workers of a cluster share the work, and

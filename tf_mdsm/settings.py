@@ -13,7 +13,7 @@ def default_config() -> ConfigDict:
     config.seed = 0
 
     # The checkpoint that every use after training reads: "newest", or "best", the one whose
-    # samples were nearest to the training images (training.evaluate_every).
+    # samples were nearest to the reference images (training.evaluate_every).
     config.checkpoint = "newest"
 
     config.data = ConfigDict()
@@ -102,7 +102,7 @@ def default_config() -> ConfigDict:
     config.training.sample_every = 25_000
     # Images in that grid.
     config.training.preview_images = 16
-    # The distance of a few samples to the training images (in evaluation.features) to TensorBoard;
+    # The distance of a few samples to the reference images (`evaluation`) to TensorBoard;
     # the best checkpoint by it is kept besides the newest ones.
     config.training.evaluate_every = 0
     # Samples drawn for it.
@@ -190,7 +190,7 @@ def default_config() -> ConfigDict:
     config.restoration.task = "inpaint_box"
     # The sampler that is held to what is known, where it starts, and coarse_to_fine's beta and
     # max_steps; all else is config.sampling's. The defaults came nearest to the originals
-    # (docs/samplers.md). "denoise" is coarse_to_fine by config.sampling from the noisy image.
+    # (README.md). "denoise" is coarse_to_fine by config.sampling from the noisy image.
     config.restoration.sampler = "coarse_to_fine"
     config.restoration.start = "isotropic"
     config.restoration.beta = 0.1
