@@ -22,7 +22,14 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * replicas,
 )
-config = small_config(training__num_steps=20, data__flip=True)
+# Plain gradient descent is to show the gradients' scale, which clipping would hide.
+clip_norm = 0.0 if variant == "sgd" else 1.0
+config = small_config(
+    training__num_steps=20,
+    data__flip=True,
+    optimizer__clip_norm=clip_norm,
+    optimizer__warmup_steps=5,
+)
 images, _ = build.build_images(config)
 strategy = build.build_strategy(config)
 with strategy.scope():

@@ -44,14 +44,19 @@ def test_the_papers_cifar_run():
         "sigma_max": 1.2,
         "num_levels": 128,
         "spacing": "linear",
+        "median": 0.5,
+        "log_std": 1.2,
         "sigma0": 0.1,
         "weighting": "inverse_square",
+        "sigma_data": 0.25,
     }
     optimizer = config.optimizer.to_dict()
     assert optimizer == {
         "learning_rate": 5e-5,
         "final_learning_rate": 1e-6,
         "schedule": "cosine",
+        "warmup_steps": 0,
+        "clip_norm": 0.0,
         "beta_1": 0.9,
         "beta_2": 0.95,
         "epsilon": 1e-8,
@@ -100,6 +105,11 @@ def test_celeba_is_cifar_with_flips():
         ("network.name", "res50"),
         ("network.channels", 0),
         ("optimizer.learning_rate", 0.0),
+        ("optimizer.warmup_steps", -1),
+        ("optimizer.clip_norm", -0.5),
+        ("network.unet.patch_size", 0),
+        ("network.unet.num_resolutions", 11),
+        ("noise.log_std", 0.0),
         ("optimizer.beta_2", 1.0),
         ("optimizer.ema_momentum", 1.0),
         ("training.batch_size", 0),
@@ -138,6 +148,11 @@ def test_relations_between_fields():
         validate(config)
     config.noise.num_levels = 1
     config.sampling.sampler = "annealed_langevin"
+    validate(config)
+    config.noise.spacing = "log_normal"
+    with pytest.raises(InvalidArgument, match=r"`config.noise.median` must lie in \[0.05, 0.05\]"):
+        validate(config)
+    config.noise.median = 0.05
     validate(config)
     config.data.source = "npz"
     with pytest.raises(InvalidArgument, match=r"`config.data.path` must be given for source npz"):

@@ -60,6 +60,31 @@ def expected_update(model, images, step):
     return loss, tape.gradient(loss, [v.value for v in model.network.trainable_variables])
 
 
+def test_wrong_clip_norm_is_refused():
+    with pytest.raises(InvalidArgument, match="`clip_norm` must not be negative"):
+        make_model(clip_norm=-1.0)
+
+
+def test_long_gradients_are_shortened_and_shown_as_they_were():
+    images = some_images()
+    free, clipped, generous = (make_model(clip_norm=norm) for norm in (0.0, 1e-3, 1e6))
+    before = [v.numpy() for v in free.network.trainable_variables]
+    logs = [model.train_step(images) for model in (free, clipped, generous)]
+    norm = float(logs[0]["gradient_norm"])
+    assert norm > 1e-3
+    for shown in logs[1:]:
+        assert float(shown["gradient_norm"]) == norm
+    for old, ours, theirs, same in zip(
+        before, *(m.network.trainable_variables for m in (free, clipped, generous)), strict=True
+    ):
+        np.testing.assert_array_equal(ours, same)
+        # The update is RATE / sigma0^4 times the gradient, here a thousandth over its norm.
+        expected = (ours.numpy() - old) * 1e-3 / norm
+        rounding = 2**-22 * np.linalg.norm(old)
+        error = np.linalg.norm(theirs.numpy() - old - expected)
+        assert error < 1e-4 * np.linalg.norm(expected) + rounding, ours.path
+
+
 def test_train_step_is_gradient_descent_on_the_raw_loss():
     model, images = make_model(seed=5), some_images()
     for step in range(2):

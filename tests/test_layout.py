@@ -38,7 +38,17 @@ LAYERS = [
         "warmup",
     ],
     ["energy", "signatures"],
-    ["losses", "networks", "unet", "heads", "convolutions", "noise", "optimizers"],
+    [
+        "losses",
+        "networks",
+        "unet",
+        "heads",
+        "resampling",
+        "noise_scaling",
+        "convolutions",
+        "noise",
+        "optimizers",
+    ],
     ["authors.published", "authors.layout", "authors.torch_files"],
     [
         "evaluation.parts",

@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import convolutions, heads, losses, networks, unet
-from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, heads_of
+from tf_mdsm import convolutions, heads, losses, networks, noise_scaling, resampling, unet
+from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
+
+# One structure beside the usual one for each of its parts, and one with all of them.
+STRUCTURES = {
+    "patches": UNetStructure(patch_size=2, num_resolutions=3),
+    "one resolution": UNetStructure(num_resolutions=1, num_blocks=2),
+    "attention": UNetStructure(num_resolutions=3, attention_size=4),
+    "scaled input": UNetStructure(num_resolutions=2, scale_input=True),
+    "all": UNetStructure(2, 2, 2, attention_size=4, scale_input=True),
+}
 
 
 def noisy_images(*shape, seed=0):
@@ -63,6 +72,16 @@ def test_wrong_networks_are_refused(arguments, message):
         build_network(*arguments)
 
 
+def test_patches_and_resolutions_halve_a_unets_images():
+    structure = UNetStructure(patch_size=3, num_resolutions=3)
+    assert structure.widths == (1, 2, 4)
+    assert build_network("unet", (24, 12, 2), 2, structure=structure)(
+        noisy_images(2, 24, 12, 2)
+    ).shape == (2,)
+    with pytest.raises(InvalidArgument, match="`image_size` must be divisible by 12"):
+        build_network("unet", (16, 16, 1), 2, structure=structure)
+
+
 def test_initial_weights_are_pytorchs_default():
     """Uniform in +-1/sqrt(fan_in), every array drawn by itself, all following from the seed."""
     network = build_network("res12", (32, 32, 1), 16, seed=3)
@@ -95,11 +114,20 @@ def test_the_constant_is_not_trained():
         assert [v.path for v in network.non_trainable_variables] == ["energy/constant"]
 
 
-@pytest.mark.parametrize(("name", "head"), [(n, h) for n in NETWORKS for h in heads_of(n)])
-def test_gradients_by_finite_differences(name, head):
+@pytest.mark.parametrize(
+    ("name", "head", "structure"),
+    [(n, h, None) for n in NETWORKS for h in heads_of(n)]
+    + [("unet", "distance", name) for name in STRUCTURES],
+)
+def test_gradients_by_finite_differences(name, head, structure):
     """dE/dx, and the loss' derivative in every weight (which needs second derivatives)."""
     shape = (1, 1, 2) if name == "dense" else (16, 16, 1)
-    network = build_network(name, shape, 2, head, seed=1, precision="float64")
+    network = build_network(
+        *(name, shape, 2, head),
+        seed=1,
+        precision="float64",
+        structure=structure and STRUCTURES[structure],
+    )
     generator = np.random.default_rng(0)
     clean, noisy, direction = (tf.constant(generator.normal(size=(4, *shape))) for _ in range(3))
     ones = tf.ones(4, tf.float64)
@@ -148,7 +176,7 @@ def test_mixed_precision_keeps_head_and_weights_in_float32():
 
 
 def test_networks_are_pure_keras():
-    for module in (networks, heads, unet, convolutions):
+    for module in (networks, heads, unet, convolutions, resampling, noise_scaling):
         source = pathlib.Path(module.__file__).read_text()
         assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
 
@@ -172,16 +200,17 @@ def test_weights_file_opens_again(tmp_path):
 def test_energies_made_of_a_denoiser(head, expected):
     """By their equations, from the same network's own guess; other sigma0, other scale."""
     network = build_network("unet", (8, 8, 1), 2, head, seed=1, sigma0=0.2)
-    guess = keras.Model(network.input, network.get_layer("denoised").output)
+    guess = keras.Model(network.input, network.get_layer("energy").input[1])
     images = noisy_images(5, 8, 8, 1)
     values = expected(images.numpy().astype(float), guess(images).numpy().astype(float))
     energies = values.sum((1, 2, 3)) / (2 * 0.2**2)
     np.testing.assert_allclose(network(images), energies, rtol=1e-5)
 
 
+@pytest.mark.parametrize("structure", [UNetStructure(), *STRUCTURES.values()])
 @pytest.mark.parametrize("head", heads_of("unet"))
-def test_a_unet_opens_again(head, tmp_path):
-    network = build_network("unet", (8, 8, 3), 2, head, seed=1)
+def test_a_unet_opens_again(head, structure, tmp_path):
+    network = build_network("unet", (8, 8, 3), 2, head, seed=1, structure=structure)
     images = noisy_images(2, 8, 8, 3)
     clone = keras.models.clone_model(network)
     clone.set_weights(network.get_weights())
@@ -190,3 +219,67 @@ def test_a_unet_opens_again(head, tmp_path):
     np.testing.assert_array_equal(
         network(images), keras.models.load_model(tmp_path / "energy.keras")(images)
     )
+
+
+def run_layers(function, images, *arguments):
+    """What functions of symbolic images make of these."""
+    symbolic = keras.Input(images.shape[1:])
+    return keras.Model(symbolic, function(symbolic, *arguments))(images).numpy()
+
+
+def test_repeated_pixels():
+    images = noisy_images(2, 3, 5, 4)
+    found = run_layers(resampling.repeat, images, "float32", "up")
+    np.testing.assert_array_equal(found, np.repeat(np.repeat(images, 2, 1), 2, 2))
+
+
+def test_patches_hold_the_pixels_of_their_squares_and_go_back():
+    images = noisy_images(2, 6, 4, 3)
+    patches = run_layers(resampling.to_patches, images, 2, "float32", "patches")
+    assert patches.shape == (2, 3, 2, 12)
+    np.testing.assert_array_equal(patches[1, 2, 0], np.ravel(images[1, 4:6, 0:2]))
+    back = run_layers(resampling.from_patches, tf.constant(patches), 2, "float32", "back")
+    np.testing.assert_array_equal(back, images)
+
+
+def test_attention_is_a_mean_of_values_weighed_by_likeness():
+    network = build_network(
+        "unet", (4, 4, 1), 6, structure=UNetStructure(num_resolutions=1, attention_size=4)
+    )
+    name = "down0_block0_attention"
+
+    def layer(part, values):
+        kernel, bias = (
+            w.numpy().astype(float) for w in network.get_layer(f"{name}_{part}").weights
+        )
+        return values @ kernel[0, 0] + bias
+
+    inside = [network.get_layer(layer_name).output for layer_name in ("down0_block0", name)]
+    before, after = keras.Model(network.input, inside)(noisy_images(3, 4, 4, 1))
+    flat = before.numpy().reshape(3, 16, 6).astype(float)
+    likeness = layer("query", flat) @ layer("key", flat).swapaxes(1, 2) / np.sqrt(6)
+    weights = np.exp(likeness) / np.exp(likeness).sum(-1, keepdims=True)
+    expected = flat + layer("output", weights @ layer("value", flat))
+    np.testing.assert_allclose(after.numpy().reshape(3, 16, 6), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_estimated_in_the_image():
+    """That of white noise within its own scatter, 0 for ramps; what is divided by follows."""
+    images = np.zeros((4, 64, 64, 3), np.float32)
+    images += np.linspace(0, 1, 64)[:, None, None]
+    images[2:] += np.linspace(0, 1, 64)[None, :, None]
+    np.testing.assert_allclose(noise_scaling.noise_variance(images), 0, atol=1e-12)
+    sigma = np.array([0.1, 0.5, 1.0, 3.0])
+    noisy = images + sigma[:, None, None, None] * np.random.default_rng(0).normal(size=images.shape)
+    variance = np.asarray(noise_scaling.noise_variance(noisy))
+    # Over n = 32 * 32 * 3 coefficients the variance scatters by sqrt(2 / n) = 2.6 %.
+    np.testing.assert_allclose(variance, sigma**2, rtol=5 * np.sqrt(2 / 3072))
+    scaled = noise_scaling.NoiseScaling(dtype="float64")(noisy)
+    expected = (noisy - 0.5) / np.sqrt(variance + 0.25)[:, None, None, None]
+    np.testing.assert_allclose(scaled, expected, rtol=1e-12)
+
+
+def test_noise_is_estimated_in_images_of_odd_sides():
+    noise = np.random.default_rng(0).normal(size=(1, 63, 65, 1))
+    even = noise_scaling.noise_variance(noise[:, :62, :64])
+    np.testing.assert_allclose(noise_scaling.noise_variance(noise), even)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels, assign_levels
@@ -15,9 +16,31 @@ def test_grids():
     np.testing.assert_allclose(np.diff(linear), 1.15 / 127, rtol=1e-4)
     geometric = NoiseLevels(0.1, 3.0, 128, "geometric").sigmas
     np.testing.assert_allclose(geometric[1:] / geometric[:-1], 30 ** (1 / 127), rtol=1e-5)
-    for grid, ends in ((linear, (0.05, 1.2)), (geometric, (0.1, 3.0))):
+    log_normal = NoiseLevels(0.1, 3.0, 128, "log_normal", median=0.4, log_std=0.8).sigmas
+    shares = stats.lognorm(0.8, scale=0.4).cdf(log_normal)
+    np.testing.assert_allclose(np.diff(shares), np.diff(shares).mean(), rtol=1e-3)
+    grids = ((linear, (0.05, 1.2)), (geometric, (0.1, 3.0)), (log_normal, (0.1, 3.0)))
+    for grid, ends in grids:
         np.testing.assert_allclose(grid[[0, -1]], ends, rtol=1e-6)
         assert grid.dtype == np.float32
+
+
+@pytest.mark.parametrize("spacing", ["linear", "geometric", "log_normal"])
+def test_few_levels(spacing):
+    one = NoiseLevels(0.3, 0.3, 1, spacing, median=0.3)
+    two = NoiseLevels(0.3, 0.5, 2, spacing, median=0.3)
+    assert one.sigmas == pytest.approx([0.3])
+    assert two.sigmas == pytest.approx([0.3, 0.5])
+
+
+@pytest.mark.parametrize("median", [0.05, 0.06, 1.2])
+@pytest.mark.parametrize("log_std", [1e-3, 1.0, 100.0])
+def test_log_normal_levels_of_extreme_laws(median, log_std):
+    """All finite, within the range, none before another."""
+    grid = NoiseLevels(0.05, 1.2, 128, "log_normal", median=median, log_std=log_std).sigmas
+    assert np.isfinite(grid).all()
+    assert grid[[0, -1]] == pytest.approx([0.05, 1.2])
+    assert (np.diff(grid) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -26,6 +49,7 @@ def test_grids():
         ("inverse_square", [0.01, 0.01], [4.0, 0.25]),
         ("constant", [0.01, 0.01], [1.0, 1.0]),
         ("score", [0.25, 4.0], [4.0, 0.25]),
+        ("edm", [0.01, 0.01], [20.0, 16.25]),
     ],
 )
 def test_weightings(weighting, variance, weight):
@@ -45,6 +69,9 @@ def test_weightings(weighting, variance, weight):
         {"sigma_max": float("inf")},
         {"num_levels": 0},
         {"sigma0": -1.0},
+        {"spacing": "log_normal", "median": 2.0},
+        {"log_std": float("nan")},
+        {"sigma_data": 0.0},
     ],
 )
 def test_wrong_levels_are_refused(wrong):

@@ -5,7 +5,6 @@ import json
 import pytest
 from small_runs import latest_step, small_config
 
-from tf_mdsm.architectures import heads_of
 from tf_mdsm.evaluate import evaluate
 from tf_mdsm.export import export
 from tf_mdsm.likelihood import likelihood
@@ -14,10 +13,23 @@ from tf_mdsm.sample import sample
 from tf_mdsm.train import train
 from tf_mdsm.validation import validate
 
+# All parts of the structure and all training choices, beside the paper's.
+ALL = {
+    "network__unet__patch_size": 2,
+    "network__unet__num_resolutions": 2,
+    "network__unet__num_blocks": 2,
+    "network__unet__attention_size": 2,
+    "network__unet__scale_input": True,
+    "optimizer__warmup_steps": 4,
+    "optimizer__clip_norm": 1.0,
+    "noise__spacing": "log_normal",
+    "noise__weighting": "edm",
+}
 
-@pytest.mark.parametrize("head", heads_of("unet"))
-def test_trained_exported_and_used(head, tmp_path):
-    config = small_config(network__name="unet", network__head=head, training__num_steps=8)
+
+@pytest.mark.parametrize(("head", "fields"), [("distance", {}), ("product", {}), ("distance", ALL)])
+def test_trained_exported_and_used(head, fields, tmp_path):
+    config = small_config(network__name="unet", network__head=head, training__num_steps=8, **fields)
     config.sampling.update(sampler="heun", start="gaussian", num_levels=3)
     config.restoration.update(task="inpaint_half", max_steps=5, num_images=2, num_solutions=1)
     config.evaluation.update(parts="energies,outliers", features="none")

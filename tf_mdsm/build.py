@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from tf_mdsm.architectures import UNetStructure
 from tf_mdsm.cluster import create_strategy
 from tf_mdsm.datasets import loading, synthetic
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.networks import build_network
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.optimizers import Adam
+from tf_mdsm.optimizers import Adam, WarmUp
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.signatures import ServedEnergy
 
@@ -68,6 +69,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
             seed=config.seed,
             precision=training.precision,
             sigma0=config.noise.sigma0,
+            structure=UNetStructure(**config.network.unet),
         )
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
     return EnergyModel(
@@ -76,6 +78,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
         ema_momentum=config.optimizer.ema_momentum,
         seed=config.seed,
         compile_gradients={"auto": has_gpu, "on": True, "off": False}[training.jit_compile],
+        clip_norm=config.optimizer.clip_norm,
     )
 
 
@@ -87,7 +90,10 @@ def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
         "cosine": keras.optimizers.schedules.CosineDecay(initial, num_steps, final / initial),
         "constant": initial,
     }
-    return Adam(rates[settings.schedule], settings.beta_1, settings.beta_2, settings.epsilon)
+    rate = rates[settings.schedule]
+    if settings.warmup_steps:
+        rate = WarmUp(rate, settings.warmup_steps)
+    return Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon)
 
 
 def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:

@@ -28,6 +28,9 @@ class EnergyModel(keras.Model):
             as a plain mean: momentum min(ema_momentum, (1 + t) / (10 + t)) at step t.
         seed: of the noise.
         compile_gradients: compile the gradients (not the optimiser) with XLA.
+        clip_norm: gradients whose norm over all weights exceeds it are shortened to it, in the
+            normalised loss' unit, in which `gradient_norm` is shown (before it is clipped);
+            0: none are.
 
     After training, `energy`, `score` and `denoise` use the averaged weights if there are any.
     """
@@ -39,13 +42,17 @@ class EnergyModel(keras.Model):
         ema_momentum: float = 0.0,
         seed: int = 0,
         compile_gradients: bool = False,
+        clip_norm: float = 0.0,
     ):
         super().__init__(name="energy_model")
         if not 0 <= ema_momentum < 1:
             raise InvalidArgument("ema_momentum", "lie in [0, 1)", ema_momentum)
+        if not clip_norm >= 0:
+            raise InvalidArgument("clip_norm", "not be negative", clip_norm)
         self.network = network
         self.noise = noise or NoiseLevels()
         self.ema_momentum = ema_momentum
+        self.clip_norm = clip_norm
         self.noise_seed = seed
         self.ema_network = None
         if ema_momentum:
@@ -123,14 +130,17 @@ class EnergyModel(keras.Model):
             *gradients, loss, bands = context.all_reduce(
                 tf.distribute.ReduceOp.MEAN, [*gradients, loss, bands]
             )
+        raw_norm = tf.linalg.global_norm(gradients)
+        if self.clip_norm:
+            largest = self.clip_norm / self.noise.sigma0**4
+            gradients, _ = tf.clip_by_global_norm(gradients, largest, raw_norm)
         # Keras adds up the replicas' gradients, which are all the same by now.
         variables = self.network.trainable_variables
         self.optimizer.apply([gradient / replicas for gradient in gradients], variables)
         self._update_averages()
         self.loss_tracker.update_state(loss)
         self.band_tracker.update_state(bands)
-        norm = tf.linalg.global_norm(gradients) * self.noise.sigma0**4
-        self.gradient_norm_tracker.update_state(norm)
+        self.gradient_norm_tracker.update_state(raw_norm * self.noise.sigma0**4)
         return {
             "loss": self.loss_tracker.result(),
             "gradient_norm": self.gradient_norm_tracker.result(),

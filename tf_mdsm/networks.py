@@ -9,19 +9,13 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tf_mdsm.architectures import NETWORKS, STAGES, UNET_WIDTHS, heads_of
+from tf_mdsm.architectures import NETWORKS, STAGES, UNetStructure, heads_of
 from tf_mdsm.convolutions import convolution, integer_seeds, uniform
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.heads import DistanceHead, LinearHead, ProductHead, QuadraticHead
 from tf_mdsm.unet import unet
 
 __all__ = ["build_network"]
-
-
-def _downsampling(name: str) -> int:
-    """The number by which a network divides height and width."""
-    halvings = {"dense": 0, "unet": len(UNET_WIDTHS) - 1}
-    return 2 ** (halvings[name] if name in halvings else len(STAGES[name]))
 
 
 def build_network(
@@ -32,6 +26,7 @@ def build_network(
     seed: int = 0,
     precision: str = "float32",
     sigma0: float = 0.1,
+    structure: UNetStructure | None = None,
 ) -> keras.Model:
     """An energy network with freshly drawn weights.
 
@@ -44,6 +39,7 @@ def build_network(
         precision: a Keras dtype policy: "float32", "float64", or "mixed_bfloat16", which leaves
             weights, head and energies in float32.
         sigma0: the loss' fixed kernel width, which sets the scale of a U-Net's energy.
+        structure: of the U-Net; None: as `UNetStructure()`. The other networks have one each.
 
     Returns:
         a functional model from images float [B, H, W, C] to energies [B].
@@ -56,7 +52,9 @@ def build_network(
     head = head or heads_of(name)[0]
     if head not in heads_of(name):
         raise InvalidArgument("head", f"be one of {', '.join(heads_of(name))} for {name}", head)
-    factor = _downsampling(name)
+    structure = structure or UNetStructure()
+    halvings = {"unet": structure.downsampling, "dense": 1}
+    factor = halvings[name] if name in halvings else 2 ** len(STAGES[name])
     if any(side % factor for side in image_shape[:2]):
         raise InvalidArgument(
             "image_size", f"be divisible by {factor} for network {name}", image_shape[0]
@@ -65,7 +63,7 @@ def build_network(
     outside = "float64" if precision == "float64" else "float32"
     images = keras.Input(image_shape, dtype=outside, name="images")
     if name == "unet":
-        denoised = unet(images, channels, seeds, precision)
+        denoised = unet(images, structure, channels, seeds, precision)
         head_layer = {"distance": DistanceHead, "product": ProductHead}[head]
         energy = head_layer(sigma0, name="energy", dtype=outside)([images, denoised])
         return keras.Model(images, energy, name=name)

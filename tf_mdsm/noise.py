@@ -1,6 +1,7 @@
 """Noise levels: their grid, their weights, and which image of a batch gets which."""
 
 import dataclasses
+from statistics import NormalDist
 
 import numpy as np
 import tensorflow as tf
@@ -26,9 +27,15 @@ class NoiseLevels:
         sigma_min: smallest level, in pixel units (images lie in [0, 1]).
         sigma_max: largest level.
         num_levels: K. It need not be the batch size.
-        spacing: "linear" or "geometric".
+        spacing: "linear", "geometric", or "log_normal": quantiles of a log-normal law between the
+            two ends, K of equal probability (EDM draws levels by such a law: Karras et al. 2022,
+            section 5).
         sigma0: the fixed width sigma_0 of the kernel in the residual.
-        weighting: "inverse_square", "constant" or "score".
+        weighting: "inverse_square", "constant", "score" or "edm": 1/sigma^2 + 1/sigma_data^2,
+            EDM's lambda(sigma), which counts large levels for more.
+        median: of the log-normal law, between the ends.
+        log_std: standard deviation of the logarithm under that law.
+        sigma_data: standard deviation of the images' pixels, for "edm".
 
     Raises:
         InvalidArgument: for an unknown spacing or weighting, or a grid that is none.
@@ -40,6 +47,9 @@ class NoiseLevels:
     spacing: str = "linear"
     sigma0: float = 0.1
     weighting: str = "inverse_square"
+    median: float = 0.5
+    log_std: float = 1.2
+    sigma_data: float = 0.25
 
     def __post_init__(self) -> None:
         for field, choices in (("spacing", _SPACINGS), ("weighting", _WEIGHTINGS)):
@@ -50,14 +60,16 @@ class NoiseLevels:
             raise InvalidArgument("sigma_min", "lie in (0, sigma_max]", self.sigma_min)
         if self.num_levels < 1:
             raise InvalidArgument("num_levels", "be positive", self.num_levels)
-        if not 0 < self.sigma0 < np.inf:
-            raise InvalidArgument("sigma0", "be positive", self.sigma0)
+        if self.spacing == "log_normal" and not self.sigma_min <= self.median <= self.sigma_max:
+            raise InvalidArgument("median", "lie in [sigma_min, sigma_max]", self.median)
+        for field in ("sigma0", "median", "log_std", "sigma_data"):
+            if not 0 < getattr(self, field) < np.inf:
+                raise InvalidArgument(field, "be positive", getattr(self, field))
 
     @property
     def sigmas(self) -> np.ndarray:
         """All levels, ascending: float32 [K]."""
-        space = _SPACINGS[self.spacing]
-        return space(self.sigma_min, self.sigma_max, self.num_levels).astype(np.float32)
+        return _SPACINGS[self.spacing](self).astype(np.float32)
 
     def kernel_variance_and_weight(self, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The two factors of the loss l ||x - x_noisy + kernel_variance dE/dx||^2.
@@ -68,15 +80,30 @@ class NoiseLevels:
         Returns:
             kernel variance [B] (sigma_0^2, or sigma^2 for "score") and weight l(sigma) [B].
         """
-        return _WEIGHTINGS[self.weighting](sigma, tf.constant(self.sigma0, sigma.dtype))
+        fixed = tf.constant(self.sigma0, sigma.dtype) ** 2 * tf.ones_like(sigma)
+        return _WEIGHTINGS[self.weighting](self, sigma, fixed)
 
 
-_SPACINGS = {"linear": np.linspace, "geometric": np.geomspace}
+def _log_normal(levels: NoiseLevels) -> np.ndarray:
+    law = NormalDist(np.log(levels.median), levels.log_std)
+    ends = (law.cdf(np.log(end)) for end in (levels.sigma_min, levels.sigma_max))
+    inner = [law.inv_cdf(share) for share in np.linspace(*ends, levels.num_levels)[1:-1]]
+    # The ends themselves, where the law's own tails would round.
+    first, last = levels.sigma_min, levels.sigma_max
+    return np.array([first, *np.exp(inner), last][: levels.num_levels])
+
+
+_SPACINGS = {
+    "linear": lambda g: np.linspace(g.sigma_min, g.sigma_max, g.num_levels),
+    "geometric": lambda g: np.geomspace(g.sigma_min, g.sigma_max, g.num_levels),
+    "log_normal": _log_normal,
+}
 
 _WEIGHTINGS = {
-    "inverse_square": lambda sigma, sigma0: (sigma0**2 * tf.ones_like(sigma), sigma**-2),
-    "constant": lambda sigma, sigma0: (sigma0**2 * tf.ones_like(sigma), tf.ones_like(sigma)),
-    "score": lambda sigma, sigma0: (sigma**2, sigma**-2),
+    "inverse_square": lambda _, sigma, fixed: (fixed, sigma**-2),
+    "constant": lambda _, sigma, fixed: (fixed, tf.ones_like(sigma)),
+    "score": lambda _, sigma, fixed: (sigma**2, sigma**-2),
+    "edm": lambda grid, sigma, fixed: (fixed, sigma**-2 + grid.sigma_data**-2),
 }
 
 

@@ -1,9 +1,45 @@
-"""Adam as PyTorch computes it, which the paper's runs used."""
+"""Adam as PyTorch computes it, which the paper's runs used, and a rise of its learning rate."""
 
 import keras
 from keras import ops
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "WarmUp"]
+
+_Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable("tf_mdsm")
+class WarmUp(_Schedule):
+    """A learning rate that rises linearly over the first updates.
+
+        rate(t) = min(1, (t + 1) / steps) * schedule(t)    at update t = 0, 1, …
+
+    Adam's first steps are as long as the later ones, when its averages know least. With them
+    short, a network without normalisation layers bears a larger rate (Goyal et al. 2017,
+    section 2.2).
+
+    Args:
+        schedule: of the rate without the rise; it goes on underneath.
+        steps: updates of the rise, at least 1.
+    """
+
+    def __init__(self, schedule: _Schedule | float, steps: int):
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step):
+        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        share = (ops.cast(step, "float32") + 1) / self.steps
+        return ops.minimum(share, 1.0) * rate
+
+    def get_config(self) -> dict:
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "steps": self.steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "WarmUp":
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
 
 
 class Adam(keras.optimizers.Adam):
@@ -18,7 +54,7 @@ class Adam(keras.optimizers.Adam):
 
     def __init__(
         self,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
+        learning_rate: float | _Schedule = 1e-3,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,

@@ -47,24 +47,43 @@ def default_config() -> ConfigDict:
     config.noise.sigma_min = 0.05
     config.noise.sigma_max = 1.2
     config.noise.num_levels = 128
-    # "linear" or "geometric" distances between neighbouring levels.
+    # "linear" or "geometric" distances between neighbouring levels; "log_normal": levels of equal
+    # probability under a log-normal law …
     config.noise.spacing = "linear"
+    # … with this median and this standard deviation of the logarithm.
+    config.noise.median = 0.5
+    config.noise.log_std = 1.2
     # Width of the kernel in whose score the residual is written; fixed over all levels.
     config.noise.sigma0 = 0.1
-    # l(sigma): "inverse_square" (paper), "constant", or "score" (regression of the score
-    # itself, whose optimum is exactly a density: the noisy data's, levels mixed by sigma^2).
+    # l(sigma): "inverse_square" (paper), "constant", "edm" (1/sigma^2 + 1/sigma_data^2: large
+    # levels count for more), or "score" (regression of the score itself, whose optimum is
+    # exactly a density: the noisy data's, levels mixed by sigma^2).
     config.noise.weighting = "inverse_square"
+    # edm: standard deviation of the images' pixels.
+    config.noise.sigma_data = 0.25
 
     config.network = ConfigDict()
     # res6, res12, res18, res34: the paper's ResNets; unet: an energy made of a U-Net f(x) that
     # guesses the clean image; dense: a small net for points in the plane.
     config.network.name = "res18"
-    # Channels of the first convolution; every stage doubles them (unet: twice). Width of `dense`.
+    # Channels of the first convolution; every stage doubles them (unet: the first two halvings).
+    # Width of `dense`.
     config.network.channels = 128
     # How the scalar is made: of the last features, "quadratic" or "linear"; of an image x and the
     # U-Net's guess f(x), "distance", |x - f|^2 / (2 sigma0^2), or "product",
     # x . (x - f) / (2 sigma0^2).
     config.network.head = "quadratic"
+    # The U-Net's: squares of pixels that become one pixel with more channels before all else …
+    config.network.unet = ConfigDict()
+    config.network.unet.patch_size = 1
+    # … resolutions, each of half the side; channels double twice, then stay …
+    config.network.unet.num_resolutions = 4
+    # … residual blocks at each of them, down and up …
+    config.network.unet.num_blocks = 1
+    # … and self-attention after each block where the side is at most so many pixels; 0: nowhere.
+    config.network.unet.attention_size = 0
+    # Divide images by what noise, as estimated in the image, and contrast together amount to.
+    config.network.unet.scale_input = False
 
     config.optimizer = ConfigDict()
     # Learning rate of Adam at the first step …
@@ -73,6 +92,11 @@ def default_config() -> ConfigDict:
     config.optimizer.final_learning_rate = 1e-6
     # "cosine" from one to the other over the whole run, or "constant".
     config.optimizer.schedule = "cosine"
+    # Updates over which the rate rises from 0 to what the schedule says; 0: none.
+    config.optimizer.warmup_steps = 0
+    # Gradients are shortened to this norm over all weights, in the unit of TensorBoard's
+    # gradient_norm, which is shown unshortened; 0: never.
+    config.optimizer.clip_norm = 0.0
     # Adam's decay rates of the mean gradient and of the mean squared gradient.
     config.optimizer.beta_1 = 0.9
     config.optimizer.beta_2 = 0.95

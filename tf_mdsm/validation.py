@@ -62,6 +62,10 @@ def validate(config: ConfigDict) -> ConfigDict:
     else:
         above = f"exceed config.noise.sigma_min ({noise.sigma_min})"
         _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
+    if noise.spacing == "log_normal":
+        inside = f"lie in [{noise.sigma_min}, {noise.sigma_max}], the range of the levels"
+        within = noise.sigma_min <= noise.median <= noise.sigma_max
+        _require(config, "noise.median", inside, lambda _: within)
     if config.data.source in ("idx", "npz", "folder"):
         _require(config, "data.path", f"be given for source {config.data.source}", bool)
     if config.evaluation.foreign.source in ("idx", "npz", "folder"):

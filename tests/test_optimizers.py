@@ -1,0 +1,43 @@
+"""Learning rates over a run, as its settings make them."""
+
+import keras
+import numpy as np
+import pytest
+from small_runs import small_config
+
+from tf_mdsm.build import build_optimizer
+from tf_mdsm.optimizers import Adam, WarmUp
+
+
+def rates(optimizer, steps) -> np.ndarray:
+    found = []
+    for step in steps:
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_rate_rises_to_the_schedule(schedule):
+    fields = {
+        "optimizer__schedule": schedule,
+        "optimizer__learning_rate": 1e-2,
+        "optimizer__final_learning_rate": 1e-4,
+        "training__num_steps": 100,
+    }
+    steps = np.array([0, 3, 9, 10, 50, 99])
+    plain = rates(build_optimizer(small_config(**fields)), steps)
+    expected = np.full(6, 1e-2)
+    if schedule == "cosine":
+        expected = 1e-4 + (1e-2 - 1e-4) * (1 + np.cos(np.pi * steps / 100)) / 2
+    np.testing.assert_allclose(plain, expected, rtol=1e-5)
+    risen = rates(build_optimizer(small_config(**fields, optimizer__warmup_steps=10)), steps)
+    np.testing.assert_allclose(risen, plain * np.minimum(1, (steps + 1) / 10), rtol=1e-6)
+
+
+def test_a_rising_rate_can_be_saved_with_its_optimizer():
+    decay = keras.optimizers.schedules.CosineDecay(1e-3, 50)
+    for schedule in (decay, 2e-3):
+        optimizer = Adam(WarmUp(schedule, 7), beta_2=0.95)
+        again = Adam.from_config(optimizer.get_config())
+        np.testing.assert_array_equal(rates(again, range(12)), rates(optimizer, range(12)))
