@@ -23,16 +23,15 @@ Multi-scale Denoising Score Matching" (arXiv 1910.07762), section 3.
 import argparse
 import json
 import os
-import runpy
 import sys
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.validation import validate
 
 # Noise levels at which each energy is asked, an odd number: the middle is one of them.
 _LEVELS = 17
@@ -52,25 +51,15 @@ _SAMPLERS = {
 }
 
 
-def load_recipe(path: str, num_steps: int | None) -> ConfigDict:
+def prepare(config: ConfigDict, num_steps: int | None) -> ConfigDict:
     """A recipe's configuration, with another number of steps where one is given.
 
     Raises:
-        InvalidArgument: if the file is no recipe, or has one noise level only.
+        InvalidArgument: if the recipe has one noise level only.
     """
-    if not os.path.isfile(path):
-        raise InvalidArgument("--config", "name an existing recipe", path)
-    try:
-        config = ConfigDict(runpy.run_path(path)["get_config"]().to_dict())
-    except Exception as error:  # A recipe is a program: it may raise anything.
-        raise InvalidArgument("--config", f"be a recipe ({one_line(error)})", path) from error
-    if num_steps is not None:
-        config.training.num_steps = num_steps
-    # Previews would tell nothing that the samples at the end do not.
-    config.training.sample_every = 0
     if config.noise.num_levels < 2:
-        raise InvalidArgument("--config", "be a recipe of several noise levels", path)
-    return validate(config)
+        raise InvalidArgument("--config", "be a recipe of several noise levels", "one")
+    return config if num_steps is None else with_fields(config, {"training.num_steps": num_steps})
 
 
 def variants(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -81,13 +70,12 @@ def variants(config: ConfigDict) -> dict[str, ConfigDict]:
     noise = config.noise
     middle = float(np.sqrt(noise.sigma_min * noise.sigma_max))
     singles = {"small": noise.sigma_min, "middle": middle, "large": noise.sigma_max}
+    shared = {"sampling.sigma_min": noise.sigma_min, "sampling.sigma_max": noise.sigma_max}
     found = {}
-    for name in (*singles, "many"):
-        changed = ConfigDict(config.to_dict())
-        changed.sampling.update(sigma_min=noise.sigma_min, sigma_max=noise.sigma_max)
-        if name in singles:
-            changed.noise.update(sigma_min=singles[name], sigma_max=singles[name], num_levels=1)
-        found[name] = validate(changed)
+    for name, sigma in singles.items():
+        one = {"noise.sigma_min": sigma, "noise.sigma_max": sigma, "noise.num_levels": 1}
+        found[name] = with_fields(config, {**shared, **one})
+    found["many"] = with_fields(config, shared)
     return found
 
 
@@ -128,10 +116,9 @@ def measure(
     rows = denoising_rows(denoise, held_out, sigmas)
     drawn = {}
     for name, fields in _SAMPLERS.items():
-        changed = ConfigDict(config.to_dict())
-        changed.sampling.update(fields)
+        sampling = with_fields(config, {f"sampling.{key}": value for key, value in fields.items()})
         folder = os.path.join(workdir, "drawn")
-        drawn[name] = draw(validate(changed), model, statistics, num_samples, folder)
+        drawn[name] = draw(sampling, model, statistics, num_samples, folder)
     return rows, drawn
 
 
@@ -257,7 +244,7 @@ def main(argv: list[str]) -> int:
         if options.num_samples < _FEATURES:
             at_least = f"be at least the number of features ({_FEATURES})"
             raise InvalidArgument("--num_samples", at_least, options.num_samples)
-        config = load_recipe(options.config, options.num_steps)
+        config = prepare(load_recipe(options.config), options.num_steps)
         report, images = compare(config, options.workdir, options.num_samples)
     except (InvalidArgument, RunError) as error:
         print(f"noise_levels: {one_line(error)}", file=sys.stderr)
