@@ -32,6 +32,13 @@ def test_every_variant_is_a_valid_recipe_that_differs(recipe, name):
     assert VARIANTS[name] not in others
 
 
+def test_the_recommended_recipe_is_the_variant_that_won():
+    small = load_recipe("configs/fashion_mnist_small.py")
+    recipe = load_recipe("configs/fashion_mnist_unet.py")
+    fields = VARIANTS["unet"] | {"training.num_steps": recipe.training.num_steps}
+    assert with_fields(small, fields).to_dict() == recipe.to_dict()
+
+
 def report_of(distances, seeds=(0,)):
     """A report of one variant, one sampler and one kind of outliers."""
     level = {"sigma": 0.1, "psnr": 20.0, "residual": 0.5}

@@ -1,0 +1,1 @@
+"""The same training and sampling step by several frameworks, each in a process of its own."""

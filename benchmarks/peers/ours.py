@@ -1,0 +1,54 @@
+"""tf_mdsm's own training and sampling step, as its runs take them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.peers.case import Case
+from tf_mdsm import losses, randomness
+from tf_mdsm.energy import EnergyModel
+from tf_mdsm.networks import build_network
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.optimizers import Adam
+from tf_mdsm.steps import compile_steps
+
+__all__ = ["MODES", "prepare"]
+
+MODES = ("float32", "mixed_bfloat16", "float32, XLA")
+
+
+def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
+    """ "train" and "langevin": functions that take so many steps in one call."""
+    precision, _, xla = mode.partition(", ")
+    network = build_network(case.network, case.image_shape, case.channels, precision=precision)
+    noise = NoiseLevels(case.sigma_min, case.sigma_max, case.batch_size, "geometric", case.sigma0)
+    model = EnergyModel(network, noise, compile_gradients=bool(xla))
+    model.compile(Adam(case.learning_rate, case.beta_1, case.beta_2, case.epsilon))
+    shape = (case.batch_size, *case.image_shape)
+    images = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
+    batches = iter(tf.data.Dataset.from_tensors(images).repeat())
+    run_steps = compile_steps(model)
+    state = {"x": images, "step": 0}
+    seeds = tf.range(case.batch_size, dtype=tf.int64)
+
+    @tf.function(autograph=False, jit_compile=bool(xla))
+    def walk(x, first, count):
+        def step(i, x):
+            _, gradient = losses.energy_and_gradient(network, x)
+            noise = randomness.normal(seeds, (first + i, 0), "langevin", case.image_shape)
+            drift = 0.5 * case.langevin_step_size**2 * gradient
+            return i + 1, x - drift + case.langevin_step_size * case.temperature**0.5 * noise
+
+        return tf.while_loop(lambda i, _: i < count, step, (tf.constant(0, tf.int64), x))[1]
+
+    def train(steps: int) -> None:
+        run_steps(batches, tf.constant(steps)).numpy()
+
+    def langevin(steps: int) -> None:
+        first = tf.constant(state["step"], tf.int64)
+        state["x"] = walk(state["x"], first, tf.constant(steps, tf.int64))
+        state["step"] += steps
+        state["x"].numpy()
+
+    return {"train": train, "langevin": langevin}

@@ -1,0 +1,133 @@
+"""The paper's networks, loss and sampler in PyTorch, as one would write them there today.
+
+Our own code; what is common with tf_mdsm is the mathematics.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.peers.case import Case
+from tf_mdsm.architectures import STAGES
+
+__all__ = ["MODES", "EnergyNetwork", "prepare"]
+
+# Eager, in the framework's own layout of images and in the one that its CPU library prefers; and
+# compiled, where the inner gradient is written as a function (`torch.func.grad`), as PyTorch's
+# compiler does not differentiate `torch.autograd.grad` twice.
+MODES = ("eager", "eager, channels last", "compiled", "compiled, channels last")
+
+
+class Block(nn.Module):
+    """ELU, 3x3 conv, ELU, 3x3 conv, with a 1x1 shortcut; both halved where `halve` says so."""
+
+    def __init__(self, before: int, after: int, halve: bool):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, before, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(before, after, 3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, 1)
+        self.halve = halve
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv2(functional.elu(self.conv1(functional.elu(x))))
+        if self.halve:
+            x, y = functional.avg_pool2d(x, 2), functional.avg_pool2d(y, 2)
+        return y + self.shortcut(x)
+
+
+class EnergyNetwork(nn.Module):
+    """Images [B, C, H, W] to energies [B], with the quadratic head."""
+
+    def __init__(self, case: Case):
+        super().__init__()
+        height, width, colours = case.image_shape
+        self.stem = nn.Conv2d(colours, case.channels, 3, padding=1)
+        blocks, filters = [], case.channels
+        for extra_blocks in STAGES[case.network]:
+            blocks.append(Block(filters, 2 * filters, halve=True))
+            filters *= 2
+            blocks += [Block(filters, filters, halve=False) for _ in range(extra_blocks)]
+        self.blocks = nn.Sequential(*blocks)
+        factor = 2 ** len(STAGES[case.network])
+        size = filters * (height // factor) * (width // factor)
+        self.linear1, self.linear2, self.square = (nn.Linear(size, 1) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.blocks(self.stem(x)).flatten(1)
+        energy = self.linear1(h) * self.linear2(h) + self.square(h * h)
+        return energy.squeeze(1)
+
+
+def loss_by_autograd(network, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
+    """The normalised loss over sigma0^4, the inner gradient by `torch.autograd.grad`."""
+    noisy = noisy.requires_grad_()
+    (gradient,) = torch.autograd.grad(network(noisy).sum(), noisy, create_graph=True)
+    return _loss(gradient, clean, noisy, sigma, sigma0)
+
+
+def loss_by_function(network, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
+    """The same, the inner gradient by `torch.func.grad`."""
+    gradient = torch.func.grad(lambda x: network(x).sum())(noisy)
+    return _loss(gradient, clean, noisy, sigma, sigma0)
+
+
+def _loss(gradient, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
+    residual = clean - noisy + sigma0**2 * gradient
+    each = residual.square().sum((1, 2, 3)) / sigma**2
+    return each.mean() / sigma0**4
+
+
+def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
+    """ "train" and "langevin": functions that take so many steps."""
+    torch.manual_seed(0)
+    network = EnergyNetwork(case)
+    height, width, colours = case.image_shape
+    images = torch.rand(case.batch_size, colours, height, width)
+    if mode.endswith("channels last"):
+        network = network.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    is_compiled = mode.startswith("compiled")
+    loss_fn = loss_by_function if is_compiled else loss_by_autograd
+    optimizer = torch.optim.Adam(
+        network.parameters(), case.learning_rate, (case.beta_1, case.beta_2), case.epsilon
+    )
+    levels = torch.logspace(-1, 0.4771, case.batch_size)
+
+    def compute_loss(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        return loss_fn(network, clean, noisy, levels, case.sigma0)
+
+    def energy_gradient(x: torch.Tensor) -> torch.Tensor:
+        if is_compiled:
+            return torch.func.grad(lambda y: network(y).sum())(x)
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(network(x).sum(), x)[0]
+
+    if is_compiled:
+        compute_loss = torch.compile(compute_loss)
+        energy_gradient = torch.compile(energy_gradient)
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            noise = torch.randn_like(images)
+            noisy = images + levels[:, None, None, None] * noise
+            optimizer.zero_grad(set_to_none=True)
+            compute_loss(images, noisy).backward()
+            optimizer.step()
+
+    state = {"x": images.clone()}
+
+    def langevin(steps: int) -> None:
+        step_size = case.langevin_step_size
+        network.requires_grad_(False)
+        with torch.enable_grad() if not is_compiled else torch.no_grad():
+            for _ in range(steps):
+                noise = torch.randn_like(state["x"])
+                drift = 0.5 * step_size**2 * energy_gradient(state["x"])
+                state["x"] = (
+                    state["x"] - drift + step_size * case.temperature**0.5 * noise
+                ).detach()
+        network.requires_grad_(True)
+
+    return {"train": train, "langevin": langevin}

@@ -1,0 +1,49 @@
+"""One peer in a process of its own: `python -m benchmarks.peers.worker PEER MODE CASE`.
+
+CASE is JSON of a `Case`'s fields. Reads lines "JOB STEPS" and answers each, in JSON, with the
+seconds that those steps took, after a first answer when it is ready. So its framework keeps its
+threads to itself, and the memory is its own.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+
+from benchmarks.peers.case import Case
+from tf_mdsm.errors import one_line
+
+
+def main(argv: list[str]) -> int:
+    peer, mode, fields = argv[1:]
+    case = Case(**json.loads(fields))
+    case = dataclasses.replace(case, image_shape=tuple(case.image_shape))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Frameworks write what they like to the standard output; answers have a way of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**content) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    try:
+        jobs = importlib.import_module(f"benchmarks.peers.{peer}").prepare(case, mode)
+        answer(ready=True)
+        for line in sys.stdin:
+            job, steps = line.split()
+            begin = time.perf_counter()
+            jobs[job](int(steps))
+            seconds = time.perf_counter() - begin
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            answer(seconds=seconds, peak_mib=peak)
+    except Exception as error:  # Of whatever framework: the contest goes on without this peer.
+        answer(error=f"{type(error).__name__}: {one_line(error)[:300]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,239 @@
+"""Training and sampling steps beside PyTorch's and JAX's, and beside what the machine gives.
+
+    python -m benchmarks.steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
+        [--rounds=7]
+
+Every peer (benchmarks/peers) has the same network, loss, optimiser and batch, in each mode that it
+offers, in a process of its own. In every round all take their turns, in an order that rotates, so
+that a busy machine is busy for all; what is compared is the median of the rounds' ratios to our
+float32 step. The ceiling is the rate of the fastest plain convolution, taken in the same rounds.
+Needs `pip install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to.
+Writes DIR/steps.{json,md}.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES
+from benchmarks.peers.case import CASES, CONVOLUTIONS, Case, convolution_flops
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.files import written_whole
+
+# Modes of each peer; their modules are not imported here, as each wants a process of its own.
+PEERS = {
+    "ours": ("float32", "mixed_bfloat16", "float32, XLA"),
+    "pytorch": ("eager", "eager, channels last", "compiled", "compiled, channels last"),
+    "jax_peer": ("jit",),
+}
+_JOBS = ("train", "langevin")
+
+# A turn takes about so long.
+_TURN_SECONDS = 1.0
+
+
+class Entrant:
+    """A peer's process."""
+
+    def __init__(self, peer: str, mode: str, case: Case):
+        self.name, self.peak_mib = (peer, mode), 0.0
+        self._steps: dict[str, int] = {}
+        command = [sys.executable, "-m", "benchmarks.peers.worker", peer, mode]
+        command.append(json.dumps(dataclasses.asdict(case)))
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.error = self._read().get("error")
+
+    def _read(self) -> dict:
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"error": "its process ended"}
+
+    def take_turn(self, job: str) -> float | None:
+        """Seconds a step; None once it has failed."""
+        if self.error:
+            return None
+        steps = self._steps.get(job, 1)
+        try:
+            print(job, steps, file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            self.error = "its process ended"
+            return None
+        answer = self._read()
+        if "error" in answer:
+            self.error = answer["error"]
+            return None
+        self.peak_mib = max(self.peak_mib, answer["peak_mib"])
+        return answer["seconds"] / steps
+
+    def settle(self, job: str) -> None:
+        """Compiles, and finds how many steps make a turn."""
+        for _ in range(2):
+            seconds = self.take_turn(job)
+        if seconds is not None:
+            self._steps[job] = max(1, round(_TURN_SECONDS / max(seconds, 1e-4)))
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def compete(entrants: list[Entrant], rounds: int) -> dict[tuple[str, str], dict]:
+    """Peer and mode to job to the seconds of a step in every round, of those that did not fail."""
+    turns: dict[tuple[Entrant, str], list] = {}
+    for entrant in entrants:
+        for job in CONVOLUTIONS if entrant.name[0] == "ceiling" else _JOBS:
+            entrant.settle(job)
+            turns[entrant, job] = []
+    keys = list(turns)
+    for number in range(rounds):
+        start = number % len(keys)
+        for entrant, job in keys[start:] + keys[:start]:
+            turns[entrant, job].append(entrant.take_turn(job))
+    found: dict[tuple[str, str], dict] = {}
+    for (entrant, job), seconds in turns.items():
+        if not entrant.error:
+            found.setdefault(entrant.name, {})[job] = seconds
+    return found
+
+
+def ceiling(seconds: dict[str, list[float]]) -> float:
+    """FLOP a second: the best convolution of each round, the median over the rounds."""
+    rates = {
+        job: [convolution_flops(job) / taken for taken in turns] for job, turns in seconds.items()
+    }
+    return statistics.median(max(turn) for turn in zip(*rates.values(), strict=True))
+
+
+def measure(case: Case, peers: list[str], rounds: int) -> dict:
+    """All peers at one case."""
+    wanted = [(peer, mode) for peer in peers for mode in PEERS[peer]]
+    wanted += [("ceiling", "float32"), ("ceiling", "bfloat16")]
+    entrants = [Entrant(peer, mode, case) for peer, mode in wanted]
+    try:
+        seconds = compete(entrants, rounds)
+    finally:
+        for entrant in entrants:
+            entrant.end()
+    forward = _forward_flops(case)
+    ceilings = {mode: ceiling(seconds.pop(("ceiling", mode))) for mode in ("float32", "bfloat16")}
+    ours = seconds["ours", "float32"]
+    rows = []
+    for entrant in entrants:
+        if entrant.name[0] == "ceiling":
+            continue
+        row = {"peer": entrant.name[0], "mode": entrant.name[1], "error": entrant.error}
+        if not entrant.error:
+            row["peak_mib"] = entrant.peak_mib
+            for job, passes in (("train", TRAINING_PASSES), ("langevin", GRADIENT_PASSES)):
+                taken = seconds[entrant.name][job]
+                row[job] = {
+                    "seconds": statistics.median(taken),
+                    "over_ours": statistics.median(
+                        theirs / our for theirs, our in zip(taken, ours[job], strict=True)
+                    ),
+                    "flops": passes * forward * case.batch_size / statistics.median(taken),
+                }
+        rows.append(row)
+    return {
+        "case": dataclasses.asdict(case),
+        "forward_flops": forward,
+        "ceilings": ceilings,
+        "rows": rows,
+    }
+
+
+def _forward_flops(case: Case) -> int:
+    """Of one image."""
+    from benchmarks.flops import forward_flops
+    from tf_mdsm.networks import build_network
+
+    return forward_flops(build_network(case.network, case.image_shape, case.channels))
+
+
+def table(report: dict[str, dict]) -> str:
+    """Markdown."""
+    lines = []
+    for name, result in report.items():
+        ceilings = {mode: rate / 1e9 for mode, rate in result["ceilings"].items()}
+        lines += [
+            f"{name}: {result['forward_flops'] / 1e6:.1f} MFLOP an image forward; ceiling "
+            f"{ceilings['float32']:.0f} GFLOP/s float32, {ceilings['bfloat16']:.0f} bfloat16",
+            "",
+            "| peer | training step, ms | over ours | GFLOP/s | of the ceiling"
+            " | Langevin step, ms | over ours | peak MiB |",
+            "| --- " * 8 + "|",
+        ]
+        for row in result["rows"]:
+            label = f"{row['peer'].removesuffix('_peer')}, {row['mode']}"
+            if row["error"]:
+                lines.append(f"| {label} | {row['error']} | | | | | | |")
+                continue
+            train, langevin = row["train"], row["langevin"]
+            precision = "bfloat16" if "bfloat16" in row["mode"] else "float32"
+            share = train["flops"] / result["ceilings"][precision]
+            cells = (
+                f"{1e3 * train['seconds']:.1f}",
+                f"{train['over_ours']:.2f}",
+                f"{train['flops'] / 1e9:.0f}",
+                f"{100 * share:.0f} %",
+                f"{1e3 * langevin['seconds']:.1f}",
+                f"{langevin['over_ours']:.2f}",
+                f"{row['peak_mib']:.0f}",
+            )
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _chosen(value: str, known, flag: str) -> list[str]:
+    names = value.split(",")
+    for name in names:
+        if name not in known:
+            raise InvalidArgument(flag, f"name some of {', '.join(known)}", name)
+    return names
+
+
+def main(argv: list[str]) -> int:
+    """Parses the command line, measures, and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args(argv[1:])
+    try:
+        cases = _chosen(options.cases, CASES, "--cases")
+        peers = _chosen(options.peers, PEERS, "--peers")
+        if "ours" not in peers:
+            raise InvalidArgument(
+                "--peers", "hold ours, which all are compared with", options.peers
+            )
+        if options.rounds < 1:
+            raise InvalidArgument("--rounds", "be positive", options.rounds)
+    except InvalidArgument as error:
+        print(f"steps: {error}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.makedirs(options.output, exist_ok=True)
+    report = {name: measure(CASES[name], peers, options.rounds) for name in cases}
+    stem = os.path.join(options.output, "steps")
+    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=2)
+        file.write("\n")
+    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(table(report))
+    print(table(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

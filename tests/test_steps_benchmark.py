@@ -1,0 +1,166 @@
+"""The benchmark of steps: peers compute the same, operations are counted, failures are said."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import steps
+from benchmarks.flops import forward_flops
+from benchmarks.peers.case import CASES, CONVOLUTIONS, convolution_flops
+from tf_mdsm import losses
+from tf_mdsm.networks import build_network
+
+TINY = dataclasses.replace(CASES["res12_16"], network="res6", channels=2, batch_size=3)
+
+
+def our_loss(network, clean, noisy, sigma):
+    ones = tf.ones(len(clean))
+    each = losses.mdsm_losses(
+        network, *map(tf.constant, (clean, noisy)), ones * TINY.sigma0**2, ones / sigma**2
+    )
+    return tf.reduce_mean(each) / TINY.sigma0**4
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """Weights by their names, images, and what our code makes of them."""
+    network = build_network(TINY.network, TINY.image_shape, TINY.channels, seed=1)
+    generator = np.random.default_rng(0)
+    clean = generator.uniform(size=(3, *TINY.image_shape)).astype(np.float32)
+    noisy = clean + 0.3 * generator.normal(size=clean.shape).astype(np.float32)
+    return (
+        {v.path: v.numpy() for v in network.trainable_variables},
+        clean,
+        noisy,
+        network(noisy).numpy(),
+        float(our_loss(network, clean, noisy, 0.3)),
+    )
+
+
+def test_jax_computes_the_same(ours):
+    jax_peer = pytest.importorskip("benchmarks.peers.jax_peer", exc_type=ImportError)
+    weights, clean, noisy, energies, loss = ours
+    weights = {name.removeprefix("energy/"): value for name, value in weights.items()}
+    initial = jax_peer.initial_weights(TINY)
+    assert {n: v.shape for n, v in initial.items()} == {n: v.shape for n, v in weights.items()}
+    np.testing.assert_allclose(jax_peer.energies(weights, TINY, noisy), energies, rtol=1e-5)
+    sigma = np.full(3, 0.3, np.float32)
+    theirs = float(jax_peer.compute_loss(weights, TINY, clean, noisy, sigma))
+    assert theirs == pytest.approx(loss, rel=1e-5)
+
+
+def test_pytorch_computes_the_same(ours):
+    torch = pytest.importorskip("torch")
+    from benchmarks.peers import pytorch
+
+    weights, clean, noisy, energies, loss = ours
+    network = pytorch.EnergyNetwork(TINY)
+    names = {"stem": "stem", "energy": "head"}
+    names |= {f"stage{stage}_block0": f"blocks.{stage - 1}" for stage in (1, 2, 3)}
+    side, filters = TINY.image_shape[0] // 8, 8 * TINY.channels
+
+    def column(name):
+        """A head's kernel over features in PyTorch's order, C, H, W."""
+        return weights[f"energy/{name}"].reshape(side, side, filters).transpose(2, 0, 1).ravel()
+
+    state = {}
+    for path, value in weights.items():
+        layer, part = path.split("/")
+        if layer == "energy":
+            continue
+        block, _, name = layer.rpartition("_")
+        theirs = f"{names[block]}.{name}" if block else names[layer]
+        if part == "kernel":
+            state[f"{theirs}.weight"] = value.transpose(3, 2, 0, 1)
+        else:
+            state[f"{theirs}.bias"] = value
+    for number in (1, 2):
+        state[f"linear{number}.weight"] = column(f"kernel_{number}")[None]
+        state[f"linear{number}.bias"] = weights[f"energy/bias_{number}"]
+    state["square.weight"], state["square.bias"] = column("kernel_square")[None], np.zeros(1)
+    network.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+
+    def images(array):
+        return torch.tensor(array.transpose(0, 3, 1, 2))
+
+    found = network(images(noisy)).detach().numpy()
+    np.testing.assert_allclose(found, energies, rtol=1e-5)
+    for loss_fn in (pytorch.loss_by_autograd, pytorch.loss_by_function):
+        theirs = loss_fn(
+            *(network, images(clean), images(noisy)), torch.full((3,), 0.3), TINY.sigma0
+        )
+        assert theirs.item() == pytest.approx(loss, rel=1e-5), loss_fn.__name__
+
+
+def test_counted_operations():
+    """By hand: Res6 at 8x8, one grey channel, two channels: its stem and one of its blocks."""
+    network = build_network("res6", (8, 8, 1), 2)
+    stem = 2 * 64 * 9 * 1 * 2
+    # Each block: conv1 and conv2 at full size, the 1x1 shortcut after the halving.
+    blocks = sum(
+        2 * side**2 * 9 * (c * c + c * 2 * c) + 2 * (side // 2) ** 2 * c * 2 * c
+        for side, c in ((8, 2), (4, 4), (2, 8))
+    )
+    assert forward_flops(network) == stem + blocks
+
+
+def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
+    first, *others = CONVOLUTIONS
+    seconds = {name: [100.0] * 3 for name in others} | {first: [1.0, 2.0, 4.0]}
+    assert steps.ceiling(seconds) == convolution_flops(first) / 2
+
+
+def test_all_modes_of_ours_on_a_small_case(monkeypatch):
+    monkeypatch.setattr(steps, "_TURN_SECONDS", 0.02)
+    result = steps.measure(TINY, ["ours"], rounds=3)
+    assert [row["mode"] for row in result["rows"]] == list(steps.PEERS["ours"])
+    for row in result["rows"]:
+        assert row["error"] is None
+        assert row["peak_mib"] > 50
+        for job in ("train", "langevin"):
+            assert row[job]["seconds"] > 0
+    assert result["rows"][0]["train"]["over_ours"] == 1
+    assert result["ceilings"]["float32"] > 0
+    json.dumps(result)
+    text = steps.table({"tiny": result})
+    assert f"{result['forward_flops'] / 1e6:.1f} MFLOP" in text
+    assert "| ours, mixed_bfloat16 |" in text
+
+
+def test_a_peer_that_fails_is_said_to_have():
+    entrant = steps.Entrant("pytorch_of_tomorrow", "eager", TINY)
+    try:
+        entrant.settle("train")
+        assert "ModuleNotFoundError" in entrant.error
+        assert entrant.take_turn("train") is None
+        assert steps.compete([entrant], 2) == {}
+    finally:
+        entrant.end()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("--cases=res99", "`--cases` must name some of res12_16"),
+        ("--peers=ours,theano", "`--peers` must name some of ours"),
+        ("--peers=pytorch", "`--peers` must hold ours"),
+        ("--rounds=0", "`--rounds` must be positive"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):
+    assert steps.main(["", f"--output={tmp_path / 'out'}", wrong]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_modes_are_those_of_the_peers():
+    from benchmarks.peers import ours as our_peer
+
+    assert steps.PEERS["ours"] == our_peer.MODES
+    for name in ("pytorch", "jax_peer"):
+        peer = pytest.importorskip(f"benchmarks.peers.{name}", exc_type=ImportError)
+        assert steps.PEERS[name] == peer.MODES
