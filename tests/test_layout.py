@@ -46,6 +46,7 @@ LAYERS = [
         "resampling",
         "noise_scaling",
         "convolutions",
+        "activations",
         "noise",
         "optimizers",
     ],

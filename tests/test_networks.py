@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import convolutions, heads, losses, networks, noise_scaling, resampling, unet
+from tf_mdsm import (
+    activations,
+    convolutions,
+    heads,
+    losses,
+    networks,
+    noise_scaling,
+    resampling,
+    unet,
+)
 from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks import build_network
@@ -176,7 +185,8 @@ def test_mixed_precision_keeps_head_and_weights_in_float32():
 
 
 def test_networks_are_pure_keras():
-    for module in (networks, heads, unet, convolutions, resampling, noise_scaling):
+    modules = (activations, convolutions, heads, networks, noise_scaling, resampling, unet)
+    for module in modules:
         source = pathlib.Path(module.__file__).read_text()
         assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
+from tf_mdsm.activations import SiLU
 from tf_mdsm.architectures import UNetStructure
 from tf_mdsm.convolutions import convolution
 from tf_mdsm.noise_scaling import NoiseScaling
@@ -58,7 +59,7 @@ def unet(
         x = repeat(x, dtype, f"repeat{level}")
         x = layers.Concatenate(dtype=dtype, name=f"join{level}")([x, kept.pop()])
         x = blocks(x, level, f"up{level}")
-    x = layers.Activation("silu", dtype=dtype, name="last_silu")(x)
+    x = SiLU(dtype=dtype, name="last_silu")(x)
     patch_channels = structure.patch_size**2 * images.shape[-1]
     x = convolution(x, patch_channels, 3, seeds, dtype, "last_conv")
     return from_patches(x, structure.patch_size, dtype, "denoised")
@@ -66,9 +67,9 @@ def unet(
 
 def _block(x, filters: int, seeds: Iterator[int], dtype: str, name: str):
     """SiLU, 3x3 conv, SiLU, 3x3 conv, with a 1x1 shortcut where the number of channels changes."""
-    y = layers.Activation("silu", dtype=dtype, name=f"{name}_silu1")(x)
+    y = SiLU(dtype=dtype, name=f"{name}_silu1")(x)
     y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv1")
-    y = layers.Activation("silu", dtype=dtype, name=f"{name}_silu2")(y)
+    y = SiLU(dtype=dtype, name=f"{name}_silu2")(y)
     y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv2")
     if x.shape[-1] != filters:
         x = convolution(x, filters, 1, seeds, dtype, f"{name}_shortcut")
