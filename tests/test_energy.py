@@ -65,6 +65,36 @@ def test_wrong_clip_norm_is_refused():
         make_model(clip_norm=-1.0)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_parts_of_a_batch_add_up_to_it(compiled):
+    """The same loss and update, up to the order of sums."""
+    images = some_images(12)
+    whole = make_model(seed=5)
+    in_parts = make_model(seed=5, accumulation_steps=3, compile_gradients=compiled)
+    before = [v.numpy() for v in whole.network.trainable_variables]
+    logs, logs_in_parts = whole.train_step(images), in_parts.train_step(images)
+    for name, value in logs.items():
+        assert float(logs_in_parts[name]) == pytest.approx(float(value), rel=1e-5)
+    np.testing.assert_allclose(
+        in_parts.band_tracker.result(), whole.band_tracker.result(), rtol=1e-5
+    )
+    for old, ours, theirs in zip(
+        before,
+        in_parts.network.trainable_variables,
+        whole.network.trainable_variables,
+        strict=True,
+    ):
+        update = theirs.numpy() - old
+        rounding = 2**-22 * np.linalg.norm(old)
+        error = np.linalg.norm(ours.numpy() - theirs.numpy())
+        assert error < 1e-4 * np.linalg.norm(update) + rounding, ours.path
+
+
+def test_no_parts_are_refused():
+    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be positive"):
+        make_model(accumulation_steps=0)
+
+
 def test_long_gradients_are_shortened_and_shown_as_they_were():
     images = some_images()
     free, clipped, generous = (make_model(clip_norm=norm) for norm in (0.0, 1e-3, 1e6))

@@ -54,7 +54,15 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
 def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
     """The strategy that `config.training.strategy` names; before anything else of TensorFlow."""
     settings = config.training
-    return create_strategy(settings.strategy, settings.cluster, settings.tpu, settings.batch_size)
+    strategy = create_strategy(
+        settings.strategy, settings.cluster, settings.tpu, settings.batch_size
+    )
+    share = settings.batch_size // strategy.num_replicas_in_sync
+    if share % settings.accumulation_steps:
+        divide = f"divide the images of each replica ({share})"
+        field = "config.training.accumulation_steps"
+        raise InvalidArgument(field, divide, settings.accumulation_steps)
+    return strategy
 
 
 def build_model(config: ConfigDict) -> EnergyModel:
@@ -79,6 +87,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
         seed=config.seed,
         compile_gradients={"auto": has_gpu, "on": True, "off": False}[training.jit_compile],
         clip_norm=config.optimizer.clip_norm,
+        accumulation_steps=training.accumulation_steps,
     )
 
 

@@ -31,6 +31,8 @@ class EnergyModel(keras.Model):
         clip_norm: gradients whose norm over all weights exceeds it are shortened to it, in the
             normalised loss' unit, in which `gradient_norm` is shown (before it is clipped);
             0: none are.
+        accumulation_steps: parts in which a replica takes its share of a batch, one after the
+            other: the gradients are the whole batch's, the memory is one part's.
 
     After training, `energy`, `score` and `denoise` use the averaged weights if there are any.
     """
@@ -43,6 +45,7 @@ class EnergyModel(keras.Model):
         seed: int = 0,
         compile_gradients: bool = False,
         clip_norm: float = 0.0,
+        accumulation_steps: int = 1,
     ):
         super().__init__(name="energy_model")
         if not 0 <= ema_momentum < 1:
@@ -51,8 +54,10 @@ class EnergyModel(keras.Model):
             raise InvalidArgument("clip_norm", "not be negative", clip_norm)
         self.network = network
         self.noise = noise or NoiseLevels()
+        if accumulation_steps < 1:
+            raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
         self.ema_momentum = ema_momentum
-        self.clip_norm = clip_norm
+        self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
         self.noise_seed = seed
         self.ema_network = None
         if ema_momentum:
@@ -180,6 +185,30 @@ class EnergyModel(keras.Model):
 
     def _losses_and_gradients(self, clean, noisy, sigma):
         """Loss of each image [b]; gradients of their mean / sigma0^4 in each weight."""
+        count = self.accumulation_steps
+        if count == 1:
+            return self._losses_and_gradients_of_part(clean, noisy, sigma)
+        parts = [tf.reshape(x, [count, -1, *x.shape[1:]]) for x in (clean, noisy, sigma)]
+        variables = self.network.trainable_variables
+        start = (
+            tf.constant(0),
+            tf.TensorArray(tf.float32, count),
+            [tf.zeros_like(variable.value) for variable in variables],
+        )
+
+        def add(number, each_loss, sums):
+            part = [tf.ensure_shape(x[number], x.shape[1:]) for x in parts]
+            losses_of_part, gradients = self._losses_and_gradients_of_part(*part)
+            sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
+            return number + 1, each_loss.write(number, losses_of_part), sums
+
+        # One part after the other, or their memory would be that of the whole.
+        _, each_loss, sums = tf.while_loop(
+            lambda number, *_: number < count, add, start, parallel_iterations=1
+        )
+        return each_loss.concat(), [total / count for total in sums]
+
+    def _losses_and_gradients_of_part(self, clean, noisy, sigma):
         kernel_variance, weight = self.noise.kernel_variance_and_weight(sigma)
         variables = [variable.value for variable in self.network.trainable_variables]
         with tf.GradientTape() as tape:

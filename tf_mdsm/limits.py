@@ -75,6 +75,7 @@ RANGES: tuple[tuple[str, str, Callable], ...] = (
     ("optimizer.epsilon", "be positive", lambda v: v > 0),
     ("optimizer.ema_momentum", "lie in [0, 1)", lambda v: 0 <= v < 1),
     ("training.batch_size", "lie in [1, 1048576]", lambda v: 1 <= v <= 2**20),
+    ("training.accumulation_steps", "lie in [1, 1048576]", lambda v: 1 <= v <= 2**20),
     ("training.num_steps", "lie in [1, 2147483647]", lambda v: 1 <= v < 2**31),
     ("training.steps_per_call", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
     (

@@ -108,6 +108,9 @@ def default_config() -> ConfigDict:
     config.training = ConfigDict()
     # Images of one update, over all replicas together.
     config.training.batch_size = 128
+    # Parts in which each replica takes its images of an update, one after the other: the same
+    # gradients in the memory of one part.
+    config.training.accumulation_steps = 1
     # Updates of the whole run.
     config.training.num_steps = 300_000
     # Updates that run on the device without a look from outside (at most).
