@@ -4,7 +4,10 @@
         --config.data.path=/usr/share/datasets/fashion-mnist
     python -m tf_mdsm.main --config=configs/fashion_mnist_unet.py --mode=sample
 
-LATER
+Half an hour of training on two CPU cores. The normalised loss falls from 1,024 to 43 (held out:
+44), where the network of configs/fashion_mnist_small.py is at 57 after as long, and samples come
+more than twice as near to the images (docs/ablation.md). The network works on 2x2 patches of the
+images, scaled by the noise that it finds in them, and bears three times the learning rate.
 """
 
 from ml_collections import ConfigDict
