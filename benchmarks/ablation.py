@@ -156,7 +156,7 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
 
 
 def steps_in(minutes: float, seconds_per_step: float) -> int:
-    """Steps that fill the time, at least 1, to two digits more than anybody would mind."""
+    """Steps that fill the time, at least 1, rounded down to three digits."""
     count = max(1, round(60 * minutes / seconds_per_step))
     unit = 10 ** max(0, len(str(count)) - 3)
     return count // unit * unit
