@@ -217,8 +217,10 @@ def test_energies_made_of_a_denoiser(head, expected):
     np.testing.assert_allclose(network(images), energies, rtol=1e-5)
 
 
-@pytest.mark.parametrize("structure", [UNetStructure(), *STRUCTURES.values()])
-@pytest.mark.parametrize("head", heads_of("unet"))
+@pytest.mark.parametrize(
+    ("head", "structure"),
+    [(head, UNetStructure()) for head in heads_of("unet")] + [("distance", STRUCTURES["all"])],
+)
 def test_a_unet_opens_again(head, structure, tmp_path):
     network = build_network("unet", (8, 8, 3), 2, head, seed=1, structure=structure)
     images = noisy_images(2, 8, 8, 3)

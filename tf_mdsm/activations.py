@@ -17,7 +17,7 @@ def silu(x):
     """x s(x), elementwise; differentiable any number of times, twice by the equations above."""
 
     def gradient(*arguments, upstream=None):
-        # TensorFlow and JAX give it by place, PyTorch by name.
+        # Backends give it by place, or by name.
         return _times_slope(x, arguments[0] if upstream is None else upstream)
 
     return x * ops.sigmoid(x), gradient
