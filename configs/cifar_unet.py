@@ -6,7 +6,7 @@
 50.6 million parameters (the paper's network: 62.3). Beside configs/cifar.py: the network, with
 attention at 16x16 pixels and below, flips, noise levels up to 3 with equal ratios, averaged
 weights, a larger learning rate that rises over the first steps, clipped gradients. It has not been
-trained to its end: what the same choices gain on Fashion-MNIST stands in docs/ablation.md.
+trained: what such choices gain on Fashion-MNIST stands in docs/ablation.md.
 """
 
 from ml_collections import ConfigDict

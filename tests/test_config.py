@@ -106,6 +106,7 @@ def test_celeba_is_cifar_with_flips():
         ("network.channels", 0),
         ("optimizer.learning_rate", 0.0),
         ("optimizer.warmup_steps", -1),
+        ("training.accumulation_steps", 0),
         ("optimizer.clip_norm", -0.5),
         ("network.unet.patch_size", 0),
         ("network.unet.num_resolutions", 11),

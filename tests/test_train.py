@@ -26,6 +26,14 @@ def whole(tmp_path_factory):
     return workdir
 
 
+def test_parts_that_do_not_divide_a_replicas_images_are_refused(tmp_path):
+    workdir = tmp_path / "run"
+    message = r"`config.training.accumulation_steps` must divide the images of each replica \(16\)"
+    with pytest.raises(InvalidArgument, match=message):
+        train(runs.small_config(training__accumulation_steps=3), str(workdir))
+    assert not workdir.exists()
+
+
 def test_folder_of_a_run(tmp_path):
     config = runs.small_config(
         training__num_steps=20, training__validate_every=10, training__sample_every=20

@@ -22,6 +22,7 @@ ALL = {
     "network__unet__scale_input": True,
     "optimizer__warmup_steps": 4,
     "optimizer__clip_norm": 1.0,
+    "training__accumulation_steps": 2,
     "noise__spacing": "log_normal",
     "noise__weighting": "edm",
 }

@@ -16,8 +16,8 @@ __all__ = ["NoiseLevels", "assign_levels"]
 class NoiseLevels:
     """The noise levels sigma_1 … sigma_K and how the loss weighs them.
 
-    With the weightings "inverse_square" (paper) and "constant", the energy that minimises the
-    loss is a blend over the levels: sigma0^2 dE/dx is the step to the denoised image, and
+    With the weightings "inverse_square" (paper), "constant" and "edm", the energy that minimises
+    the loss is a blend over the levels: sigma0^2 dE/dx is the step to the denoised image, and
     exp(-E) is not exactly any smoothed density p_k. With "score", the regression of the score
     itself with weight sigma^2, the score -dE/dx that minimises it over all vector fields is
     sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k: exactly the gradient of the log of a
