@@ -14,7 +14,7 @@ from tf_mdsm import (
     losses,
     networks,
     noise_scaling,
-    resampling,
+    patches,
     unet,
 )
 from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
@@ -185,7 +185,7 @@ def test_mixed_precision_keeps_head_and_weights_in_float32():
 
 
 def test_networks_are_pure_keras():
-    modules = (activations, convolutions, heads, networks, noise_scaling, resampling, unet)
+    modules = (activations, convolutions, heads, networks, noise_scaling, patches, unet)
     for module in modules:
         source = pathlib.Path(module.__file__).read_text()
         assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
@@ -205,7 +205,11 @@ def test_weights_file_opens_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "expected"),
-    [("distance", lambda x, f: (x - f) ** 2), ("product", lambda x, f: x * (x - f))],
+    [
+        ("distance", lambda x, f: (x - f) ** 2),
+        ("product", lambda x, f: x * (x - f)),
+        ("two_guesses", lambda x, f: (x - f[..., :1]) * (x - f[..., 1:])),
+    ],
 )
 def test_energies_made_of_a_denoiser(head, expected):
     """By their equations, from the same network's own guess; other sigma0, other scale."""
@@ -239,18 +243,50 @@ def run_layers(function, images, *arguments):
     return keras.Model(symbolic, function(symbolic, *arguments))(images).numpy()
 
 
-def test_repeated_pixels():
-    images = noisy_images(2, 3, 5, 4)
-    found = run_layers(resampling.repeat, images, "float32", "up")
-    np.testing.assert_array_equal(found, np.repeat(np.repeat(images, 2, 1), 2, 2))
+@pytest.mark.parametrize(("size", "use_bias"), [(3, True), (1, True), (5, False)])
+def test_a_convolution_with_its_means(size, use_bias):
+    """As the two one after the other, at the borders too; it opens again."""
+    fused = convolutions.MeanPooledConv2D(3, size, padding="same", use_bias=use_bias)
+    plain = keras.layers.Conv2D(3, size, padding="same", use_bias=use_bias)
+    images = noisy_images(2, 6, 4, 5)
+    found = fused(images)
+    plain.build(images.shape)
+    plain.set_weights(fused.get_weights())
+    expected = keras.layers.AveragePooling2D(2)(plain(images))
+    # Sums of at most 125 products of numbers about 1, in another order.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert fused.compute_output_shape(images.shape) == found.shape
+    again = convolutions.MeanPooledConv2D.from_config(fused.get_config())
+    again.build(images.shape)
+    again.set_weights(fused.get_weights())
+    np.testing.assert_array_equal(again(images), found)
+
+
+@pytest.mark.parametrize(("size", "use_bias"), [(3, True), (1, True), (5, False)])
+def test_a_convolution_of_a_repeated_image_and_another(size, use_bias):
+    """As if the first were repeated and the two joined, at the borders too; it opens again."""
+    small, large = noisy_images(2, 3, 2, 4), noisy_images(2, 6, 4, 3, seed=1)
+    joined = convolutions.JoinedConv2D(5, size, padding="same", use_bias=use_bias)
+    found = joined([small, large])
+    plain = keras.layers.Conv2D(5, size, padding="same", use_bias=use_bias)
+    repeated = np.repeat(np.repeat(small, 2, 1), 2, 2)
+    together = np.concatenate([repeated, large], -1)
+    plain.build(together.shape)
+    plain.set_weights(joined.get_weights())
+    np.testing.assert_allclose(found, plain(together), atol=1e-5)
+    assert joined.compute_output_shape([small.shape, large.shape]) == found.shape
+    again = convolutions.JoinedConv2D.from_config(joined.get_config())
+    again.build([small.shape, large.shape])
+    again.set_weights(joined.get_weights())
+    np.testing.assert_array_equal(again([small, large]), found)
 
 
 def test_patches_hold_the_pixels_of_their_squares_and_go_back():
     images = noisy_images(2, 6, 4, 3)
-    patches = run_layers(resampling.to_patches, images, 2, "float32", "patches")
-    assert patches.shape == (2, 3, 2, 12)
-    np.testing.assert_array_equal(patches[1, 2, 0], np.ravel(images[1, 4:6, 0:2]))
-    back = run_layers(resampling.from_patches, tf.constant(patches), 2, "float32", "back")
+    cut = run_layers(patches.to_patches, images, 2, "float32", "patches")
+    assert cut.shape == (2, 3, 2, 12)
+    np.testing.assert_array_equal(cut[1, 2, 0], np.ravel(images[1, 4:6, 0:2]))
+    back = run_layers(patches.from_patches, tf.constant(cut), 2, "float32", "back")
     np.testing.assert_array_equal(back, images)
 
 

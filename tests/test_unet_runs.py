@@ -28,7 +28,10 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize(("head", "fields"), [("distance", {}), ("product", {}), ("distance", ALL)])
+@pytest.mark.parametrize(
+    ("head", "fields"),
+    [("distance", {}), ("product", {}), ("two_guesses", {}), ("distance", ALL)],
+)
 def test_trained_exported_and_used(head, fields, tmp_path):
     config = small_config(network__name="unet", network__head=head, training__num_steps=8, **fields)
     config.sampling.update(sampler="heun", start="gaussian", num_levels=3)

@@ -15,7 +15,7 @@ NETWORKS = (*STAGES, "dense", "unet")
 
 # How a scalar is made of features, and of an image with the clean one behind it.
 HEADS = ("quadratic", "linear")
-DENOISER_HEADS = ("distance", "product")
+DENOISER_HEADS = ("distance", "product", "two_guesses")
 
 
 def heads_of(name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from tf_mdsm.convolutions import uniform
 
-__all__ = ["DistanceHead", "LinearHead", "ProductHead", "QuadraticHead"]
+__all__ = ["DistanceHead", "LinearHead", "ProductHead", "QuadraticHead", "TwoGuessesHead"]
 
 
 class _Head(layers.Layer):
@@ -77,6 +77,9 @@ class _DenoiserHead(layers.Layer):
         sigma0: the loss' fixed kernel width: so the energy's gradient has the residual's unit.
     """
 
+    # Images that the network makes of one.
+    num_guesses = 1
+
     def __init__(self, sigma0: float, **kwargs):
         super().__init__(**kwargs)
         self.sigma0 = sigma0
@@ -112,4 +115,21 @@ class ProductHead(_DenoiserHead):
     def call(self, inputs):
         images, denoised = inputs
         products = ops.sum(images * (images - denoised), axis=(1, 2, 3))
+        return products / (2 * self.sigma0**2)
+
+
+@keras.saving.register_keras_serializable("tf_mdsm")
+class TwoGuessesHead(_DenoiserHead):
+    """E = (x - f(x)) . (x - g(x)) / (2 sigma0^2): images [B, H, W, C] and f and g one behind the
+    other, [B, H, W, 2C], to energies [B].
+
+    A learned quadratic form with the distance (f = g) and the product (g = 0) as special cases.
+    """
+
+    num_guesses = 2
+
+    def call(self, inputs):
+        images, guesses = inputs
+        first, second = ops.split(guesses, 2, axis=-1)
+        products = ops.sum((images - first) * (images - second), axis=(1, 2, 3))
         return products / (2 * self.sigma0**2)

@@ -10,12 +10,18 @@ import keras
 from keras import layers
 
 from tf_mdsm.architectures import NETWORKS, STAGES, UNetStructure, heads_of
-from tf_mdsm.convolutions import convolution, integer_seeds, uniform
+from tf_mdsm.convolutions import MeanPooledConv2D, convolution, integer_seeds, uniform
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.heads import DistanceHead, LinearHead, ProductHead, QuadraticHead
+from tf_mdsm.heads import DistanceHead, LinearHead, ProductHead, QuadraticHead, TwoGuessesHead
 from tf_mdsm.unet import unet
 
 __all__ = ["build_network"]
+
+_DENOISER_HEADS = {
+    "distance": DistanceHead,
+    "product": ProductHead,
+    "two_guesses": TwoGuessesHead,
+}
 
 
 def build_network(
@@ -63,9 +69,11 @@ def build_network(
     outside = "float64" if precision == "float64" else "float32"
     images = keras.Input(image_shape, dtype=outside, name="images")
     if name == "unet":
-        denoised = unet(images, structure, channels, seeds, precision)
-        head_layer = {"distance": DistanceHead, "product": ProductHead}[head]
-        energy = head_layer(sigma0, name="energy", dtype=outside)([images, denoised])
+        head_layer = _DENOISER_HEADS[head]
+        guesses = unet(
+            images, structure, channels, seeds, precision, num_guesses=head_layer.num_guesses
+        )
+        energy = head_layer(sigma0, name="energy", dtype=outside)([images, guesses])
         return keras.Model(images, energy, name=name)
     build_body = _dense_body if name == "dense" else _residual_body(STAGES[name])
     features = build_body(images, channels, seeds, precision)
@@ -77,18 +85,14 @@ def build_network(
 def _residual_block(x, filters: int, downsample: bool, seeds, dtype: str, name: str):
     """ELU, 3x3 conv, ELU, 3x3 conv, with a 1x1 shortcut; both halved by 2x2 means at the end
     of the residual and at the start of the shortcut when `downsample`."""
-
-    def halve(y, part: str):
-        if not downsample:
-            return y
-        return layers.AveragePooling2D(2, dtype=dtype, name=f"{name}_{part}_pool")(y)
-
-    shortcut = halve(x, "shortcut")
-    shortcut = convolution(shortcut, filters, 1, seeds, dtype, f"{name}_shortcut")
     y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu1")(x)
+    if downsample:
+        x = layers.AveragePooling2D(2, dtype=dtype, name=f"{name}_shortcut_pool")(x)
+    shortcut = convolution(x, filters, 1, seeds, dtype, f"{name}_shortcut")
     y = convolution(y, x.shape[-1], 3, seeds, dtype, f"{name}_conv1", use_bias=False)
     y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu2")(y)
-    y = halve(convolution(y, filters, 3, seeds, dtype, f"{name}_conv2"), "residual")
+    layer = MeanPooledConv2D if downsample else layers.Conv2D
+    y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv2", layer=layer)
     return layers.Add(dtype=dtype, name=name)([y, shortcut])
 
 

@@ -7,9 +7,9 @@ from keras import layers
 
 from tf_mdsm.activations import SiLU
 from tf_mdsm.architectures import UNetStructure
-from tf_mdsm.convolutions import convolution
+from tf_mdsm.convolutions import JoinedConv2D, convolution
 from tf_mdsm.noise_scaling import NoiseScaling
-from tf_mdsm.resampling import from_patches, repeat, to_patches
+from tf_mdsm.patches import from_patches, to_patches
 
 __all__ = ["unet"]
 
@@ -20,8 +20,9 @@ def unet(
     channels: int,
     seeds: Iterator[int],
     dtype: str,
+    num_guesses: int = 1,
 ) -> keras.KerasTensor:
-    """Images [B, H, W, C] to images of the same size.
+    """Images [B, H, W, C] to guesses of the same size, [B, H, W, num_guesses * C].
 
     Residual blocks at several resolutions, down by 2x2 means and up by repetition, each way up
     with what the way down had there. Activations are SiLU, whose derivatives are smooth: training
@@ -34,6 +35,7 @@ def unet(
         channels: at the first resolution; `structure.widths` times as many further down.
         seeds: of the weights.
         dtype: a Keras dtype policy.
+        num_guesses: images that are made of each.
     """
 
     def blocks(x, level: int, name: str, count: int = structure.num_blocks):
@@ -56,23 +58,27 @@ def unet(
     x = blocks(x, last, f"down{last}")
     x = blocks(x, last, "middle", count=1)
     for level in reversed(range(last)):
-        x = repeat(x, dtype, f"repeat{level}")
-        x = layers.Concatenate(dtype=dtype, name=f"join{level}")([x, kept.pop()])
-        x = blocks(x, level, f"up{level}")
+        x = blocks([x, kept.pop()], level, f"up{level}")
     x = SiLU(dtype=dtype, name="last_silu")(x)
-    patch_channels = structure.patch_size**2 * images.shape[-1]
+    patch_channels = structure.patch_size**2 * num_guesses * images.shape[-1]
     x = convolution(x, patch_channels, 3, seeds, dtype, "last_conv")
     return from_patches(x, structure.patch_size, dtype, "denoised")
 
 
 def _block(x, filters: int, seeds: Iterator[int], dtype: str, name: str):
-    """SiLU, 3x3 conv, SiLU, 3x3 conv, with a 1x1 shortcut where the number of channels changes."""
-    y = SiLU(dtype=dtype, name=f"{name}_silu1")(x)
-    y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv1")
+    """SiLU, 3x3 conv, SiLU, 3x3 conv, with a 1x1 shortcut where the number of channels changes.
+
+    Of a pair of images the first is half as large; they go on as one.
+    """
+    silu = SiLU(dtype=dtype, name=f"{name}_silu1")
+    is_pair = isinstance(x, list)
+    layer = JoinedConv2D if is_pair else layers.Conv2D
+    y = [silu(image) for image in x] if is_pair else silu(x)
+    y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv1", layer=layer)
     y = SiLU(dtype=dtype, name=f"{name}_silu2")(y)
     y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv2")
-    if x.shape[-1] != filters:
-        x = convolution(x, filters, 1, seeds, dtype, f"{name}_shortcut")
+    if is_pair or x.shape[-1] != filters:
+        x = convolution(x, filters, 1, seeds, dtype, f"{name}_shortcut", layer=layer)
     return layers.Add(dtype=dtype, name=name)([x, y])
 
 

@@ -1,21 +1,8 @@
-"""Images of other sizes with the same pixels. Pure Keras 3.
-
-Of reshaping and joining alone: Keras' own repetition tiles an array of five axes, which took half
-of a training step on a CPU.
-"""
+"""Squares of pixels as one pixel of more channels, and back. Pure Keras 3."""
 
 from keras import layers
 
-__all__ = ["from_patches", "repeat", "to_patches"]
-
-
-def repeat(x, dtype: str, name: str):
-    """Each pixel as 2x2 equal ones: [B, H, W, C] to [B, 2H, 2W, C]."""
-    height, width, channels = x.shape[1:]
-    x = layers.Concatenate(dtype=dtype, name=f"{name}_columns")([x, x])
-    x = layers.Reshape((height, 1, 2 * width * channels), dtype=dtype, name=f"{name}_row")(x)
-    x = layers.Concatenate(axis=2, dtype=dtype, name=f"{name}_rows")([x, x])
-    return layers.Reshape((2 * height, 2 * width, channels), dtype=dtype, name=name)(x)
+__all__ = ["from_patches", "to_patches"]
 
 
 def to_patches(x, size: int, dtype: str, name: str):
