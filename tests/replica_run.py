@@ -30,6 +30,16 @@ config = small_config(
     optimizer__clip_norm=clip_norm,
     optimizer__warmup_steps=5,
 )
+reductions = []
+all_reduce = tf.distribute.ReplicaContext.all_reduce
+
+
+def counted_all_reduce(context, *arguments, **options):
+    reductions.append(context.replica_id_in_sync_group)
+    return all_reduce(context, *arguments, **options)
+
+
+tf.distribute.ReplicaContext.all_reduce = counted_all_reduce
 images, _ = build.build_images(config)
 strategy = build.build_strategy(config)
 with strategy.scope():
@@ -46,6 +56,8 @@ else:
         lambda _: training_batches(images, 16, config.seed, config.data.flip, 0, replicas)
     )
     compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
+# Gradients and what is measured, together, in the one graph of a step.
+assert len(reductions) == (replicas if replicas > 1 else 0), "something is reduced again"
 weights = {v.path: v.numpy() for v in model.network.trainable_variables}
 averages = {
     f"average/{average.path}": average.numpy()

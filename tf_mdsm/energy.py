@@ -75,6 +75,10 @@ class EnergyModel(keras.Model):
     def compile(self, optimizer: keras.optimizers.Optimizer, **options) -> None:
         """As `keras.Model.compile`; the optimiser's variables are made here, not in a graph."""
         super().compile(optimizer=optimizer, **options)
+        # `train_step` has averaged the gradients over the replicas; Keras would do it once more.
+        self.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
+            gradients_and_variables
+        )
         with self.distribute_strategy.scope():
             self.optimizer.build(self.network.trainable_variables)
 
@@ -139,9 +143,7 @@ class EnergyModel(keras.Model):
         if self.clip_norm:
             largest = self.clip_norm / self.noise.sigma0**4
             gradients, _ = tf.clip_by_global_norm(gradients, largest, raw_norm)
-        # Keras adds up the replicas' gradients, which are all the same by now.
-        variables = self.network.trainable_variables
-        self.optimizer.apply([gradient / replicas for gradient in gradients], variables)
+        self.optimizer.apply(gradients, self.network.trainable_variables)
         self._update_averages()
         self.loss_tracker.update_state(loss)
         self.band_tracker.update_state(bands)
