@@ -18,7 +18,8 @@ from small_runs import ROOT
 
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import image_indices, training_batches
-from tf_mdsm.datasets.loading import conform, load_images
+from tf_mdsm.datasets.conforming import conform
+from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument
 
 DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -74,7 +75,8 @@ def test_idx_plain_and_compressed_padded_to_32(idx_folder):
     ],
 )
 def test_broken_idx_files_are_named(tmp_path, content, message):
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(content)
+    for name in ("train", "t10k"):
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(InvalidArgument, match=message):
         load_images("idx", path=str(tmp_path), image_size=28, channels=1)
 

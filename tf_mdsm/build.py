@@ -37,8 +37,8 @@ __all__ = [
 def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     """Training images and held-out images, [N, H, W, C] each."""
     settings = {name: value for name, value in config.data.items() if name != "flip"}
-    settings["path"] = os.path.expanduser(settings["path"])
-    settings["data_dir"] = os.path.expanduser(settings["data_dir"])
+    for name in ("path", "data_dir", "cache"):
+        settings[name] = os.path.expanduser(settings[name])
     with group("config.data"):
         training, held_out = loading.load_images(**settings)
     batch_size = config.training.batch_size

@@ -26,6 +26,9 @@ def default_config() -> ConfigDict:
     config.data.path = ""
     # Where TFDS keeps prepared data; empty: its own default.
     config.data.data_dir = ""
+    # A folder that keeps images once they have been brought to size, to be read from there batch
+    # by batch: for data sets larger than memory. Empty: they are held in memory.
+    config.data.cache = ""
     # The split to train on, and the one that is only looked at (`tfds`, `idx`). Slices as
     # train[:90%] and train[90%:] serve a TFDS data set that has one split.
     config.data.split = "train"
@@ -70,8 +73,8 @@ def default_config() -> ConfigDict:
     # Width of `dense`.
     config.network.channels = 128
     # How the scalar is made: of the last features, "quadratic" or "linear"; of an image x and the
-    # U-Net's guess f(x), "distance", |x - f|^2 / (2 sigma0^2), or "product",
-    # x . (x - f) / (2 sigma0^2).
+    # U-Net's guess f(x), over 2 sigma0^2, "distance", |x - f|^2, "product", x . (x - f), or
+    # "two_guesses", (x - f) . (x - g).
     config.network.head = "quadratic"
     # The U-Net's: squares of pixels that become one pixel with more channels before all else …
     config.network.unet = ConfigDict()

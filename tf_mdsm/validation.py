@@ -22,6 +22,7 @@ _FREE_FIELDS = (
     "export.",
     "data.path",
     "data.data_dir",
+    "data.cache",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.log_every",

@@ -4,6 +4,8 @@ Image i = step * batch_size + place of a run belongs to epoch i // N, and each e
 pseudo-random permutation that can be evaluated at one place.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -40,6 +42,25 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32)
 
 
+def _from_memory(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of indices [b] to the images there, [b, H, W, C]."""
+    with tf.device("CPU:0"):
+        stored = tf.constant(images)
+    return lambda chosen: tf.gather(stored, chosen)
+
+
+def _from_disk(images: np.memmap) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The same, which reads these images alone."""
+
+    def take(chosen: tf.Tensor) -> tf.Tensor:
+        pixels = tf.numpy_function(
+            lambda indices: np.asarray(images[indices]), [chosen], images.dtype, stateful=False
+        )
+        return tf.ensure_shape(pixels, [None, *images.shape[1:]])
+
+    return take
+
+
 def training_batches(
     images: np.ndarray,
     batch_size: int,
@@ -57,7 +78,8 @@ def training_batches(
     so the global batch depends neither on the number of replicas nor on that of workers.
 
     Args:
-        images: uint8, or float32 in [0, 1], [N, H, W, C].
+        images: uint8, or float32 in [0, 1], [N, H, W, C]; of those on disk (`np.memmap`) each
+            batch is read when its turn comes.
         batch_size: of the global batch, divisible by `num_replicas`.
         seed: the run's seed.
         flip: flip each image left to right with probability 1/2.
@@ -70,14 +92,13 @@ def training_batches(
         a dataset of float32 [batch_size / num_replicas, H, W, C].
     """
     share, num_local = batch_size // num_replicas, num_replicas // num_workers
-    with tf.device("CPU:0"):
-        stored = tf.constant(images)
+    take = _from_disk(images) if isinstance(images, np.memmap) else _from_memory(images)
 
     def batch(element: tf.Tensor) -> tf.Tensor:
         step, replica = element // num_local, worker * num_local + element % num_local
         place = replica * share + tf.range(share, dtype=tf.int64)
         chosen = image_indices(step * batch_size + place, len(images), seed)
-        pixels = to_float(tf.gather(stored, chosen))
+        pixels = to_float(take(chosen))
         if flip:
             seeds = tf.fill([share], tf.constant(seed, tf.int64))
             flipped = randomness.uniform(seeds, (step, place), "flip", (1, 1, 1)) < 0.5

@@ -1,17 +1,25 @@
 """From a source to two arrays of images, one to train on and one to look at."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import tensorflow as tf
 
 from tf_mdsm.datasets import readers, synthetic
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.datasets.conforming import conform_all
+from tf_mdsm.datasets.stored import open_stored, store
+from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.files import folder_written_whole
 
-__all__ = ["conform", "load_images", "read_both_splits", "split_off"]
+__all__ = ["load_images", "read_both_splits", "split_off"]
 
 _SYNTHETIC_IMAGES = 10_000
+
+# Images that are moved on disk at a time.
+_PART = 1_024
 
 T = TypeVar("T")
 
@@ -28,19 +36,90 @@ def load_images(
     held_out_split: str = "test",
     held_out_fraction: float = 0.1,
     crop: int = 0,
+    cache: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training images and held-out images; arguments are the fields of `config.data`.
+
+    With `cache`, the images of every source and size are brought to size once and kept in a folder
+    of their own below it; the arrays are views of its files, and memory holds what is looked at.
 
     Returns:
         two arrays uint8, or float32 in [0, 1], [N, image_size, image_size, channels].
 
     Raises:
-        InvalidArgument: for anything that keeps the source from being read, for no images, and
-            for pixels that are not in [0, 1].
+        InvalidArgument: for anything that keeps the source from being read or the cache from
+            being used, for no images, and for pixels that are not in [0, 1].
     """
+    settings = {
+        "source": source,
+        "image_size": image_size,
+        "channels": channels,
+        "name": name,
+        "path": path,
+        "data_dir": data_dir,
+        "split": split,
+        "held_out_split": held_out_split,
+        "crop": crop,
+    }
+    if not cache:
+        arrays = [_joined(parts) for parts in _read(**settings)]
+        return arrays if len(arrays) == 2 else split_off(*arrays, held_out_fraction)
+    key = json.dumps([settings, held_out_fraction], sort_keys=True).encode()
+    folder = os.path.join(cache, hashlib.sha256(key).hexdigest()[:16])
+    try:
+        if not os.path.isdir(folder):
+            _fill(folder, settings, held_out_fraction)
+        return tuple(open_stored(os.path.join(folder, name)) for name in _STORED)
+    except (OSError, ValueError) as error:
+        usable = f"be a folder that can be written and read ({one_line(error)})"
+        raise InvalidArgument("cache", usable, cache) from error
 
-    def bring(images) -> np.ndarray:
-        return _checked(_conform_all(images, image_size, channels, crop))
+
+# Training images and held-out images in a cache.
+_STORED = ("training.npy", "held_out.npy")
+
+
+def _fill(folder: str, settings: dict, held_out_fraction: float) -> None:
+    try:
+        with folder_written_whole(folder) as partial:
+            paths = [os.path.join(partial, name) for name in _STORED]
+            splits = _read(**settings)
+            if len(splits) == 1:
+                whole = os.path.join(partial, "whole.npy")
+                store(*splits, whole)
+                images = open_stored(whole)
+                os.remove(whole)
+                orders = _split_orders(len(images), held_out_fraction)
+                splits = [_in_order(images, order) for order in orders]
+            for parts, path in zip(splits, paths, strict=True):
+                store(parts, path)
+    except OSError:
+        # Of several processes that fill one folder, the first that is ready puts it in place.
+        if not os.path.isdir(folder):
+            raise
+
+
+def _in_order(images: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    for first in range(0, len(order), _PART):
+        yield images[order[first : first + _PART]]
+
+
+def _read(
+    source: str,
+    image_size: int,
+    channels: int,
+    name: str,
+    path: str,
+    data_dir: str,
+    split: str,
+    held_out_split: str,
+    crop: int,
+) -> list[Iterator[np.ndarray]]:
+    """Images of one size, in parts [n, image_size, image_size, channels]: of the training split
+    and of the held-out one, or of a source without splits."""
+
+    def bring(images) -> Iterator[np.ndarray]:
+        return _checked(conform_all(images, image_size, channels, crop))
 
     splits = {
         "tfds": lambda which: readers.read_tfds(name, which, data_dir),
@@ -53,10 +132,16 @@ def load_images(
         "synthetic": lambda: _synthetic(name, image_size, channels),
     }
     if source in splits:
-        return read_both_splits(lambda which: bring(splits[source](which)), split, held_out_split)
+        both = read_both_splits(splits[source], split, held_out_split)
+        return [bring(images) for images in both]
     if source not in wholes:
         raise InvalidArgument("source", f"be one of {', '.join([*splits, *wholes])}", source)
-    return split_off(bring(wholes[source]()), held_out_fraction)
+    return [bring(wholes[source]())]
+
+
+def _joined(parts: Iterator[np.ndarray]) -> np.ndarray:
+    first, *others = parts
+    return np.concatenate([first, *others]) if others else first
 
 
 def read_both_splits(read: Callable[[str], T], split: str, held_out_split: str) -> tuple[T, T]:
@@ -85,13 +170,17 @@ def split_off(values: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarr
     Raises:
         InvalidArgument: if none would be left to train on.
     """
-    held_out = max(1, round(fraction * len(values)))
-    if held_out >= len(values):
-        raise InvalidArgument(
-            "held_out_fraction", f"leave training images out of {len(values)}", fraction
-        )
-    order = np.random.default_rng(0).permutation(len(values))
-    return values[order[held_out:]], values[order[:held_out]]
+    training, held_out = _split_orders(len(values), fraction)
+    return values[training], values[held_out]
+
+
+def _split_orders(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    held_out = max(1, round(fraction * count))
+    if held_out >= count:
+        leave = f"leave training images out of {count}"
+        raise InvalidArgument("held_out_fraction", leave, fraction)
+    order = np.random.default_rng(0).permutation(count)
+    return order[held_out:], order[:held_out]
 
 
 def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
@@ -104,68 +193,15 @@ def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
     raise InvalidArgument("name", "be mixture or blobs for source synthetic", name)
 
 
-def _conform_all(
-    images: np.ndarray | tf.data.Dataset | Iterable[np.ndarray],
-    image_size: int,
-    channels: int,
-    crop: int,
-) -> np.ndarray:
-    def conform_one(image: tf.Tensor) -> tf.Tensor:
-        return conform(image, image_size, channels, crop)
-
-    shape = (image_size, image_size, channels)
-    if isinstance(images, np.ndarray):
-        _require_convertible(images.shape[-1], channels)
-        if images.shape[1:] == shape and not crop:
-            return images
-        batches = tf.data.Dataset.from_tensor_slices(images).batch(1024).map(conform_one)
-    elif isinstance(images, tf.data.Dataset):
-        _require_convertible(images.element_spec.shape[-1], channels)
-        batches = images.map(conform_one, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
-    else:
-        _require_convertible(3, channels)
-        return np.stack([conform_one(image).numpy() for image in images])
-    arrays = list(batches.as_numpy_iterator())
-    return np.concatenate(arrays) if arrays else np.zeros((0, *shape), np.uint8)
-
-
-def _require_convertible(have: int, wanted: int) -> None:
-    if have != wanted and {have, wanted} != {1, 3}:
-        raise InvalidArgument("channels", f"be {have}, as the data have", wanted)
-
-
-def conform(image: tf.Tensor, image_size: int, channels: int, crop: int = 0) -> tf.Tensor:
-    """Images [..., H, W, c] of any size as [..., image_size, image_size, channels].
-
-    A larger image is cut to its central square (of side `crop`, if given) and resized; a
-    smaller one is padded with zeros on all sides. The dtype stays.
-    """
-    image = tf.convert_to_tensor(image)
-    dtype = image.dtype
-    if image.shape[-1] == 3 and channels == 1:
-        image = tf.image.rgb_to_grayscale(image)
-    if image.shape[-1] == 1 and channels == 3:
-        image = tf.image.grayscale_to_rgb(image)
-    height, width = tf.shape(image)[-3], tf.shape(image)[-2]
-    if crop:
-        image = tf.image.resize_with_crop_or_pad(image, crop, crop)
-    elif height > image_size or width > image_size:
-        side = tf.maximum(tf.minimum(height, width), image_size)
-        image = tf.image.resize_with_crop_or_pad(image, side, side)
-    if tf.shape(image)[-3] > image_size:
-        image = tf.image.resize(tf.cast(image, tf.float32), [image_size] * 2, antialias=True)
-        if dtype.is_integer:
-            image = tf.round(tf.clip_by_value(image, 0, 255))
-        image = tf.cast(image, dtype)
-    image = tf.image.resize_with_crop_or_pad(image, image_size, image_size)
-    return tf.ensure_shape(image, [*image.shape[:-3], image_size, image_size, channels])
-
-
-def _checked(images: np.ndarray) -> np.ndarray:
-    if not len(images):
+def _checked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    count = 0
+    for images in parts:
+        count += len(images)
+        if images.dtype != np.uint8 and len(images):
+            low, high = images.min(), images.max()
+            if not (low >= 0 and high <= 1):
+                found = f"[{low:.4g}, {high:.4g}]"
+                raise InvalidArgument("source", "hold pixels in [0, 1]", found)
+        yield images
+    if not count:
         raise InvalidArgument("source", "hold images", "none")
-    if images.dtype != np.uint8:
-        low, high = images.min(), images.max()
-        if not (low >= 0 and high <= 1):
-            raise InvalidArgument("source", "hold pixels in [0, 1]", f"[{low:.4g}, {high:.4g}]")
-    return images
