@@ -20,6 +20,7 @@ LAYERS = [
         "evaluate",
         "likelihood",
         "train",
+        "preparation",
         "import_checkpoint",
         "subject",
         "drawing",
@@ -43,7 +44,7 @@ LAYERS = [
         "networks",
         "unet",
         "heads",
-        "resampling",
+        "patches",
         "noise_scaling",
         "convolutions",
         "activations",
@@ -67,9 +68,11 @@ LAYERS = [
     [
         "datasets.labels",
         "datasets.loading",
+        "datasets.conforming",
         "datasets.readers",
         "datasets.synthetic",
         "datasets.batches",
+        "datasets.stored",
     ],
     ["datasets.statistics"],
     [

@@ -11,8 +11,7 @@ import pytest
 import small_runs as runs
 import tensorflow as tf
 
-from tf_mdsm import build
-from tf_mdsm import train as train_module
+from tf_mdsm import build, preparation
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.monitor import drop_events_after
 from tf_mdsm.train import train
@@ -191,7 +190,7 @@ def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     """The first bad step is named and the last good checkpoint kept."""
-    real = train_module.training_batches
+    real = preparation.training_batches
 
     def poisoned(*arguments, **options):
         steps = tf.data.Dataset.counter()
@@ -199,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
             lambda step, images: tf.where(step == 13, np.float32("nan"), images)
         )
 
-    monkeypatch.setattr(train_module, "training_batches", poisoned)
+    monkeypatch.setattr(preparation, "training_batches", poisoned)
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(), str(tmp_path))
     assert runs.latest_step(tmp_path) == 10

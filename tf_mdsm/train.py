@@ -1,36 +1,21 @@
-"""The training run: resumes where its folder stands, and can be stopped at any moment."""
+"""The training run: goes on where its folder stands, and can be stopped at any moment."""
 
-import contextlib
-import json
 import logging
-import os
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm import build
-from tf_mdsm.build_sampler import build_sampler
 from tf_mdsm.checkpoints import TrainingCheckpoints
-from tf_mdsm.cluster import Workers
-from tf_mdsm.config import load_config, save_config
-from tf_mdsm.datasets.batches import training_batches
-from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_statistics
-from tf_mdsm.energy import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.monitor import Monitor
-from tf_mdsm.observer import Appraisal, Observer
+from tf_mdsm.errors import RunError
+from tf_mdsm.observer import Observer
+from tf_mdsm.preparation import Run, naming, prepare
 from tf_mdsm.progress import progress_bar
-from tf_mdsm.samplers.chains import compile_chain
-from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.signals import stop_on_signals
-from tf_mdsm.steps import compile_steps
-from tf_mdsm.validation import check_same_run
 
-__all__ = ["train"]
+__all__ = ["run_to_end", "train"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,130 +32,19 @@ def train(config: ConfigDict, workdir: str) -> None:
         RunError: if the loss is not finite, a checkpoint cannot be written or read, or a worker
             is lost.
     """
-    config_path = os.path.join(workdir, "config.json")
-    if os.path.exists(config_path):
-        check_same_run(config, load_config(config_path))
-    strategy = build.build_strategy(config)
-    workers = Workers(strategy)
-    if not workers.is_chief:
-        logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
-    with _naming("the start", workers):
-        with strategy.scope():
-            model = build.build_model(config)
-            model.compile(build.build_optimizer(config))
-        images, held_out = build.build_images(config)
-        statistics_path = build.statistics_path(workdir)
-        statistics = load_statistics(statistics_path) or fit_statistics(images)
-        sampler = build_sampler(config, model, statistics)
-        appraisal = None
-        if config.training.evaluate_every and workers.is_chief:
-            # Features take their time to load, and nothing else of training needs them.
-            from tf_mdsm.build_evaluation import build_appraisal
-
-            appraisal = build_appraisal(config, workdir, images, held_out)
-        checkpoints = _restore(config, model, workers, workdir, len(images))
-        if workers.is_chief and not os.path.exists(statistics_path):
-            save_statistics(statistics, statistics_path)
-        observer = _observer(
-            *(config, model, sampler, workers, held_out, workdir, checkpoints.step, appraisal)
-        )
-    step, settings = checkpoints.step, config.training
-    replicas = strategy.num_replicas_in_sync
-    batches = strategy.distribute_datasets_from_function(
-        lambda _: training_batches(
-            *(images, settings.batch_size, config.seed, config.data.flip, step),
-            *(replicas, *workers.place),
-        )
-    )
-    _LOGGER.info(
-        "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
-        *(workdir, len(images), f"{model.network.count_params():,}", replicas),
-        "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
-        f" on {workers.place.count} workers" if workers.place.count > 1 else "",
-        *(step, settings.num_steps),
-    )
+    run = prepare(config, workdir)
     with stop_on_signals() as stop_requested:
-        _loop(settings, model, batches, checkpoints, observer, workers, stop_requested)
+        run_to_end(run, stop_requested)
 
 
-def _restore(
-    config: ConfigDict, model: EnergyModel, workers: Workers, workdir: str, num_images: int
-) -> TrainingCheckpoints:
-    """Brings the model where the folder stands, and writes the folder's config.json."""
-    settings = config.training
-    try:
-        folder = os.path.join(workdir, "checkpoints")
-        checkpoints = TrainingCheckpoints(
-            folder, model, settings.keep_checkpoints, workers.is_chief
-        )
-        with model.distribute_strategy.scope():
-            checkpoints.restore_latest()
-        step = checkpoints.step
-        if step > settings.num_steps:
-            done = f"be at least the {step} steps already done"
-            raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
-        _require_one_run(config, workers, step, num_images)
-        if workers.is_chief:
-            save_config(config, os.path.join(workdir, "config.json"))
-    except (OSError, tf.errors.OpError) as error:
-        if workers.lost_one(error):
-            raise
-        raise InvalidArgument("--workdir", f"be writable ({one_line(error)})", workdir) from error
-    return checkpoints
+def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> None:
+    """Trains until `run.settings.num_steps`, or until it is asked to stop; ends with a checkpoint.
 
-
-def _require_one_run(config: ConfigDict, workers: Workers, step: int, num_images: int) -> None:
-    """Refuses workers that would train different runs."""
-    settings = config.to_dict()
-    # These may have other places on each machine.
-    settings["data"] |= {"path": "", "data_dir": ""}
-    if not workers.agree([zlib.crc32(json.dumps(settings, sort_keys=True).encode())]):
-        raise InvalidArgument("--config", "be the same for all workers", "different ones")
-    if not workers.agree([num_images]):
-        raise InvalidArgument("config.data", "be the same for all workers", f"{num_images} images")
-    if not workers.agree([step]):
-        raise InvalidArgument("--workdir", "be shared by all workers", f"step {step} here")
-
-
-def _observer(
-    config: ConfigDict,
-    model: EnergyModel,
-    sampler: Sampler,
-    workers: Workers,
-    held_out: np.ndarray,
-    workdir: str,
-    step: int,
-    appraisal: Appraisal | None,
-) -> Observer:
-    folder = os.path.join(workdir, "tensorboard")
-    monitor = Monitor(folder if workers.is_chief else None, step)
-    if step == 0:
-        monitor.text("config", f"```\n{config}\n```", step=0)
-    settings = config.training
-    return Observer(
-        model,
-        monitor,
-        held_out[: settings.validation_images],
-        settings.batch_size,
-        compile_chain(sampler, config.sampling.show_every),
-        config.sampling.seed + np.arange(settings.preview_images),
-        os.path.join(workdir, "samples"),
-        build.true_energy(config),
-        appraisal,
-    )
-
-
-def _loop(
-    settings: ConfigDict,
-    model: EnergyModel,
-    batches: tf.distribute.DistributedDataset,
-    checkpoints: TrainingCheckpoints,
-    observer: Observer,
-    workers: Workers,
-    stop_requested: Callable[[], bool],
-) -> None:
-    run_steps = compile_steps(model)
-    iterator = iter(batches)
+    Raises:
+        RunError: as `train`.
+    """
+    settings, checkpoints = run.settings, run.checkpoints
+    observer, workers = run.observer, run.workers
     step, last = checkpoints.step, settings.num_steps
     # What happens at which intervals, and whether this worker takes part.
     events = (
@@ -190,13 +64,13 @@ def _loop(
     )
     with progress_bar("training", last, "step", step) as bar:
         while step < last:
-            with _naming(f"step {step + 1}", workers):
+            with naming(f"step {step + 1}", workers):
                 if workers.any(stop_requested()):
                     break
                 until = min(_next_multiple(step, every) for _, every, _ in events)
                 count = min(settings.steps_per_call, until - step, last - step)
                 started = time.monotonic()
-                history = run_steps(iterator, tf.constant(count)).numpy()
+                history = run.run_steps(run.batches, tf.constant(count)).numpy()
             observer.count(count, time.monotonic() - started)
             _require_finite(history, step, checkpoints)
             step += count
@@ -204,25 +78,13 @@ def _loop(
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
             for happen, every, takes_part in events:
                 if takes_part and every and step % every == 0:
-                    with _naming(f"step {step}", workers):
+                    with naming(f"step {step}", workers):
                         happen(step)
-        with _naming(f"step {step}", workers):
+        with naming(f"step {step}", workers):
             _save(checkpoints, observer)
             workers.wait_for_each_other()
     ending = "finished" if step == last else "stopped; run again to continue"
     _LOGGER.info("step %d: %s", step, ending)
-
-
-@contextlib.contextmanager
-def _naming(moment: str, workers: Workers) -> Iterator[None]:
-    """What fails in the block is said to have failed at this moment."""
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        if workers.lost_one(error):
-            again = "start all workers again to go on from the last checkpoint"
-            raise RunError(f"{moment}: a worker was lost; {again}") from error
-        raise RunError(f"{moment}: {one_line(error)}") from error
 
 
 def _next_multiple(step: int, every: int) -> int:
