@@ -27,6 +27,7 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.memory import peak_mib
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
@@ -85,9 +86,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     },
     "unet_two_blocks": UNET | {"network.unet.num_blocks": 2},
     "unet_attention": UNET | {"network.unet.attention_size": 8},
+    "unet_small_images": UNET | {"network.unet.patch_size": 1},
     "unet_product": UNET | {"network.head": "product"},
+    "unet_two_guesses": UNET | {"network.head": "two_guesses"},
     "unet_log_normal": UNET | {"noise.spacing": "log_normal"},
     "unet_edm_weighting": UNET | {"noise.weighting": "edm"},
+    "unet_batch_32": UNET | {"training.batch_size": 32},
     "unet_batch_128": UNET | {"training.batch_size": 128},
     "unet_no_average": UNET | {"optimizer.ema_momentum": 0.0},
 }
@@ -183,10 +187,10 @@ def train_apart(config: ConfigDict, folder: str) -> None:
     command.append(f"--config={configuration.__file__}:{folder}")
     begin = time.monotonic()
     process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    while process.poll() is None:
+        taken["peak_mib"] = max(taken["peak_mib"], peak_mib(process.pid) or 0.0)
+        time.sleep(0.1)
     taken["seconds"] += time.monotonic() - begin
-    taken["peak_mib"] = max(taken["peak_mib"], usage.ru_maxrss / 1024)
     if process.returncode == 0:
         taken["step"] = config.training.num_steps
     with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:

@@ -6,9 +6,11 @@
 Every peer (benchmarks/peers) has the same network, loss, optimiser and batch, in each mode that it
 offers, in a process of its own. In every round all take their turns, in an order that rotates, so
 that a busy machine is busy for all; what is compared is the median of the rounds' ratios to our
-float32 step. The ceiling is the rate of the fastest plain convolution, taken in the same rounds.
-Needs `pip install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to.
-Writes DIR/steps.{json,md}.
+float32 step. Two limits are taken in the same rounds: the rate of the fastest plain convolution,
+and the time of the network's own convolutions without all else. Operations are those that are
+executed: ours takes a convolution and the means of its pixels as one. Needs
+`pip install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to. Writes
+DIR/steps.{json,md}.
 """
 
 import argparse
@@ -16,11 +18,11 @@ import dataclasses
 import json
 import os
 import statistics
-import subprocess
 import sys
 
-from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES
-from benchmarks.peers.case import CASES, CONVOLUTIONS, Case, convolution_flops
+from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, forward_flops
+from benchmarks.peers.case import CASES, Case, convolution_flops
+from benchmarks.peers.contest import Entrant, compete
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.files import written_whole
 
@@ -29,80 +31,8 @@ PEERS = {
     "ours": ("float32", "mixed_bfloat16", "float32, XLA"),
     "pytorch": ("eager", "eager, channels last", "compiled", "compiled, channels last"),
     "jax_peer": ("jit",),
+    "convolutions": ("float32", "bfloat16"),
 }
-_JOBS = ("train", "langevin")
-
-# A turn takes about so long.
-_TURN_SECONDS = 1.0
-
-
-class Entrant:
-    """A peer's process."""
-
-    def __init__(self, peer: str, mode: str, case: Case):
-        self.name, self.peak_mib = (peer, mode), 0.0
-        self._steps: dict[str, int] = {}
-        command = [sys.executable, "-m", "benchmarks.peers.worker", peer, mode]
-        command.append(json.dumps(dataclasses.asdict(case)))
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.error = self._read().get("error")
-
-    def _read(self) -> dict:
-        line = self._process.stdout.readline()
-        return json.loads(line) if line else {"error": "its process ended"}
-
-    def take_turn(self, job: str) -> float | None:
-        """Seconds a step; None once it has failed."""
-        if self.error:
-            return None
-        steps = self._steps.get(job, 1)
-        try:
-            print(job, steps, file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            self.error = "its process ended"
-            return None
-        answer = self._read()
-        if "error" in answer:
-            self.error = answer["error"]
-            return None
-        self.peak_mib = max(self.peak_mib, answer["peak_mib"])
-        return answer["seconds"] / steps
-
-    def settle(self, job: str) -> None:
-        """Compiles, and finds how many steps make a turn."""
-        for _ in range(2):
-            seconds = self.take_turn(job)
-        if seconds is not None:
-            self._steps[job] = max(1, round(_TURN_SECONDS / max(seconds, 1e-4)))
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-def compete(entrants: list[Entrant], rounds: int) -> dict[tuple[str, str], dict]:
-    """Peer and mode to job to the seconds of a step in every round, of those that did not fail."""
-    turns: dict[tuple[Entrant, str], list] = {}
-    for entrant in entrants:
-        for job in CONVOLUTIONS if entrant.name[0] == "ceiling" else _JOBS:
-            entrant.settle(job)
-            turns[entrant, job] = []
-    keys = list(turns)
-    for number in range(rounds):
-        start = number % len(keys)
-        for entrant, job in keys[start:] + keys[:start]:
-            turns[entrant, job].append(entrant.take_turn(job))
-    found: dict[tuple[str, str], dict] = {}
-    for (entrant, job), seconds in turns.items():
-        if not entrant.error:
-            found.setdefault(entrant.name, {})[job] = seconds
-    return found
 
 
 def ceiling(seconds: dict[str, list[float]]) -> float:
@@ -123,18 +53,20 @@ def measure(case: Case, peers: list[str], rounds: int) -> dict:
     finally:
         for entrant in entrants:
             entrant.end()
-    forward = _forward_flops(case)
-    ceilings = {mode: ceiling(seconds.pop(("ceiling", mode))) for mode in ("float32", "bfloat16")}
-    ours = seconds["ours", "float32"]
+    defined, executed = flops_of(case)
+    named = {entrant.name: seconds.get(entrant) for entrant in entrants}
+    ceilings = {mode: ceiling(named["ceiling", mode]) for mode in ("float32", "bfloat16")}
+    ours = named["ours", "float32"]
     rows = []
     for entrant in entrants:
         if entrant.name[0] == "ceiling":
             continue
         row = {"peer": entrant.name[0], "mode": entrant.name[1], "error": entrant.error}
+        forward = executed if row["peer"] in ("ours", "convolutions") else defined
         if not entrant.error:
             row["peak_mib"] = entrant.peak_mib
             for job, passes in (("train", TRAINING_PASSES), ("langevin", GRADIENT_PASSES)):
-                taken = seconds[entrant.name][job]
+                taken = seconds[entrant][job]
                 row[job] = {
                     "seconds": statistics.median(taken),
                     "over_ours": statistics.median(
@@ -145,18 +77,19 @@ def measure(case: Case, peers: list[str], rounds: int) -> dict:
         rows.append(row)
     return {
         "case": dataclasses.asdict(case),
-        "forward_flops": forward,
+        "forward_flops": defined,
+        "executed_flops": executed,
         "ceilings": ceilings,
         "rows": rows,
     }
 
 
-def _forward_flops(case: Case) -> int:
-    """Of one image."""
-    from benchmarks.flops import forward_flops
+def flops_of(case: Case) -> tuple[int, int]:
+    """Of one image forward: as the network is defined, and as ours is executed."""
     from tf_mdsm.networks import build_network
 
-    return forward_flops(build_network(case.network, case.image_shape, case.channels))
+    network = build_network(case.network, case.image_shape, case.channels)
+    return forward_flops(network), executed_flops(network)
 
 
 def table(report: dict[str, dict]) -> str:
@@ -165,7 +98,8 @@ def table(report: dict[str, dict]) -> str:
     for name, result in report.items():
         ceilings = {mode: rate / 1e9 for mode, rate in result["ceilings"].items()}
         lines += [
-            f"{name}: {result['forward_flops'] / 1e6:.1f} MFLOP an image forward; ceiling "
+            f"{name}: {result['forward_flops'] / 1e6:.1f} MFLOP an image forward, "
+            f"{result['executed_flops'] / 1e6:.1f} as ours computes it; ceiling "
             f"{ceilings['float32']:.0f} GFLOP/s float32, {ceilings['bfloat16']:.0f} bfloat16",
             "",
             "| peer | training step, ms | over ours | GFLOP/s | of the ceiling"
@@ -173,7 +107,8 @@ def table(report: dict[str, dict]) -> str:
             "| --- " * 8 + "|",
         ]
         for row in result["rows"]:
-            label = f"{row['peer'].removesuffix('_peer')}, {row['mode']}"
+            peer = {"jax_peer": "jax", "convolutions": "our convolutions alone"}
+            label = f"{peer.get(row['peer'], row['peer'])}, {row['mode']}"
             if row["error"]:
                 lines.append(f"| {label} | {row['error']} | | | | | | |")
                 continue

@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import steps
-from benchmarks.flops import forward_flops
+from benchmarks.flops import executed_flops, forward_flops
+from benchmarks.peers import contest
 from benchmarks.peers.case import CASES, CONVOLUTIONS, convolution_flops
 from tf_mdsm import losses
+from tf_mdsm.architectures import UNetStructure
 from tf_mdsm.networks import build_network
 
 TINY = dataclasses.replace(CASES["res12_16"], network="res6", channels=2, batch_size=3)
@@ -105,6 +107,17 @@ def test_counted_operations():
         for side, c in ((8, 2), (4, 4), (2, 8))
     )
     assert forward_flops(network) == stem + blocks
+    # The second convolution and its means: 4x4 products at a quarter of the pixels.
+    fused = sum(2 * side**2 * (9 - 4) * c * 2 * c for side, c in ((8, 2), (4, 4), (2, 8)))
+    assert executed_flops(network) == stem + blocks - fused
+
+
+def test_counted_operations_of_a_repeated_image_and_another():
+    """A U-Net's way up: 4 products of the repeated image's pixels in place of 9."""
+    structure = UNetStructure(num_resolutions=2)
+    network = build_network("unet", (4, 4, 1), 2, structure=structure)
+    # The repeated image has 4 channels, a 3x3 convolution and a 1x1 shortcut, to 2 channels.
+    assert forward_flops(network) - executed_flops(network) == 2 * 16 * (9 - 4) * 4 * 2
 
 
 def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
@@ -114,9 +127,10 @@ def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
 
 
 def test_all_modes_of_ours_on_a_small_case(monkeypatch):
-    monkeypatch.setattr(steps, "_TURN_SECONDS", 0.02)
-    result = steps.measure(TINY, ["ours"], rounds=3)
-    assert [row["mode"] for row in result["rows"]] == list(steps.PEERS["ours"])
+    monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
+    result = steps.measure(TINY, ["ours", "convolutions"], rounds=3)
+    modes = [(row["peer"], row["mode"]) for row in result["rows"]]
+    assert modes == [(peer, m) for peer in ("ours", "convolutions") for m in steps.PEERS[peer]]
     for row in result["rows"]:
         assert row["error"] is None
         assert row["peak_mib"] > 50
@@ -131,12 +145,12 @@ def test_all_modes_of_ours_on_a_small_case(monkeypatch):
 
 
 def test_a_peer_that_fails_is_said_to_have():
-    entrant = steps.Entrant("pytorch_of_tomorrow", "eager", TINY)
+    entrant = contest.Entrant("pytorch_of_tomorrow", "eager", TINY)
     try:
         entrant.settle("train")
         assert "ModuleNotFoundError" in entrant.error
         assert entrant.take_turn("train") is None
-        assert steps.compete([entrant], 2) == {}
+        assert contest.compete([entrant], 2) == {}
     finally:
         entrant.end()
 
@@ -158,9 +172,11 @@ def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):
 
 
 def test_modes_are_those_of_the_peers():
+    from benchmarks.peers import convolutions
     from benchmarks.peers import ours as our_peer
 
     assert steps.PEERS["ours"] == our_peer.MODES
+    assert steps.PEERS["convolutions"] == convolutions.MODES
     for name in ("pytorch", "jax_peer"):
         peer = pytest.importorskip(f"benchmarks.peers.{name}", exc_type=ImportError)
         assert steps.PEERS[name] == peer.MODES

@@ -19,11 +19,16 @@ MODES = ("float32", "mixed_bfloat16", "float32, XLA")
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """ "train" and "langevin": functions that take so many steps in one call."""
-    precision, _, xla = mode.partition(", ")
+    """ "train" and "langevin": functions that take so many steps in one call.
+
+    A mode is a precision, then "XLA" or the parts that a batch is taken in: "float32, 4 parts".
+    """
+    precision, _, option = mode.partition(", ")
+    xla = option == "XLA"
+    parts = int(option.split()[0]) if option.endswith("parts") else 1
     network = build_network(case.network, case.image_shape, case.channels, precision=precision)
     noise = NoiseLevels(case.sigma_min, case.sigma_max, case.batch_size, "geometric", case.sigma0)
-    model = EnergyModel(network, noise, compile_gradients=bool(xla))
+    model = EnergyModel(network, noise, compile_gradients=xla, accumulation_steps=parts)
     model.compile(Adam(case.learning_rate, case.beta_1, case.beta_2, case.epsilon))
     shape = (case.batch_size, *case.image_shape)
     images = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
@@ -32,7 +37,7 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     state = {"x": images, "step": 0}
     seeds = tf.range(case.batch_size, dtype=tf.int64)
 
-    @tf.function(autograph=False, jit_compile=bool(xla))
+    @tf.function(autograph=False, jit_compile=xla)
     def walk(x, first, count):
         def step(i, x):
             _, gradient = losses.energy_and_gradient(network, x)

@@ -9,10 +9,10 @@ import dataclasses
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 
+from benchmarks.memory import peak_mib
 from benchmarks.peers.case import Case
 from tf_mdsm.errors import one_line
 
@@ -37,8 +37,7 @@ def main(argv: list[str]) -> int:
             begin = time.perf_counter()
             jobs[job](int(steps))
             seconds = time.perf_counter() - begin
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            answer(seconds=seconds, peak_mib=peak)
+            answer(seconds=seconds, peak_mib=peak_mib())
     except Exception as error:  # Of whatever framework: the contest goes on without this peer.
         answer(error=f"{type(error).__name__}: {one_line(error)[:300]}")
         return 1
