@@ -60,11 +60,21 @@ UNET = {
     "optimizer.learning_rate": 3e-3,
 }
 
+# What is recommended: configs/fashion_mnist_unet.py, and configs/digits.py of whole pixels.
+RECOMMENDED = UNET | {
+    "noise.weighting": "edm",
+    "optimizer.learning_rate": 2e-3,
+    # This weighting's losses and gradients are about four times as large.
+    "optimizer.clip_norm": 2_000.0,
+}
+
 # Names to what of the recipe is changed.
 VARIANTS: dict[str, dict[str, object]] = {
     "resnet": {},
     "resnet_choices": CHOICES,
     "unet": UNET,
+    "unet_recommended": RECOMMENDED,
+    "unet_recommended_whole_pixels": RECOMMENDED | {"network.unet.patch_size": 1},
     "unet_plain": {
         "network.name": "unet",
         "network.head": "distance",
@@ -86,11 +96,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     },
     "unet_two_blocks": UNET | {"network.unet.num_blocks": 2},
     "unet_attention": UNET | {"network.unet.attention_size": 8},
-    "unet_small_images": UNET | {"network.unet.patch_size": 1},
     "unet_product": UNET | {"network.head": "product"},
     "unet_two_guesses": UNET | {"network.head": "two_guesses"},
     "unet_log_normal": UNET | {"noise.spacing": "log_normal"},
     "unet_edm_weighting": UNET | {"noise.weighting": "edm"},
+    "unet_edm_two_guesses": UNET | {"noise.weighting": "edm", "network.head": "two_guesses"},
+    "resnet_edm_weighting": CHOICES | {"noise.weighting": "edm"},
     "unet_batch_32": UNET | {"training.batch_size": 32},
     "unet_batch_128": UNET | {"training.batch_size": 128},
     "unet_no_average": UNET | {"optimizer.ema_momentum": 0.0},

@@ -1,7 +1,7 @@
 """One noise level against many: the paper's central claim as an experiment.
 
     python -m benchmarks.noise_levels --workdir=runs/noise_levels
-        [--config=configs/digits.py] [--num_steps=N] [--num_samples=256]
+        [--config=configs/digits_resnet.py] [--num_steps=N] [--num_samples=256]
 
 Trains the recipe four times, alike but for its noise: with its smallest level alone, with the
 geometric middle alone, with its largest alone, and with all its levels. Then each energy is asked
@@ -236,7 +236,7 @@ def main(argv: list[str]) -> int:
     """Parses the command line, trains, measures, and returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.noise_levels")
     parser.add_argument("--workdir", required=True)
-    parser.add_argument("--config", default="configs/digits.py")
+    parser.add_argument("--config", default="configs/digits_resnet.py")
     parser.add_argument("--num_steps", type=int)
     parser.add_argument("--num_samples", type=int, default=256)
     options = parser.parse_args(argv[1:])

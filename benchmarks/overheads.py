@@ -9,6 +9,7 @@ DIR/overheads.{json,md}; the run and its export are made in DIR/run.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -116,8 +117,6 @@ def phases(config: ConfigDict, workdir: str):
 
 def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
     """The program's loop, and Keras' `fit`, beside the same steps in one compiled call."""
-    import dataclasses
-
     import tensorflow as tf
 
     from tf_mdsm.train import run_to_end
@@ -131,21 +130,14 @@ def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
         settings.num_steps = run.checkpoints.step + steps
         run_to_end(run)
 
-    # A run ends with a checkpoint, which is timed by itself.
-    saving: list[float] = []
-
-    def save() -> None:
-        begin = time.perf_counter()
-        run.checkpoints.save()
-        saving.append(time.perf_counter() - begin)
-
     run.model.fit(fit_batches, steps_per_epoch=1, verbose=0)
     seconds = in_turns(
         {
             "bare": lambda: run.run_steps(run.batches, tf.constant(steps)).numpy(),
             "loop": loop,
             "fit": lambda: run.model.fit(fit_batches, steps_per_epoch=steps, verbose=0),
-            "save": save,
+            # A run ends with a checkpoint, which is timed by itself.
+            "save": run.checkpoints.save,
         },
         rounds,
     )

