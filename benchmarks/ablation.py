@@ -33,6 +33,7 @@ from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 
 # Of what is timed: images at a time, rounds, and training steps of each.
 _BATCH, _ROUNDS, _STEPS = 64, 5, 4
@@ -321,6 +322,7 @@ def run_all(
 ) -> dict:
     """Times, trains and asks all; the report."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tune_process()
     with quiet_stderr():
         import tensorflow as tf
     # Keras warns of every new prediction function, one for each set of features.

@@ -32,6 +32,7 @@ from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 
 # Noise levels at which each energy is asked, an odd number: the middle is one of them.
 _LEVELS = 17
@@ -129,6 +130,7 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
         the report, and rows of images by their labels.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tune_process()
     with quiet_stderr():
         import tensorflow as tf
 

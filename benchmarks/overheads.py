@@ -9,6 +9,7 @@ DIR/overheads.{json,md}; the run and its export are made in DIR/run.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -25,6 +26,7 @@ from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 
 # What: seconds, and a share or a factor with what it is of.
 Rows = dict[str, dict]
@@ -89,8 +91,9 @@ def start_up(recipe: str, rounds: int) -> Rows:
     }
 
 
-def phases(config: ConfigDict, workdir: str):
-    """Everything before the second training call, once; the prepared run and its rows."""
+def phases(config: ConfigDict, workdir: str, opened: contextlib.ExitStack):
+    """Everything before the second training call, once; the run, open as long as `opened`, and
+    rows."""
     rows: Rows = {}
 
     def timed(name: str, job: Callable):
@@ -107,10 +110,13 @@ def phases(config: ConfigDict, workdir: str):
     import tensorflow as tf
 
     from tf_mdsm import build
-    from tf_mdsm.preparation import prepare
+    from tf_mdsm.preparation import prepared
 
     timed("images read", lambda: build.build_images(config))
-    run = timed("model, images and folder prepared", lambda: prepare(config, workdir))
+    run = timed(
+        "model, images and folder prepared",
+        lambda: opened.enter_context(prepared(config, workdir)),
+    )
     timed("first training call", lambda: run.run_steps(run.batches, tf.constant(1)).numpy())
     return run, rows
 
@@ -270,12 +276,13 @@ def measure(recipe: str, config: ConfigDict, folder: str, rounds: int, steps: in
     """All of it; `folder` is where the run is made."""
     workdir = os.path.join(folder, "run")
     report = start_up(recipe, rounds)
-    run, rows = phases(config, workdir)
-    report |= rows
-    trained = training(run, config, rounds, steps)
-    step = trained["training step"]["seconds"]
-    report |= trained | input_pipeline(config, folder, step, rounds)
-    report |= samplers(run, config, rounds)
+    with contextlib.ExitStack() as opened:
+        run, rows = phases(config, workdir, opened)
+        report |= rows
+        trained = training(run, config, rounds, steps)
+        step = trained["training step"]["seconds"]
+        report |= trained | input_pipeline(config, folder, step, rounds)
+        report |= samplers(run, config, rounds)
     return report | exporting(config, workdir, rounds)
 
 
@@ -295,6 +302,7 @@ def main(argv: list[str]) -> int:
         if os.path.exists(os.path.join(options.output, "run")):
             raise InvalidArgument("--output", "hold no run yet", options.output)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        tune_process()
         os.makedirs(options.output, exist_ok=True)
         report = measure(options.config, config, options.output, options.rounds, options.steps)
     except (InvalidArgument, RunError) as error:

@@ -1,14 +1,15 @@
 """Training and sampling steps beside PyTorch's and JAX's, and beside what the machine gives.
 
     python -m benchmarks.steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
-        [--rounds=7]
+        [--rounds=7] [--without=bfloat16]
 
 Every peer (benchmarks/peers) has the same network, loss, optimiser and batch, in each mode that it
 offers, in a process of its own. In every round all take their turns, in an order that rotates, so
 that a busy machine is busy for all; what is compared is the median of the rounds' ratios to our
 float32 step. Two limits are taken in the same rounds: the rate of the fastest plain convolution,
 and the time of the network's own convolutions without all else. Operations are those that are
-executed: ours takes a convolution and the means of its pixels as one. Needs
+executed: ours takes a convolution and the means of its pixels as one. `--without` leaves out the
+modes that contain a text, as what this processor has no instructions for. Needs
 `pip install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to. Writes
 DIR/steps.{json,md}.
 """
@@ -28,8 +29,14 @@ from tf_mdsm.files import written_whole
 
 # Modes of each peer; their modules are not imported here, as each wants a process of its own.
 PEERS = {
-    "ours": ("float32", "mixed_bfloat16", "float32, XLA"),
-    "pytorch": ("eager", "eager, channels last", "compiled", "compiled, channels last"),
+    "ours": ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA"),
+    "pytorch": (
+        "eager",
+        "eager, channels last",
+        "compiled",
+        "compiled, channels last",
+        "eager, channels last, memory kept",
+    ),
     "jax_peer": ("jit",),
     "convolutions": ("float32", "bfloat16"),
 }
@@ -43,9 +50,11 @@ def ceiling(seconds: dict[str, list[float]]) -> float:
     return statistics.median(max(turn) for turn in zip(*rates.values(), strict=True))
 
 
-def measure(case: Case, peers: list[str], rounds: int) -> dict:
-    """All peers at one case."""
+def measure(case: Case, peers: list[str], rounds: int, without: str = "") -> dict:
+    """All peers at one case, less the modes that contain `without`."""
     wanted = [(peer, mode) for peer in peers for mode in PEERS[peer]]
+    if without:
+        wanted = [(peer, mode) for peer, mode in wanted if without not in mode]
     wanted += [("ceiling", "float32"), ("ceiling", "bfloat16")]
     entrants = [Entrant(peer, mode, case) for peer, mode in wanted]
     try:
@@ -144,6 +153,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--without", default="")
     options = parser.parse_args(argv[1:])
     try:
         cases = _chosen(options.cases, CASES, "--cases")
@@ -154,12 +164,14 @@ def main(argv: list[str]) -> int:
             )
         if options.rounds < 1:
             raise InvalidArgument("--rounds", "be positive", options.rounds)
+        if options.without and options.without in PEERS["ours"][0]:
+            raise InvalidArgument("--without", "leave our float32 step", options.without)
     except InvalidArgument as error:
         print(f"steps: {error}", file=sys.stderr)
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.makedirs(options.output, exist_ok=True)
-    report = {name: measure(CASES[name], peers, options.rounds) for name in cases}
+    report = {name: measure(CASES[name], peers, options.rounds, options.without) for name in cases}
     stem = os.path.join(options.output, "steps")
     with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)

@@ -21,6 +21,7 @@ from benchmarks.recipes import load_recipe
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 
 _SHOWN = 24
 
@@ -99,6 +100,7 @@ def main(argv: list[str]) -> int:
         if glob.glob(os.path.join(options.output, "plugins", "**", "*.pb"), recursive=True):
             raise InvalidArgument("--output", "hold no trace yet", options.output)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        tune_process()
         with quiet_stderr():
             trace_steps(config, options.output, options.steps)
         kinds = seconds_by_kind(options.output)

@@ -4,9 +4,13 @@ import os
 
 import pytest
 
+from tf_mdsm.tuning import tune_process
+
 # Before TensorFlow is imported: quiet, and no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+tune_process()
 
 
 def pytest_addoption(parser):

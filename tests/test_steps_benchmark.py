@@ -128,9 +128,10 @@ def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
 
 def test_all_modes_of_ours_on_a_small_case(monkeypatch):
     monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
-    result = steps.measure(TINY, ["ours", "convolutions"], rounds=3)
+    result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")
     modes = [(row["peer"], row["mode"]) for row in result["rows"]]
-    assert modes == [(peer, m) for peer in ("ours", "convolutions") for m in steps.PEERS[peer]]
+    ours = [("ours", m) for m in ("float32", "float32, untuned", "mixed_bfloat16")]
+    assert modes == [*ours, ("convolutions", "float32"), ("convolutions", "bfloat16")]
     for row in result["rows"]:
         assert row["error"] is None
         assert row["peak_mib"] > 50
@@ -162,6 +163,7 @@ def test_a_peer_that_fails_is_said_to_have():
         ("--peers=ours,theano", "`--peers` must name some of ours"),
         ("--peers=pytorch", "`--peers` must hold ours"),
         ("--rounds=0", "`--rounds` must be positive"),
+        ("--without=float", "`--without` must leave our float32 step"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):

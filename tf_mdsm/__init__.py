@@ -28,6 +28,7 @@ _HOME = {
     "growing_step_sizes": "samplers.schedules",
     "images_start": "samplers.starts",
     "isotropic_start": "samplers.starts",
+    "tune_process": "tuning",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

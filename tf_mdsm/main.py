@@ -29,6 +29,7 @@ from ml_collections import ConfigDict, config_flags
 from tf_mdsm import config as configuration
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 from tf_mdsm.validation import validate
 
 _MODES = ("train", "sample", "restore", "evaluate", "likelihood", "export", "import")
@@ -53,6 +54,7 @@ def main(argv: list[str]) -> int:
 
 def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | None) -> None:
     _set_up_logging()
+    tune_process()
     if mode == "import":
         # Before TensorFlow takes its seconds to load: the file may be refused.
         from tf_mdsm.authors.published import read_published

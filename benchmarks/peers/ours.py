@@ -15,13 +15,14 @@ from tf_mdsm.steps import compile_steps
 
 __all__ = ["MODES", "prepare"]
 
-MODES = ("float32", "mixed_bfloat16", "float32, XLA")
+MODES = ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA")
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     """ "train" and "langevin": functions that take so many steps in one call.
 
-    A mode is a precision, then "XLA" or the parts that a batch is taken in: "float32, 4 parts".
+    A mode is a precision, then "XLA", or the parts that a batch is taken in ("float32, 4 parts"),
+    or "untuned": worker.py leaves out `tune_process`.
     """
     precision, _, option = mode.partition(", ")
     xla = option == "XLA"

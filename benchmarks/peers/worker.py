@@ -15,6 +15,10 @@ import time
 from benchmarks.memory import peak_mib
 from benchmarks.peers.case import Case
 from tf_mdsm.errors import one_line
+from tf_mdsm.tuning import tune_process
+
+# Peers that run as our program does.
+_TUNED = ("ours", "convolutions", "ceiling")
 
 
 def main(argv: list[str]) -> int:
@@ -22,6 +26,9 @@ def main(argv: list[str]) -> int:
     case = Case(**json.loads(fields))
     case = dataclasses.replace(case, image_shape=tuple(case.image_shape))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if peer in _TUNED and not mode.endswith("untuned"):
+        # As our program does, before TensorFlow is loaded.
+        tune_process()
     # Frameworks write what they like to the standard output; answers have a way of their own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
