@@ -1,5 +1,5 @@
 # Sourced by the other scripts: goes to the project's root and makes .venv there, once.
-# Install again after a change of requirements.txt; nothing to do otherwise.
+# Install again after a change of requirements.lock; nothing to do otherwise.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,4 +27,5 @@ if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
   echo "Making .venv …"
   "$python" -m venv .venv
 fi
-install requirements.installed requirements.txt -- -r requirements.txt
+# All of it is listed with its hashes: nothing else is looked for, and no file is taken that is not it.
+install requirements.installed requirements.lock -- --require-hashes --no-deps -r requirements.lock

@@ -1,0 +1,30 @@
+"""What is installed: every file of every package by its hash, and what we ask for among them."""
+
+import re
+
+from small_runs import ROOT
+
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def pins(text: str) -> dict[str, set[str]]:
+    """Packages, under their normalised names, with the versions that are named."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE):
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
+    return found
+
+
+def test_the_lock_holds_what_we_ask_for():
+    asked, locked = pins((ROOT / "requirements.txt").read_text()), pins(LOCK)
+    assert len(asked) > 15
+    for name, versions in asked.items():
+        assert locked.get(name) == versions, f"{name}: run the command in requirements.lock again"
+
+
+def test_every_package_has_hashes():
+    entries = re.split(r"^(?=[A-Za-z])", LOCK, flags=re.MULTILINE)[1:]
+    assert len(entries) > len(pins((ROOT / "requirements.txt").read_text()))
+    for entry in entries:
+        assert "==" in entry.splitlines()[0], entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry.splitlines()[0]
