@@ -1,8 +1,12 @@
 """The training run: what it writes, how it stops, resumes and fails."""
 
+import json
+import logging
+import os
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import time
 
@@ -13,6 +17,7 @@ import tensorflow as tf
 
 from tf_mdsm import build, preparation
 from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.locking import only_trainer
 from tf_mdsm.monitor import drop_events_after
 from tf_mdsm.train import train
 
@@ -23,6 +28,11 @@ def whole(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     train(runs.small_config(), str(workdir))
     return workdir
+
+
+def copied(whole, tmp_path) -> pathlib.Path:
+    """The same run in another folder, where anything may happen to it."""
+    return shutil.copytree(whole, tmp_path / "copied")
 
 
 def test_parts_that_do_not_divide_a_replicas_images_are_refused(tmp_path):
@@ -188,17 +198,23 @@ def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
     assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
-    """The first bad step is named and the last good checkpoint kept."""
+def poisoned_at(place: int):
+    """`training_batches` whose batch before step `place` + 1 of the run is not a number."""
     real = preparation.training_batches
 
-    def poisoned(*arguments, **options):
-        steps = tf.data.Dataset.counter()
-        return tf.data.Dataset.zip(steps, real(*arguments, **options)).map(
-            lambda step, images: tf.where(step == 13, np.float32("nan"), images)
+    def batches(images, batch_size, seed, flip, first_step, *others):
+        steps = tf.data.Dataset.counter(first_step)
+        served = real(images, batch_size, seed, flip, first_step, *others)
+        return tf.data.Dataset.zip(steps, served).map(
+            lambda step, images: tf.where(step == place, np.float32("nan"), images)
         )
 
-    monkeypatch.setattr(preparation, "training_batches", poisoned)
+    return batches
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    """The first bad step is named and the last good checkpoint kept."""
+    monkeypatch.setattr(preparation, "training_batches", poisoned_at(13))
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(), str(tmp_path))
     assert runs.latest_step(tmp_path) == 10
@@ -244,36 +260,98 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 def test_a_checkpoint_of_another_network_is_refused(whole, tmp_path):
     wider = runs.small_config(network__channels=4)
-    for path in whole.rglob("*"):
-        target = tmp_path / path.relative_to(whole)
-        target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
-    (tmp_path / "config.json").unlink()
+    workdir = copied(whole, tmp_path)
+    (workdir / "config.json").unlink()
     with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
-        train(wider, str(tmp_path))
-    assert not (tmp_path / "config.json").exists()
-    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
+        train(wider, str(workdir))
+    assert not (workdir / "config.json").exists()
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(workdir))
 
 
-def test_a_damaged_checkpoint_is_named(whole, tmp_path):
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    for path in (whole / "checkpoints").iterdir():
-        content = path.read_bytes()
-        damaged = content[: len(content) // 2] if "data" in path.name else content
-        (folder / path.name).write_bytes(damaged)
-    with pytest.raises(RunError, match="step-40 cannot be read"):
-        train(runs.small_config(), str(tmp_path))
+def test_checkpoints_that_are_all_damaged_are_named(whole, tmp_path):
+    workdir = copied(whole, tmp_path)
+    for path in (workdir / "checkpoints").glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:1_000])
+    with pytest.raises(
+        RunError, match=r"step-40 cannot be read \(step-40\.data.* as it was written"
+    ):
+        train(runs.small_config(), str(workdir))
+
+
+@pytest.mark.parametrize("file", ["data-00000-of-00001", "index"])
+@pytest.mark.parametrize("has_checksums", [True, False])
+def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, caplog, file, has_checksums):
+    """A bit is turned in the newest one, as disks do; what it cost is computed again. Without our
+    checksums, as after a kill between the two writes, TensorFlow's own tell."""
+    workdir = copied(whole, tmp_path)
+    path = workdir / "checkpoints" / f"step-40.{file}"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    if not has_checksums:
+        (workdir / "checkpoints" / "checksums.json").unlink()
+    with caplog.at_level(logging.WARNING, "tf_mdsm"):
+        train(runs.small_config(), str(workdir))
+    assert "step-40 cannot be read" in caplog.text
+    assert "the one of step 30 is taken" in caplog.text
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(workdir))
+    assert runs.events(whole, "loss") == runs.events(workdir, "loss")
 
 
 def test_a_lost_pointer_costs_nothing(whole, tmp_path):
     """The newest checkpoint is found by its files."""
-    for path in whole.rglob("*"):
-        target = tmp_path / path.relative_to(whole)
-        target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
-    (tmp_path / "checkpoints" / "checkpoint").write_bytes(b"")
-    (tmp_path / "checkpoints" / "step-50.index").write_bytes(b"half-written")
-    train(runs.small_config(), str(tmp_path))
-    assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
+    workdir = copied(whole, tmp_path)
+    (workdir / "checkpoints" / "checkpoint").write_bytes(b"")
+    (workdir / "checkpoints" / "step-50.index").write_bytes(b"half-written")
+    train(runs.small_config(), str(workdir))
+    assert runs.events(whole, "loss") == runs.events(workdir, "loss")
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(whole, tmp_path):
+    workdir = copied(whole, tmp_path)
+    with only_trainer(str(workdir / "checkpoints")):
+        before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+        with pytest.raises(InvalidArgument, match=rf"one process at a time.* {os.getpid()} on "):
+            train(runs.small_config(), str(workdir))
+        for path, content in before.items():
+            assert path.read_bytes() == content, path
+    train(runs.small_config(), str(workdir))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_lost_run_goes_on_at_a_lower_rate(tmp_path, caplog, schedule):
+    """At a rate of 10 the loss is lost at once; each time a hundredth of it is tried."""
+    config = runs.small_config(
+        optimizer__learning_rate=10.0,
+        optimizer__schedule=schedule,
+        training__max_rollbacks=4,
+        training__rollback_rate=0.01,
+    )
+    with caplog.at_level(logging.WARNING, "tf_mdsm"):
+        train(config, str(tmp_path))
+    assert runs.latest_step(tmp_path) == 40
+    assert all(np.isfinite(value).all() for value in runs.final_weights(tmp_path).values())
+    rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())
+    assert 1 <= len(rollbacks) <= 4
+    assert all(one["to"] < one["from"] for one in rollbacks)
+    assert caplog.text.count("the loss is not finite") == len(rollbacks)
+    rate = 10 * 0.01 ** len(rollbacks)
+    if schedule == "cosine":
+        rate = 1e-6 / 10 * rate + (1 - 1e-7) * rate * (1 + np.cos(np.pi * 4 / 40)) / 2
+    # The first interval's rate was lowered, for no checkpoint was before it.
+    assert dict(runs.events(tmp_path, "learning_rate"))[4] == pytest.approx(rate, rel=1e-3)
+    # Started again, the rate is still that one.
+    with preparation.prepared(config, str(tmp_path)) as run:
+        found = float(tf.convert_to_tensor(run.model.optimizer.learning_rate))
+    assert found <= rate * (1 + 1e-6)
+
+
+def test_a_run_that_is_lost_again_and_again_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "training_batches", poisoned_at(13))
+    with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
+        train(runs.small_config(training__max_rollbacks=2), str(tmp_path))
+    rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())
+    assert rollbacks == [{"from": 14, "to": 10}] * 2
 
 
 def test_a_run_cannot_shrink_below_its_steps(tmp_path):

@@ -29,6 +29,7 @@ __all__ = [
     "build_served",
     "build_strategy",
     "fingerprint",
+    "set_constant_rate",
     "statistics_path",
     "true_energy",
 ]
@@ -91,18 +92,29 @@ def build_model(config: ConfigDict) -> EnergyModel:
     )
 
 
-def build_optimizer(config: ConfigDict) -> keras.optimizers.Optimizer:
-    """Adam under the run's learning-rate schedule."""
+def build_optimizer(config: ConfigDict, rate_factor: float = 1.0) -> keras.optimizers.Optimizer:
+    """Adam under the run's learning-rate schedule, all of whose rates are multiplied."""
     settings, num_steps = config.optimizer, config.training.num_steps
     initial, final = settings.learning_rate, settings.final_learning_rate
     rates = {
-        "cosine": keras.optimizers.schedules.CosineDecay(initial, num_steps, final / initial),
-        "constant": initial,
+        "cosine": keras.optimizers.schedules.CosineDecay(
+            rate_factor * initial, num_steps, final / initial
+        ),
+        "constant": rate_factor * initial,
     }
     rate = rates[settings.schedule]
     if settings.warmup_steps:
         rate = WarmUp(rate, settings.warmup_steps)
     return Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon)
+
+
+def set_constant_rate(
+    config: ConfigDict, optimizer: keras.optimizers.Optimizer, rate_factor: float
+) -> None:
+    """The rate where it is one number, which a checkpoint has brought back as it was."""
+    settings = config.optimizer
+    if settings.schedule == "constant" and not settings.warmup_steps:
+        optimizer.learning_rate = rate_factor * settings.learning_rate
 
 
 def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:

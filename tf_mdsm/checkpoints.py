@@ -2,17 +2,21 @@
 
 import glob
 import json
+import logging
 import math
 import os
 
 import keras
 import tensorflow as tf
 
+from tf_mdsm import checksums
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 
 __all__ = ["TrainingCheckpoints", "restore_for_use"]
+
+_LOGGER = logging.getLogger(__name__)
 
 # The folder of the best checkpoint among the newest ones.
 _BEST = "best"
@@ -22,7 +26,8 @@ class TrainingCheckpoints:
     """Network, optimiser, averaged weights, running metrics and step under one folder.
 
     TensorFlow writes a checkpoint's files first and the folder's pointer to it last, by an
-    atomic rename: a process killed at any moment leaves the previous checkpoint valid.
+    atomic rename: a process killed at any moment leaves the previous checkpoint valid. Then their
+    checksums are noted. One that is not as it was written is passed over for the one before.
 
     Args:
         folder: where they are kept.
@@ -39,6 +44,7 @@ class TrainingCheckpoints:
         self._metrics = [v.value for metric in model.metrics for v in metric.variables]
         self._sums = parts["metrics"] = [tf.Variable(tf.zeros(v.shape)) for v in self._metrics]
         self._checkpoint = tf.train.Checkpoint(**parts)
+        self._step_on_disk: int | None = None
         if writes:
             _drop_empty_pointer(folder)
         self._manager = tf.train.CheckpointManager(
@@ -51,21 +57,25 @@ class TrainingCheckpoints:
         return int(self._model.optimizer.iterations.numpy())
 
     @property
+    def folder(self) -> str:
+        """Where they are kept."""
+        return self._manager.directory
+
+    @property
     def latest_step(self) -> int | None:
-        """Step of the newest checkpoint, if there is one."""
-        path = _newest(self._manager.directory)
-        return path and _step_of(path)
+        """Step of the checkpoint that was restored or saved last, if there is one."""
+        return self._step_on_disk
 
     def restore_latest(self) -> None:
-        """Brings the model to the newest checkpoint, if there is one.
+        """Brings the model to the newest checkpoint that is whole, if there is any at all.
 
         Raises:
             InvalidArgument: if it holds another network.
-            RunError: if it cannot be read.
+            RunError: if none can be read.
         """
-        path = _newest(self._manager.directory)
+        path = _restore_newest(self._checkpoint, self._manager.directory)
         if path:
-            _restore(self._checkpoint, path)
+            self._step_on_disk = _step_of(path)
             for metric, total in zip(self._metrics, self._sums, strict=True):
                 metric.assign(total)
 
@@ -93,7 +103,7 @@ class TrainingCheckpoints:
             manager = tf.train.CheckpointManager(
                 tf.train.Checkpoint(**_used_parts(self._model)), folder, 1, checkpoint_name="step"
             )
-            manager.save(checkpoint_number=self.step)
+            _write(manager, self.step)
             with written_whole(score) as partial, open(partial, "w", encoding="utf-8") as file:
                 json.dump({"distance": distance, "step": self.step, "measure": measure}, file)
         except (tf.errors.OpError, OSError) as error:
@@ -113,10 +123,11 @@ class TrainingCheckpoints:
         step = self.step
         for metric, total in zip(self._metrics, self._sums, strict=True):
             total.assign(metric)
-        if not self._writes or step == self.latest_step:
+        if not self._writes or step == self._step_on_disk:
             return
         try:
-            self._manager.save(checkpoint_number=step)
+            _write(self._manager, step)
+            self._step_on_disk = step
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
                 f"step {step}: the checkpoint could not be written to "
@@ -139,16 +150,14 @@ def restore_for_use(folder: str, model: EnergyModel, which: str = "newest") -> i
         InvalidArgument: if there is none, or it holds another network.
         RunError: if it cannot be read.
     """
-    path = _newest(folder)
-    if path is None:
+    if not _newest_first(folder):
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
     if which == "best":
-        path = _newest(os.path.join(folder, _BEST))
-        if path is None:
+        folder = os.path.join(folder, _BEST)
+        if not _newest_first(folder):
             kept = "be newest, as this run keeps no best one (training.evaluate_every)"
             raise InvalidArgument("config.checkpoint", kept, which)
-    _restore(tf.train.Checkpoint(**_used_parts(model)), path)
-    return _step_of(path)
+    return _step_of(_restore_newest(tf.train.Checkpoint(**_used_parts(model)), folder))
 
 
 def _used_parts(model: EnergyModel) -> dict[str, keras.Model]:
@@ -173,30 +182,65 @@ def _pointed_at(folder: str) -> str | None:
         return None
 
 
-def _newest(folder: str) -> str | None:
-    """The checkpoint that the folder's pointer names, or, should the pointer be lost, the newest
-    whose index can be read."""
+def _newest_first(folder: str) -> list[str]:
+    """The checkpoint that the folder's pointer names, then those before it; should the pointer be
+    lost, all whose index is there."""
+    names = glob.glob(f"{glob.escape(folder)}/step-*.index")
+    found = sorted((name.removesuffix(".index") for name in names), key=_step_of, reverse=True)
     path = _pointed_at(folder)
-    if path:
-        return path
-    found = [
-        name.removesuffix(".index") for name in glob.glob(f"{glob.escape(folder)}/step-*.index")
-    ]
-    for path in sorted(found, key=_step_of, reverse=True):
-        try:
-            tf.train.load_checkpoint(path)
-        except (tf.errors.OpError, ValueError):
-            continue
-        return path
-    return None
+    if path is None:
+        return found
+    return [path, *(other for other in found if _step_of(other) < _step_of(path))]
 
 
 def _step_of(path: str) -> int:
     return int(path.rsplit("-", 1)[1])
 
 
+def _files(path: str) -> list[str]:
+    """Names of a checkpoint's files."""
+    return sorted(map(os.path.basename, glob.glob(f"{glob.escape(path)}.*")))
+
+
+def _write(manager: tf.train.CheckpointManager, step: int) -> None:
+    """Writes a checkpoint, and then its checksums.
+
+    Raises:
+        OSError: and TensorFlow's, if it cannot be written.
+    """
+    folder = manager.directory
+    checksums.forget(folder, _files(os.path.join(folder, f"step-{step}")))
+    checksums.record(folder, _files(manager.save(checkpoint_number=step)))
+
+
+def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
+    """Restores the newest checkpoint that is whole, says which ones are not, and returns its path;
+    none where there is no checkpoint.
+
+    Raises:
+        InvalidArgument: if it holds another network.
+        RunError: if there are some, and none is whole.
+    """
+    damaged: list[RunError] = []
+    for path in _newest_first(folder):
+        try:
+            _restore(checkpoint, path)
+        except RunError as error:
+            damaged.append(error)
+            continue
+        for error in damaged:
+            _LOGGER.warning("%s; the one of step %d is taken", error, _step_of(path))
+        return path
+    if damaged:
+        raise damaged[0]
+    return None
+
+
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     try:
+        changed = checksums.changed_file(os.path.dirname(path), _files(path))
+        if changed:
+            raise RunError(f"{path} cannot be read ({changed} is not as it was written)")
         status = checkpoint.restore(path)
         status.assert_existing_objects_matched()
         status.expect_partial()

@@ -21,14 +21,16 @@ from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_statistics
 from tf_mdsm.energy import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
+from tf_mdsm.locking import only_trainer
 from tf_mdsm.monitor import Monitor
 from tf_mdsm.observer import Appraisal, Observer
+from tf_mdsm.rollbacks import rollbacks_of
 from tf_mdsm.samplers.chains import compile_chain
 from tf_mdsm.samplers.sampler import Sampler
 from tf_mdsm.steps import compile_steps
 from tf_mdsm.validation import check_same_run
 
-__all__ = ["Run", "naming", "prepare"]
+__all__ = ["Run", "naming", "prepared"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,13 +58,21 @@ class Run:
     workers: Workers
 
 
-def prepare(config: ConfigDict, workdir: str) -> Run:
+@contextlib.contextmanager
+def prepared(config: ConfigDict, workdir: str) -> Iterator[Run]:
     """Everything before the first step: data, model, and the folder's newest checkpoint.
 
+    In the block no other process trains in the folder.
+
     Raises:
-        InvalidArgument: for settings, data or a folder that cannot be used.
-        RunError: for a worker that is lost.
+        InvalidArgument: for settings, data or a folder that cannot be used, as by another process.
+        RunError: for a worker that is lost, and checkpoints of which none can be read.
     """
+    with contextlib.ExitStack() as alone:
+        yield _prepare(config, workdir, alone)
+
+
+def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> Run:
     config_path = os.path.join(workdir, "config.json")
     if os.path.exists(config_path):
         check_same_run(config, load_config(config_path))
@@ -70,10 +80,12 @@ def prepare(config: ConfigDict, workdir: str) -> Run:
     workers = Workers(strategy)
     if not workers.is_chief:
         logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
+    rollbacks = rollbacks_of(os.path.join(workdir, "checkpoints"))
+    rate_factor = config.training.rollback_rate ** len(rollbacks)
     with naming("the start", workers):
         with strategy.scope():
             model = build.build_model(config)
-            model.compile(build.build_optimizer(config))
+            model.compile(build.build_optimizer(config, rate_factor))
         images, held_out = build.build_images(config)
         statistics_path = build.statistics_path(workdir)
         statistics = load_statistics(statistics_path) or fit_statistics(images)
@@ -84,7 +96,8 @@ def prepare(config: ConfigDict, workdir: str) -> Run:
             from tf_mdsm.build_evaluation import build_appraisal
 
             appraisal = build_appraisal(config, workdir, images, held_out)
-        checkpoints = _restore(config, model, workers, workdir, len(images))
+        checkpoints = _restore(config, model, workers, workdir, len(images), alone)
+        build.set_constant_rate(config, model.optimizer, rate_factor)
         if workers.is_chief and not os.path.exists(statistics_path):
             save_statistics(statistics, statistics_path)
         observer = _observer(
@@ -109,12 +122,19 @@ def prepare(config: ConfigDict, workdir: str) -> Run:
 
 
 def _restore(
-    config: ConfigDict, model: EnergyModel, workers: Workers, workdir: str, num_images: int
+    config: ConfigDict,
+    model: EnergyModel,
+    workers: Workers,
+    workdir: str,
+    num_images: int,
+    alone: contextlib.ExitStack,
 ) -> TrainingCheckpoints:
     """Brings the model where the folder stands, and writes the folder's config.json."""
     settings = config.training
     try:
         folder = os.path.join(workdir, "checkpoints")
+        if workers.is_chief:
+            alone.enter_context(only_trainer(folder))
         checkpoints = TrainingCheckpoints(
             folder, model, settings.keep_checkpoints, workers.is_chief
         )

@@ -35,6 +35,8 @@ def default_config() -> ConfigDict:
     config.data.held_out_split = "test"
     # Share of the images held out where the source has no splits of its own.
     config.data.held_out_fraction = 0.1
+    # folder: leave out files that hold no image, naming each, in place of ending at the first.
+    config.data.skip_damaged = False
     # Side of the square images, in pixels: smaller ones are zero-padded, larger ones cropped
     # to their central square and resized.
     config.data.image_size = 32
@@ -147,6 +149,11 @@ def default_config() -> ConfigDict:
     config.training.cluster = "tf_config"
     # Name of the TPU; empty: what the environment says.
     config.training.tpu = ""
+    # How often a run whose loss is not finite goes back to its last checkpoint and on from there;
+    # 0: it ends …
+    config.training.max_rollbacks = 0
+    # … and what the learning rate is multiplied with each time.
+    config.training.rollback_rate = 0.5
     # XLA for the gradients; "auto": on GPUs only, where it pays.
     config.training.jit_compile = "auto"
 

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 from tf_mdsm.checkpoints import TrainingCheckpoints
 from tf_mdsm.errors import RunError
 from tf_mdsm.observer import Observer
-from tf_mdsm.preparation import Run, naming, prepare
+from tf_mdsm.preparation import Run, naming, prepared
 from tf_mdsm.progress import progress_bar
+from tf_mdsm.rollbacks import LossNotFinite, note_rollback, rollbacks_of
 from tf_mdsm.signals import stop_on_signals
 
 __all__ = ["run_to_end", "train"]
@@ -24,7 +25,9 @@ def train(config: ConfigDict, workdir: str) -> None:
     """Trains until `config.training.num_steps`, from the newest checkpoint if there is one.
 
     SIGTERM and SIGINT end the run after the step in hand, with a checkpoint. Of several workers
-    the chief writes and is heard; all read `workdir`, which they share.
+    the chief writes and is heard; all read `workdir`, which they share. Where the loss is not
+    finite the run goes back to the last checkpoint, and on at a lower rate, as often as
+    `config.training.max_rollbacks` allows.
 
     Raises:
         InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
@@ -32,9 +35,30 @@ def train(config: ConfigDict, workdir: str) -> None:
         RunError: if the loss is not finite, a checkpoint cannot be written or read, or a worker
             is lost.
     """
-    run = prepare(config, workdir)
-    with stop_on_signals() as stop_requested:
-        run_to_end(run, stop_requested)
+    while not _train_until_lost(config, workdir):
+        pass
+
+
+def _train_until_lost(config: ConfigDict, workdir: str) -> bool:
+    """Trains; False if the loss was not finite, and the run may go on from its checkpoint."""
+    with prepared(config, workdir) as run, stop_on_signals() as stop_requested:
+        try:
+            run_to_end(run, stop_requested)
+            return True
+        except LossNotFinite as lost:
+            count = len(rollbacks_of(run.checkpoints.folder)) + 1
+            if count > run.settings.max_rollbacks:
+                raise
+            if run.workers.is_chief:
+                with naming(f"step {lost.step}", run.workers):
+                    note_rollback(run.checkpoints.folder, lost)
+            rate = run.settings.rollback_rate**count
+            _LOGGER.warning("%s; on from there at %g of the learning rate", lost, rate)
+            if run.workers.place.count > 1:
+                # Workers meet once in a process.
+                again = "start all workers again to go on at a lower rate"
+                raise RunError(f"{lost}; {again}") from lost
+    return False
 
 
 def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> None:
@@ -72,7 +96,7 @@ def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> 
                 started = time.monotonic()
                 history = run.run_steps(run.batches, tf.constant(count)).numpy()
             observer.count(count, time.monotonic() - started)
-            _require_finite(history, step, checkpoints)
+            _require_finite(history, step, checkpoints.latest_step)
             step += count
             bar.update(count)
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
@@ -98,10 +122,7 @@ def _save(checkpoints: TrainingCheckpoints, observer: Observer) -> None:
     checkpoints.save()
 
 
-def _require_finite(history: np.ndarray, step: int, checkpoints: TrainingCheckpoints) -> None:
+def _require_finite(history: np.ndarray, step: int, checkpoint_step: int | None) -> None:
     finite = np.isfinite(history).all(axis=1)
-    if finite.all():
-        return
-    saved = checkpoints.latest_step
-    kept = "no checkpoint was written" if saved is None else f"checkpoint of step {saved} is kept"
-    raise RunError(f"step {step + int(np.argmin(finite)) + 1}: the loss is not finite; {kept}")
+    if not finite.all():
+        raise LossNotFinite(step + int(np.argmin(finite)) + 1, checkpoint_step)

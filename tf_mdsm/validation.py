@@ -37,6 +37,7 @@ _FREE_FIELDS = (
     "training.cluster",
     "training.tpu",
     "training.jit_compile",
+    "training.max_rollbacks",
 )
 
 
