@@ -1,6 +1,7 @@
 """Every source, real and broken; bringing images to size; the order of batches."""
 
 import gzip
+import logging
 import pathlib
 import struct
 import subprocess
@@ -70,8 +71,9 @@ def test_idx_plain_and_compressed_padded_to_32(idx_folder):
         (b"\x00" * 40, "hold IDX images"),
         (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 79, "hold 80 bytes of images"),
         (struct.pack(">4I", 0x803, 5, 4, 4) + b"\x00" * 81, "hold 80 bytes of images"),
-        (struct.pack(">4I", 0x803, 2**31, 2**15, 2**15), "hold IDX images"),
+        (struct.pack(">4I", 0x803, 2**31, 2**15, 2**15), "unpack to at most"),
         (struct.pack(">4I", 0x803, 0, 28, 28), "hold images"),
+        (struct.pack(">4I", 0x803, 0, 2**32 - 1, 2**32 - 1), "hold a readable IDX file"),
     ],
 )
 def test_broken_idx_files_are_named(tmp_path, content, message):
@@ -185,6 +187,24 @@ def test_folders_without_images_and_broken_images_are_named(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
     with pytest.raises(InvalidArgument, match=r"broken\.png"):
         load_images("folder", path=str(tmp_path), image_size=8, channels=3)
+
+
+def test_broken_images_are_left_out_where_that_is_wanted(tmp_path, caplog):
+    for number in range(5):
+        pixels = np.full((8, 8, 3), 50 * number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    cut = (tmp_path / "2.png").read_bytes()[:-30]
+    (tmp_path / "2.png").write_bytes(cut)
+    arguments = {"path": str(tmp_path), "image_size": 8, "channels": 3}
+    with caplog.at_level(logging.WARNING, "tf_mdsm"):
+        both = load_images("folder", **arguments, skip_damaged=True)
+    kept = {int(image[0, 0, 0]) for image in np.concatenate(both)}
+    assert kept == {0, 50, 150, 200}
+    assert "2.png is left out" in caplog.text
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(InvalidArgument, match="hold images"):
+        load_images("folder", **arguments, skip_damaged=True)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,23 @@
 """Images and masks from the files that a user names, and results into files."""
 
+import contextlib
 import glob
 import os
 import warnings
-import zipfile
-import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 from tf_mdsm import pictures
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.arrays import UNREADABLE, read_npz_arrays
+from tf_mdsm.errors import InvalidArgument, known_as
 from tf_mdsm.files import written_whole
 
 __all__ = [
+    "NO_PICTURE",
     "image_paths",
+    "open_picture",
     "read_images",
     "read_mask",
     "require_output",
@@ -26,19 +29,19 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 # What the names of files of images end in.
 READABLE = (*_PICTURES, ".npy", ".npz")
 
-# What NumPy and Pillow raise for damaged, foreign and oversized files.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+# What Pillow raises for damaged, foreign and oversized pictures.
+NO_PICTURE = (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@contextlib.contextmanager
+def open_picture(path: str) -> Iterator[Image.Image]:
+    """A picture in a file; raises one of `NO_PICTURE`, also for more than 90 million pixels."""
+    # Pillow itself only warns of so many, and refuses twice as many.
+    with (
+        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+        Image.open(path) as picture,
+    ):
+        yield picture
 
 
 def read_images(
@@ -139,11 +142,9 @@ def _array(path: str, channels: int, key: str, field: str) -> np.ndarray:
         if ending == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         if ending == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return np.asarray(archive[key])
-    except KeyError as error:
-        raise InvalidArgument(field, f"hold an array named `{key}`", path) from error
-    except _UNREADABLE as error:
+            with known_as(field):
+                return read_npz_arrays(path, [key])[key]
+    except NO_PICTURE as error:
         if isinstance(error, InvalidArgument):
             raise
         raise InvalidArgument(field, "be readable", f"{path} ({error})") from error
@@ -152,11 +153,7 @@ def _array(path: str, channels: int, key: str, field: str) -> np.ndarray:
 
 def _pixels(path: str, channels: int, field: str) -> np.ndarray:
     """uint8 [H, W, C]; what has to be guessed at is refused: transparency, 16 bits a pixel."""
-    # Pillow only warns of a picture of 90 million pixels or more, and refuses twice that.
-    with (
-        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-        Image.open(path) as picture,
-    ):
+    with open_picture(path) as picture:
         if picture.mode not in ("1", "L", "P", "RGB") or picture.has_transparency_data:
             raise InvalidArgument(
                 field, "be opaque, with 8 bits a channel", f"{path} ({picture.mode})"

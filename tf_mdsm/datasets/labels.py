@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tf_mdsm.arrays import read_npz_arrays
 from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.loading import read_both_splits, split_off
 from tf_mdsm.errors import InvalidArgument
@@ -58,7 +59,7 @@ def _digit_labels() -> np.ndarray:
 
 
 def _npz_labels(path: str) -> np.ndarray:
-    labels = readers.read_npz_array(path, "labels")
+    labels = read_npz_arrays(path, ["labels"])["labels"]
     if labels.dtype.kind not in "iu":
         raise InvalidArgument("path", "hold `labels` that are integers", labels.dtype)
     # Labels of other images would be split off in another order, and nobody would see it.

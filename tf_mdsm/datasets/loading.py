@@ -36,6 +36,7 @@ def load_images(
     held_out_split: str = "test",
     held_out_fraction: float = 0.1,
     crop: int = 0,
+    skip_damaged: bool = False,
     cache: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training images and held-out images; arguments are the fields of `config.data`.
@@ -60,6 +61,7 @@ def load_images(
         "split": split,
         "held_out_split": held_out_split,
         "crop": crop,
+        "skip_damaged": skip_damaged,
     }
     if not cache:
         arrays = [_joined(parts) for parts in _read(**settings)]
@@ -114,6 +116,7 @@ def _read(
     split: str,
     held_out_split: str,
     crop: int,
+    skip_damaged: bool,
 ) -> list[Iterator[np.ndarray]]:
     """Images of one size, in parts [n, image_size, image_size, channels]: of the training split
     and of the held-out one, or of a source without splits."""
@@ -128,7 +131,7 @@ def _read(
     wholes = {
         "digits": readers.read_digits,
         "npz": lambda: readers.read_npz(path),
-        "folder": lambda: readers.read_folder(path),
+        "folder": lambda: readers.read_folder(path, skip_damaged),
         "synthetic": lambda: _synthetic(name, image_size, channels),
     }
     if source in splits:

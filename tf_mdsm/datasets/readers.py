@@ -2,27 +2,30 @@
 
 import glob
 import gzip
+import logging
 import math
 import os
 import struct
 import sys
-import zipfile
 import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.arrays import read_npz_arrays, require_memory
+from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.image_files import NO_PICTURE, open_picture
 
 __all__ = [
     "read_digits",
     "read_folder",
     "read_idx",
     "read_npz",
-    "read_npz_array",
     "read_tfds",
 ]
+
+_LOGGER = logging.getLogger(__name__)
 
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
 # What a file of unsigned bytes holds: the number of its dimensions.
@@ -61,8 +64,9 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
         with opener(file_name, "rb") as file:
             magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(4 + 4 * dimensions))
             size = math.prod(shape)
-            if magic != 0x800 + dimensions or size > 2**36:
+            if magic != 0x800 + dimensions:
                 raise InvalidArgument("path", f"hold IDX {content} of unsigned bytes", file_name)
+            require_memory(size, file_name)
             values = file.read(size + 1)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
@@ -70,7 +74,10 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
         raise InvalidArgument(
             "path", f"hold {size} bytes of {content}", f"{file_name}, another length"
         )
-    array = np.frombuffer(values, np.uint8).reshape(shape)
+    try:
+        array = np.frombuffer(values, np.uint8).reshape(shape)
+    except ValueError as error:  # No images, of a size that no array has.
+        raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
     return array[..., None] if content == "images" else array
 
 
@@ -80,7 +87,7 @@ def read_npz(path: str) -> np.ndarray:
     Raises:
         InvalidArgument: for a missing file, key, or an array that holds no images.
     """
-    images = read_npz_array(path, "images")
+    images = read_npz_arrays(path, ["images"])["images"]
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3) or 0 in images.shape[1:]:
@@ -94,32 +101,16 @@ def read_npz(path: str) -> np.ndarray:
     return images.astype(np.float32)
 
 
-def read_npz_array(path: str, name: str) -> np.ndarray:
-    """One array of an `.npz` file.
-
-    Raises:
-        InvalidArgument: for a missing file or array.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            array = archive[name]
-    except KeyError as error:
-        raise InvalidArgument("path", f"hold an array named `{name}`", path) from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
-    if not isinstance(array, np.ndarray):
-        raise InvalidArgument("path", f"hold an array named `{name}`", path)
-    return array
-
-
-def read_folder(path: str) -> Iterator[np.ndarray]:
+def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
     """Every image file below a folder, in order of name: uint8 [H, W, 3] each.
+
+    Args:
+        path: the folder.
+        skip_damaged: name a file that holds no image, and go on.
 
     Raises:
         InvalidArgument: for a folder without images, or (naming it) a file that is none.
     """
-    from PIL import Image
-
     names = sorted(
         name
         for name in glob.glob(os.path.join(glob.escape(path), "**", "*"), recursive=True)
@@ -129,10 +120,14 @@ def read_folder(path: str) -> Iterator[np.ndarray]:
         raise InvalidArgument("path", f"be a folder of image files ({_IMAGE_FILES})", path)
     for name in names:
         try:
-            with Image.open(name) as image:
-                yield _rgb(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise InvalidArgument("path", f"hold images only ({error})", name) from error
+            with open_picture(name) as image:
+                pixels = _rgb(image)
+        except NO_PICTURE as error:
+            if not skip_damaged:
+                raise InvalidArgument("path", f"hold images only ({error})", name) from error
+            _LOGGER.warning("%s is left out (%s)", name, one_line(error))
+            continue
+        yield pixels
 
 
 def _rgb(image) -> np.ndarray:

@@ -41,6 +41,9 @@ _ARCHIVES = (".tgz", ".tar.gz")
 # of the last layer, whose second input is its weights [size, classes].
 _IMAGES, _POOLED, _LAST_PRODUCT = "ExpandDims", "pool_3", "softmax/logits/MatMul"
 
+# What is read of it at most, should an archive unpack to more.
+_LARGEST = 2**28
+
 _BATCH = 50
 _TIMEOUT_SECONDS = 60
 
@@ -123,10 +126,10 @@ def _read_graph_file(path: str, expected_sha256: str) -> bytes:
         if path.endswith(_ARCHIVES):
             with tarfile.open(path, "r:gz") as archive:
                 file = archive.extractfile(_GRAPH_FILE)
-                content = file.read() if file else b""
+                content = file.read(_LARGEST) if file else b""
         else:
             with open(path, "rb") as file:
-                content = file.read()
+                content = file.read(_LARGEST)
     except KeyError as error:
         raise InvalidArgument("path", f"be an archive that holds {_GRAPH_FILE}", path) from error
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:

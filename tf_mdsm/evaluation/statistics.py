@@ -1,12 +1,11 @@
 """The Gaussian of a set of features: mean and covariance, and the files that hold them."""
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
 
+from tf_mdsm.arrays import read_npz_arrays
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.features import require_features
 from tf_mdsm.files import written_whole
@@ -79,17 +78,12 @@ def load_feature_statistics(path: str, size: int) -> FeatureStatistics:
     Raises:
         InvalidArgument: for a file that cannot be read, or is of another number of features.
     """
+    arrays = read_npz_arrays(path, ["mu", "sigma"], optional=["count"])
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            mean, covariance = (arrays[name].astype(np.float64) for name in ("mu", "sigma"))
-            count = int(arrays["count"]) if "count" in arrays else None
-    except KeyError as error:
-        raise InvalidArgument("path", "hold arrays `mu` and `sigma`", path) from error
-    except (
-        *(OSError, ValueError, EOFError, TypeError, AttributeError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
+        mean, covariance = (arrays[name].astype(np.float64) for name in ("mu", "sigma"))
+        count = int(arrays["count"]) if "count" in arrays else None
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument("path", f"hold numbers ({error})", path) from error
     if mean.shape != (size,) or covariance.shape != (size, size):
         found = f"{mean.shape} and {covariance.shape} in {path}"
         raise InvalidArgument("path", f"hold mu [{size}] and sigma [{size}, {size}]", found)

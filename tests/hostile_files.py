@@ -1,0 +1,127 @@
+"""Readers of files that a user names, with bytes that nobody meant; shared by two ways to make
+them.
+
+`tests/test_hostile_files.py` changes valid files at random, `tests/fuzz.py` by what the code that
+is reached tells it.
+"""
+
+import contextlib
+import dataclasses
+import gzip
+import io
+import os
+import pathlib
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_mdsm import image_files
+from tf_mdsm.authors.torch_files import read_state_dict
+from tf_mdsm.config import load_config
+from tf_mdsm.datasets import readers
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.evaluation.statistics import load_feature_statistics
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A reader, the name of its file in a folder, and a valid file's bytes.
+
+    Args:
+        file_name: in a folder.
+        read: the path of the file; raises `InvalidArgument`, or a `RunError`, at worst.
+        valid: what it reads.
+    """
+
+    file_name: str
+    read: Callable[[str], object]
+    valid: bytes
+
+    def try_bytes(self, content: bytes, folder: str) -> bool:
+        """Whether it could be read; any error but a refusal goes through."""
+        path = os.path.join(folder, self.file_name)
+        pathlib.Path(path).write_bytes(content)
+        try:
+            self.read(path)
+        except InvalidArgument:
+            return False
+        return True
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _picture(kind: str) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def _torch_file() -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"conv1.weight": torch.ones(2, 1, 3, 3), "conv1.bias": torch.zeros(2)}, file)
+    return file.getvalue()
+
+
+_IMAGES = np.arange(128, dtype=np.uint8).reshape(2, 8, 8)
+_IDX = struct.pack(">4I", 0x803, *_IMAGES.shape) + _IMAGES.tobytes()
+_SHAPE = (8, 8, 1)
+
+
+def all_readers() -> dict[str, Reader]:
+    """Every reader of foreign files, by name; PyTorch's where that is installed."""
+    idx_name = "train-images-idx3-ubyte"
+
+    def read_idx(path: str):
+        return readers.read_idx(os.path.dirname(path), "train")
+
+    def read_folder(path: str):
+        return list(readers.read_folder(os.path.dirname(path)))
+
+    def read_images(path: str):
+        return image_files.read_images([path], _SHAPE)
+
+    def read_mask(path: str):
+        return image_files.read_mask(path, _SHAPE, 2)
+
+    found = {
+        "idx": Reader(idx_name, read_idx, _IDX),
+        "idx.gz": Reader(f"{idx_name}.gz", read_idx, gzip.compress(_IDX, mtime=0)),
+        "npz": Reader("data.npz", readers.read_npz, _npz(images=_IMAGES)),
+        "folder, png": Reader("a.png", read_folder, _picture("PNG")),
+        "folder, jpg": Reader("a.jpg", read_folder, _picture("JPEG")),
+        "folder, gif": Reader("a.gif", read_folder, _picture("GIF")),
+        "folder, bmp": Reader("a.bmp", read_folder, _picture("BMP")),
+        "folder, tiff": Reader("a.tiff", read_folder, _picture("TIFF")),
+        "folder, webp": Reader("a.webp", read_folder, _picture("WEBP")),
+        "images.npy": Reader("a.npy", read_images, _npy(_IMAGES)),
+        "images.npz": Reader("a.npz", read_images, _npz(images=_IMAGES)),
+        "image.png": Reader("a.png", read_images, _picture("PNG")),
+        "mask.npz": Reader("m.npz", read_mask, _npz(mask=_IMAGES // 255)),
+        "statistics": Reader(
+            "s.npz",
+            lambda path: load_feature_statistics(path, 2),
+            _npz(mu=np.zeros(2), sigma=np.eye(2), count=np.array(5)),
+        ),
+        "config.json": Reader(
+            "config.json", load_config, b'{"seed": 1, "noise": {"sigma_min": 0.1}}'
+        ),
+    }
+    with contextlib.suppress(ImportError):
+        found["torch"] = Reader("a.pt", read_state_dict, _torch_file())
+    return found
