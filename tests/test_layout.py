@@ -32,6 +32,7 @@ LAYERS = [
         "build_likelihood",
         "cluster",
         "checkpoints",
+        "checksums",
         "observer",
         "views",
         "monitor",
@@ -114,7 +115,7 @@ LAYERS = [
         "signals",
         "schedulers",
     ],
-    ["quiet", "files", "errors"],
+    ["quiet", "tuning", "locking", "rollbacks", "checksums", "arrays", "files", "errors"],
     ["architectures"],
 ]
 RANK = {

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tf_mdsm import randomness
 
@@ -68,3 +70,24 @@ def test_xla_draws_the_same_integers():
     seeds = tf.range(20, dtype=tf.int64)
     compiled = tf.function(draw, jit_compile=True)(seeds)
     np.testing.assert_array_equal(draw(seeds), compiled)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seeds=st.lists(st.integers(0, 2**62), min_size=1, max_size=5, unique=True),
+    step=st.integers(0, 2**32 - 1),
+    place=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 70),
+)
+def test_any_seed_at_any_place_draws_the_same_alone_and_among_others(seeds, step, place, count):
+    counter = (tf.constant(step, tf.int64), tf.constant(place, tf.int64))
+
+    def draw(seeds):
+        return randomness.normal(tf.constant(seeds, tf.int64), counter, "start", (count,)).numpy()
+
+    together = draw(seeds)
+    assert np.isfinite(together).all()
+    np.testing.assert_array_equal(together[0], draw(seeds[:1])[0])
+    np.testing.assert_array_equal(together[::-1], draw(seeds[::-1]))
+    if count > 2:
+        assert len({row.tobytes() for row in together}) == len(seeds)

@@ -1,0 +1,53 @@
+"""A few faults of each kind; `python tests/faults.py` takes a hundred and more."""
+
+import pytest
+from faults import Faults, lost, markdown
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    return Faults(tmp_path_factory.mktemp("faults"), seed=1)
+
+
+def assert_nothing_lost(faults, kind: str, count: int) -> None:
+    assert sum(faults.table[kind].values()) == count, markdown(faults.table)
+    assert not lost(faults.table), markdown(faults.table)
+
+
+def test_checkpoints_are_damaged(faults):
+    faults.damage(2)
+    assert_nothing_lost(faults, "a bit of a checkpoint turned", 1)
+    assert_nothing_lost(faults, "a checkpoint cut short", 1)
+
+
+def test_the_disk_is_full(faults):
+    faults.full_disk(1)
+    assert_nothing_lost(faults, "the disk is full", 1)
+
+
+def test_the_folder_cannot_be_written(faults):
+    faults.read_only()
+    assert_nothing_lost(faults, "the folder cannot be written", 1)
+
+
+def test_the_clock_jumps(faults):
+    faults.jumping_clock()
+    assert_nothing_lost(faults, "the clock jumps", 1)
+
+
+def test_another_process_is_there(faults):
+    faults.two_processes(1)
+    assert_nothing_lost(faults, "a second process", 1)
+
+
+def test_sampling_is_killed(faults):
+    faults.signals("sample", 2)
+    assert not lost(faults.table), markdown(faults.table)
+
+
+def test_what_was_lost_is_said():
+    table = {"the disk is full": {"said; with room again, result as without it": 2}}
+    assert lost(table) == []
+    table["SIGKILL in train"] = {"loss 4 differs": 1}
+    assert lost(table) == ["SIGKILL in train: loss 4 differs"]
+    assert "| all | 3 | 1 lost or corrupted |" in markdown(table)

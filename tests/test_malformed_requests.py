@@ -1,0 +1,107 @@
+"""A thousand requests that the exported model cannot answer, each followed by one that it can."""
+
+import collections
+
+import numpy as np
+import pytest
+from served_model import Model, Refusal
+
+from benchmarks.memory import peak_mib
+
+COUNT = 1_000
+SIDE, LIMIT = 8, 64
+SHAPE = (SIDE, SIDE, 1)
+INPUTS = {
+    "sample": ("seed",),
+    "energy": ("images",),
+    "score": ("images",),
+    "denoise": ("images",),
+    "inpaint": ("images", "mask", "seed"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(exported_run):
+    """The export in a version-1 session, whose feeds nothing but the graph checks."""
+    return Model(str(exported_run / "export"))
+
+
+def good_inputs(generator, names, count: int) -> dict[str, np.ndarray]:
+    made = {
+        "seed": generator.integers(2**62, size=count),
+        "images": generator.uniform(size=(count, *SHAPE)).astype(np.float32),
+        "mask": generator.integers(2, size=(count, *SHAPE)).astype(np.float32),
+    }
+    return {name: made[name] for name in names}
+
+
+def wrong_shape(generator, name, array):
+    shapes = [(), (0,), (1, 2), (2, SIDE, SIDE), (2, SIDE, SIDE + 1, 1), (2, SIDE, SIDE, 3)]
+    shapes += [(2, *SHAPE, 1), (0, *SHAPE), (2, SIDE, 0, 1), (1, 1, 1, 1), (2, SIDE * SIDE)]
+    return np.zeros(shapes[generator.integers(len(shapes))], array.dtype)
+
+
+def wrong_type(generator, name, array):
+    kinds = [np.float64, np.int32, np.uint8, np.bool_, np.complex64, np.str_, np.float16]
+    return array.astype(kinds[generator.integers(len(kinds))])
+
+
+def too_many(generator, name, array):
+    count = int(generator.choice([LIMIT + 1, 1_000, 20_000]))
+    return np.repeat(array[:1], count, axis=0)
+
+
+def none_at_all(generator, name, array):
+    return array[:0]
+
+
+def wrong_values(generator, name, array):
+    values = {
+        "seed": [-1, -(2**63), 2**62 + 1, 2**63 - 1],
+        "images": [np.nan, np.inf, -np.inf],
+        "mask": [0.5, -1.0, 2.0, np.nan, np.inf, 1e-9],
+    }[name]
+    array = array.copy()
+    place = tuple(generator.integers(size) for size in array.shape)
+    array[place] = values[generator.integers(len(values))]
+    return array
+
+
+def other_count(generator, name, array):
+    return np.concatenate([array, array[:1]])
+
+
+SPOILING = (wrong_shape, wrong_type, too_many, none_at_all, wrong_values, other_count)
+
+
+def malformed(generator) -> tuple[str, str, dict[str, np.ndarray]]:
+    """A kind, a signature's name, and inputs of which one is wrong."""
+    name = list(INPUTS)[generator.integers(len(INPUTS))]
+    # One input by itself may hold any number of images.
+    kinds = SPOILING if len(INPUTS[name]) > 1 else SPOILING[:-1]
+    spoil = kinds[generator.integers(len(kinds))]
+    inputs = good_inputs(generator, INPUTS[name], int(generator.integers(1, 5)))
+    victim = INPUTS[name][generator.integers(len(inputs))]
+    return spoil.__name__, name, {**inputs, victim: spoil(generator, victim, inputs[victim])}
+
+
+def test_each_is_refused_with_a_reason_and_the_next_one_answered(model):
+    generator = np.random.default_rng(0)
+    good = {name: good_inputs(generator, names, 3) for name, names in INPUTS.items()}
+    expected = {name: model.run(name, inputs) for name, inputs in good.items()}
+    kinds, memory = collections.Counter(), {}
+    for number in range(COUNT):
+        kind, name, inputs = malformed(generator)
+        shown = kind, name, {key: (a.dtype, a.shape) for key, a in inputs.items()}
+        with pytest.raises(Refusal) as caught:
+            raise AssertionError(f"{shown} was answered: {model.run(name, inputs)}")
+        assert caught.value.code.name == "INVALID_ARGUMENT", shown
+        assert len(caught.value.message) > 10, shown
+        kinds[kind] += 1
+        next_name = list(INPUTS)[number % len(INPUTS)]
+        for output, value in model.run(next_name, good[next_name]).items():
+            np.testing.assert_array_equal(value, expected[next_name][output], err_msg=str(shown))
+        memory[number] = peak_mib()
+    assert set(kinds) == {spoil.__name__ for spoil in SPOILING}
+    # The largest requests have come by then: what grew on would be a leak.
+    assert memory[COUNT - 1] - memory[COUNT // 2] < 32
