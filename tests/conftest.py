@@ -14,7 +14,7 @@ tune_process()
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=4, help="how often to kill a training run")
+    parser.addoption("--kills", type=int, default=2, help="how often to kill a training run")
 
 
 @pytest.fixture(scope="session")

@@ -278,8 +278,10 @@ def test_checkpoints_that_are_all_damaged_are_named(whole, tmp_path):
         train(runs.small_config(), str(workdir))
 
 
-@pytest.mark.parametrize("file", ["data-00000-of-00001", "index"])
-@pytest.mark.parametrize("has_checksums", [True, False])
+@pytest.mark.parametrize(
+    ("file", "has_checksums"),
+    [("data-00000-of-00001", True), ("index", True), ("data-00000-of-00001", False)],
+)
 def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, caplog, file, has_checksums):
     """A bit is turned in the newest one, as disks do; what it cost is computed again. Without our
     checksums, as after a kill between the two writes, TensorFlow's own tell."""
