@@ -102,7 +102,8 @@ JOBS = {
         "evaluate",
         [
             *("--mode=evaluate", "--config.evaluation.num_samples=200"),
-            *("--config.evaluation.num_images=64", "--config.evaluation.features=classifier"),
+            *("--config.evaluation.num_images=64", "--config.evaluation.features=none"),
+            "--config.evaluation.parts=memorisation,energies,outliers,denoising",
         ],
         evaluated,
     ),
