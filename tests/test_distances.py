@@ -160,11 +160,11 @@ def test_files(tmp_path):
     [
         ({"mu": np.zeros(4), "sigma": np.eye(4)}, r"mu \[5\].* Received: \(4,\) and \(4, 4\)"),
         ({"mu": np.zeros(5), "sigma": np.eye(4)}, r"Received: \(5,\) and \(4, 4\)"),
-        ({"mu": np.zeros(5)}, "hold arrays `mu` and `sigma`"),
+        ({"mu": np.zeros(5)}, "hold an array named `sigma`"),
         ({"mu": np.zeros(5), "sigma": np.full((5, 5), np.nan)}, "hold finite numbers"),
-        ({"mu": np.array(["a"] * 5), "sigma": np.eye(5)}, r"be a readable \.npz file"),
+        ({"mu": np.array(["a"] * 5), "sigma": np.eye(5)}, "hold numbers"),
         ({"mu": np.array([object()]), "sigma": np.eye(5)}, r"be a readable \.npz file"),
-        ({"mu": np.zeros(5), "sigma": np.eye(5), "count": [1, 2]}, r"be a readable \.npz file"),
+        ({"mu": np.zeros(5), "sigma": np.eye(5), "count": [1, 2]}, "hold numbers"),
     ],
 )
 def test_files_of_other_things_are_refused(tmp_path, arrays, message):

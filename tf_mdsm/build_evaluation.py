@@ -61,7 +61,7 @@ def build_features(
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
     # Images are of one size, whatever was cut, and kept somewhere; labels know nothing of it.
-    without = ("image_size", "channels", "crop", "flip", "cache")
+    without = ("image_size", "channels", "crop", "flip", "cache", "skip_damaged")
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])
