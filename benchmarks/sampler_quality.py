@@ -24,6 +24,7 @@ from tf_mdsm.config import get_config
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.files import written_whole
 from tf_mdsm.quiet import quiet_stderr
+from tf_mdsm.tuning import tune_process
 from tf_mdsm.validation import validate
 
 _BATCH = 64
@@ -260,6 +261,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--without_times", action="store_true")
     options = parser.parse_args(argv[1:])
+    tune_process()
     try:
         chosen = _chosen(options.only)
         bench = Bench(options.workdir)

@@ -61,8 +61,13 @@ class Job:
     result: Callable[[pathlib.Path], object]
     needs_a_run: bool = True
 
-    def command(self, workdir: pathlib.Path) -> list[str]:
-        return runs.command(*self.arguments, f"--workdir={workdir}")
+    def typed(self, workdir: pathlib.Path) -> list[str]:
+        """What stands on the command line."""
+        return [*self.arguments, f"--workdir={workdir}"]
+
+    def run(self, workdir: pathlib.Path) -> subprocess.CompletedProcess:
+        """Does it, to its end."""
+        return runs.call(*self.typed(workdir))
 
 
 def trained(workdir: pathlib.Path) -> dict:
@@ -148,9 +153,7 @@ class Faults:
             job = JOBS[name]
             workdir = self.run_folder(f"whole-{name}", job)
             begin = time.monotonic()
-            done = subprocess.run(
-                job.command(workdir), cwd=runs.ROOT, env=runs.environment(), capture_output=True
-            )
+            done = job.run(workdir)
             assert done.returncode == 0, done.stderr
             self._references[name] = job.result(workdir), time.monotonic() - begin
         return self._references[name]
@@ -179,27 +182,25 @@ class Faults:
     def _hit(self, job, workdir, kind, moment: float, kinds: list) -> bool:
         """Starts the job and sends it a signal, if it still runs then; whether it came to its
         end."""
-        process = subprocess.Popen(
-            job.command(workdir), cwd=runs.ROOT, env=runs.environment(), stderr=subprocess.PIPE
-        )
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(moment if kind else 600)
-        hit = process.poll() is None
-        if hit:
-            process.send_signal(kind)
-        _, stderr = process.communicate(timeout=120)
-        if hit:
-            kinds.append(kind)
-            expected = ENDINGS[kind] | {0}
-            if process.returncode not in expected:
-                self.note(f"{kind.name} in {job.name}", f"status {process.returncode}")
-            if b"Traceback" in stderr and moment > _STARTING_SECONDS:
-                self.note(f"{kind.name} in {job.name}", "a traceback was shown")
-            return False
-        if process.returncode:
-            self.note(f"{job.name}, started again", f"{stderr.decode()[-300:]}")
+        with runs.started(*job.typed(workdir)) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(moment if kind else 600)
+            hit = process.poll() is None
+            if hit:
+                process.send_signal(kind)
+            process.wait(120)
+            stderr = process.stderr.read()
+        if not hit:
+            if process.returncode:
+                self.note(f"{job.name}, started again", stderr[-300:])
             return True
-        return True
+        kinds.append(kind)
+        # Also 0: it was at its end.
+        if process.returncode not in ENDINGS[kind] | {0}:
+            self.note(f"{kind.name} in {job.name}", f"status {process.returncode}")
+        if "Traceback" in stderr and moment > _STARTING_SECONDS:
+            self.note(f"{kind.name} in {job.name}", "a traceback was shown")
+        return False
 
     def damage(self, count: int) -> None:
         """The newest checkpoint cut or with a bit turned, at random places; training goes on."""
@@ -222,13 +223,7 @@ class Faults:
             else:
                 content[place] ^= 1 << self.random.randrange(8)
             path.write_bytes(content)
-            done = subprocess.run(
-                job.command(workdir),
-                cwd=runs.ROOT,
-                env=runs.environment(),
-                capture_output=True,
-                text=True,
-            )
+            done = job.run(workdir)
             said = "is taken" in done.stderr and f"step-{step}" in done.stderr
             if done.returncode or not said:
                 self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
@@ -249,18 +244,14 @@ class Faults:
                 filler = disk / "filler"
                 filler.write_bytes(bytes(1_024 * self.random.randrange(880, 1_000)))
                 workdir = disk / "run"
-                done = subprocess.run(
-                    job.command(workdir), cwd=runs.ROOT, env=runs.environment(), capture_output=True
-                )
-                if done.returncode not in (1, 2) or b"Traceback" in done.stderr:
-                    self.note(kind, f"status {done.returncode}: {done.stderr[-300:]!r}")
+                done = job.run(workdir)
+                if done.returncode not in (1, 2) or "Traceback" in done.stderr:
+                    self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
                     continue
                 filler.unlink()
-                again = subprocess.run(
-                    job.command(workdir), cwd=runs.ROOT, env=runs.environment(), capture_output=True
-                )
+                again = job.run(workdir)
                 if again.returncode:
-                    self.note(kind, f"afterwards: {again.stderr[-300:]!r}")
+                    self.note(kind, f"afterwards: {again.stderr[-300:]}")
                     continue
                 difference = differ(job.result(workdir), expected)
                 self.note(kind, difference or "said; with room again, result as without it")
@@ -272,13 +263,7 @@ class Faults:
             if disk is None:
                 self.note(kind, "not tried: no file system can be mounted")
                 return
-            done = subprocess.run(
-                JOBS["train"].command(disk / "run"),
-                cwd=runs.ROOT,
-                env=runs.environment(),
-                capture_output=True,
-                text=True,
-            )
+            done = JOBS["train"].run(disk / "run")
             refused = done.returncode == 2 and "must be writable" in done.stderr
             one_line = len(done.stderr.splitlines()) == 1
             outcome = "refused in one line" if refused and one_line else done.stderr[-300:]
@@ -293,7 +278,7 @@ class Faults:
             "time.time = lambda: real() + random.uniform(-1e6, 1e6);"
             "sys.argv[0] = 'main'; runpy.run_module('tf_mdsm.main', run_name='__main__')"
         )
-        command = [sys.executable, "-c", code, *JOBS["train"].command(workdir)[3:]]
+        command = [sys.executable, "-c", code, *JOBS["train"].typed(workdir)]
         done = subprocess.run(command, cwd=runs.ROOT, env=runs.environment(), capture_output=True)
         difference = done.stderr.decode()[-300:] if done.returncode else None
         difference = difference or differ(JOBS["train"].result(workdir), expected)
@@ -305,16 +290,10 @@ class Faults:
         job = JOBS["train"]
         for _ in range(count):
             workdir = self.run_folder("twice", job)
-            with runs.started(*job.arguments, f"--workdir={workdir}") as first:
+            with runs.started(*job.typed(workdir)) as first:
                 lock = workdir / "checkpoints" / "lock"
                 runs.wait_for(lambda lock=lock: lock.exists() and lock.read_text(), first)
-                second = subprocess.run(
-                    job.command(workdir),
-                    cwd=runs.ROOT,
-                    env=runs.environment(),
-                    capture_output=True,
-                    text=True,
-                )
+                second = job.run(workdir)
                 still_there = first.poll() is None
                 first.wait(300)
             named = f"process {first.pid} on" in second.stderr

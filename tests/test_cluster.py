@@ -525,7 +525,7 @@ def test_only_the_chief_writes_and_speaks(two_workers):
     assert [path.name for path in (workdir / "samples").iterdir()] == ["step_00000040.png"]
     names = {path.name for path in (workdir / "checkpoints").iterdir()}
     files = {f"step-{step}.{e}" for step in (52, 56, 60) for e in ("index", "data-00000-of-00001")}
-    assert names == {"checkpoint", "statistics.npz", *files}
+    assert names == {"checkpoint", "checksums.json", "lock", "statistics.npz", *files}
     assert [step for step, _ in runs.events(workdir, "loss")] == list(range(4, STEPS + 1, 4))
     assert "2 CPU replica(s) on 2 workers" in chief
     assert f"step {STEPS}: finished" in chief

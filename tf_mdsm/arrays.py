@@ -21,7 +21,6 @@ UNREADABLE = (
     SyntaxError,
     EOFError,
     MemoryError,
-    NotImplementedError,
     RuntimeError,
     OverflowError,
     IndexError,

@@ -44,7 +44,8 @@ class TrainingCheckpoints:
         self._metrics = [v.value for metric in model.metrics for v in metric.variables]
         self._sums = parts["metrics"] = [tf.Variable(tf.zeros(v.shape)) for v in self._metrics]
         self._checkpoint = tf.train.Checkpoint(**parts)
-        self._step_on_disk: int | None = None
+        # Step of the checkpoint that was restored or saved last, if there is one.
+        self.latest_step: int | None = None
         if writes:
             _drop_empty_pointer(folder)
         self._manager = tf.train.CheckpointManager(
@@ -61,11 +62,6 @@ class TrainingCheckpoints:
         """Where they are kept."""
         return self._manager.directory
 
-    @property
-    def latest_step(self) -> int | None:
-        """Step of the checkpoint that was restored or saved last, if there is one."""
-        return self._step_on_disk
-
     def restore_latest(self) -> None:
         """Brings the model to the newest checkpoint that is whole, if there is any at all.
 
@@ -75,7 +71,7 @@ class TrainingCheckpoints:
         """
         path = _restore_newest(self._checkpoint, self._manager.directory)
         if path:
-            self._step_on_disk = _step_of(path)
+            self.latest_step = _step_of(path)
             for metric, total in zip(self._metrics, self._sums, strict=True):
                 metric.assign(total)
 
@@ -123,11 +119,12 @@ class TrainingCheckpoints:
         step = self.step
         for metric, total in zip(self._metrics, self._sums, strict=True):
             total.assign(metric)
-        if not self._writes or step == self._step_on_disk:
+        if step == self.latest_step:
             return
         try:
-            _write(self._manager, step)
-            self._step_on_disk = step
+            if self._writes:
+                _write(self._manager, step)
+            self.latest_step = step
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
                 f"step {step}: the checkpoint could not be written to "
