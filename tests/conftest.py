@@ -9,12 +9,25 @@ from tf_mdsm.tuning import tune_process
 # Before TensorFlow is imported: quiet, and no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several files at a time: threads that wait for each other's cores take twice the time.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 tune_process()
 
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=2, help="how often to kill a training run")
+    parser.addoption("--long", action="store_true", help="also the tests that are marked long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes long: run with --long"))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import small_runs as runs
 import tensorflow as tf
+from PIL import Image
 
 from tf_mdsm.files import written_whole
 
@@ -302,6 +303,40 @@ class Faults:
                 outcome = f"status {second.returncode}: {second.stderr[-300:]}"
             self.note("a second process", outcome or "refused, naming the first; that one's result")
 
+    def damaged_image(self, count: int) -> None:
+        """A picture in the middle of a folder, cut or with a byte of its pixels changed."""
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+        for number, image in enumerate(pixels):
+            Image.fromarray(image).save(folder / f"{number:02d}.png")
+        arguments = runs.flags(
+            data__source="folder",
+            data__path=folder,
+            training__num_steps=5,
+            training__validation_images=8,
+        )
+        for number in range(count):
+            path = folder / f"{self.random.randrange(10, 30):02d}.png"
+            whole = path.read_bytes()
+            place = self.random.randrange(whole.index(b"IDAT") + 4, len(whole) - 16)
+            changed = bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+            path.write_bytes(whole[:place] + (b"" if number % 2 else changed))
+            kind = "an image in a folder is damaged"
+            for choice in (False, True):
+                workdir = self.folder / "of_pictures"
+                shutil.rmtree(workdir, ignore_errors=True)
+                skip = f"--config.data.skip_damaged={choice}"
+                done = runs.call(*arguments, skip, f"--workdir={workdir}")
+                trains = done.returncode == 0 and runs.latest_step(workdir) == 5
+                refused = done.returncode == 2 and len(done.stderr.splitlines()) == 1
+                if path.name not in done.stderr or not (trains if choice else refused):
+                    self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
+                    break
+            else:
+                self.note(kind, "said, naming it: refused, or left out, as configured")
+            path.write_bytes(whole)
+
     def lost_loss(self) -> None:
         """A learning rate at which the loss is lost: back, and on at a lower one."""
         workdir = self.folder / "lost"
@@ -381,6 +416,7 @@ def main(argv: list[str]) -> int:
         "read_only": faults.read_only,
         "clock": faults.jumping_clock,
         "two_processes": lambda: faults.two_processes(max(1, count // 60)),
+        "damaged_image": lambda: faults.damaged_image(max(2, count // 20)),
         "lost_loss": faults.lost_loss,
     }
     for name in options.only.split(",") if options.only else kinds:

@@ -39,6 +39,7 @@ def test_how_cost_grows(tmp_path, monkeypatch, capsys):
     assert "| 3 | ValueError: " in text
 
 
+@pytest.mark.long
 def test_what_a_run_costs_besides_its_gradients(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(overheads, "_SAMPLERS", {"heun": {"num_levels": 9}})
     (tmp_path / "recipe.py").write_text(RECIPE)

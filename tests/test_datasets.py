@@ -250,6 +250,7 @@ def test_tfds_without_data_and_network_says_how_to_bring_them(tmp_path, monkeypa
         load_images("tfds", name="cifar10", image_size=32, channels=3, data_dir=str(tmp_path))
 
 
+@pytest.mark.long
 @needs_fashion_mnist
 def test_real_fashion_mnist_by_tfds_and_by_idx(tmp_path):
     """The stock TFDS builder prepares Debian's files, and both readers see the same images."""

@@ -39,6 +39,11 @@ def test_another_process_is_there(faults):
     assert_nothing_lost(faults, "a second process", 1)
 
 
+def test_an_image_is_damaged(faults):
+    faults.damaged_image(1)
+    assert_nothing_lost(faults, "an image in a folder is damaged", 1)
+
+
 def test_what_was_lost_is_said():
     table = {"the disk is full": {"said; with room again, result as without it": 2}}
     assert lost(table) == []

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 from small_runs import call, flags, saved_config
 
+from tf_mdsm import drawing as run
+from tf_mdsm.config import get_config
 from tf_mdsm.errors import RunError
+from tf_mdsm.sample import sample as sampling_run
 
 
 @pytest.fixture(scope="module")
@@ -55,25 +58,22 @@ def test_sampling_writes_what_it_says(workdir):
 
 
 def test_images_are_a_function_of_their_seeds(workdir):
-    def images(*overrides):
-        count = dict(o.split("=") for o in overrides).get("--config.sampling.num_samples", "6")
-        assert sample(workdir, *overrides).returncode == 0
-        with np.load(workdir / "samples" / f"annealed_langevin_{count}.npz") as arrays:
+    def images(**changes):
+        config = get_config(str(workdir))
+        config.sampling.update(changes)
+        path, *_ = sampling_run(config, str(workdir))
+        with np.load(path) as arrays:
             return arrays["images"].astype(int)
 
     six = images()
     np.testing.assert_array_equal(six, images())
-    three = images("--config.sampling.num_samples=3", "--config.sampling.seed=2")
+    three = images(num_samples=3, seed=2)
     # Another batch size: convolutions may sum in another order, which moves a pixel by 1 / 255.
     assert np.abs(three - six[2:5]).max() <= 1
-    assert not np.array_equal(three, images("--config.sampling.num_samples=3"))
+    assert not np.array_equal(three, images(num_samples=3))
 
 
 def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
-    from tf_mdsm import drawing as run
-    from tf_mdsm.config import get_config
-    from tf_mdsm.sample import sample as sampling_run
-
     real = run.compile_chain
 
     def diverging(*arguments):

@@ -147,6 +147,7 @@ def test_gradients_by_finite_differences(name, head, structure):
     expected = tf.reduce_sum(gradient * direction, (1, 2, 3))
     np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-9)
 
+    @tf.function(autograph=False)
     def loss():
         return tf.reduce_sum(losses.mdsm_losses(network, clean, noisy, ones, ones))
 

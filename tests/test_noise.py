@@ -110,10 +110,14 @@ def test_every_batch_covers_the_grid_evenly(batch_size, num_levels, step, seed):
 
 def test_every_level_is_drawn_equally_often():
     batch_size, num_levels, steps = 12, 64, 2_000
-    counts = sum(
-        np.bincount(levels_of_batch(batch_size, num_levels, step), minlength=num_levels)
-        for step in range(steps)
-    )
+    places, seed = tf.range(batch_size), tf.constant(0, tf.int64)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
+    def levels(step):
+        return assign_levels(places, batch_size, num_levels, seed, step)
+
+    drawn = np.concatenate([levels(tf.constant(step, tf.int64)) for step in range(steps)])
+    counts = np.bincount(drawn, minlength=num_levels)
     # Each level comes with probability 12/64 a step: binomial, at most one each step.
     rate = batch_size / num_levels
     assert np.abs(counts - steps * rate).max() < 4.5 * np.sqrt(steps * rate * (1 - rate))

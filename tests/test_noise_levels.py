@@ -72,6 +72,7 @@ def test_a_chain_that_broke_off_is_said_to_have():
     assert lines[3] == "| held-out images |  |  |  |  | 0.5 | 0.5 |"
 
 
+@pytest.mark.long
 def test_the_command(recipe, tmp_path, capsys):
     """Numbers, table and pictures; nothing is trained or drawn twice."""
     workdir = tmp_path / "runs"

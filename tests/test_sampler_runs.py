@@ -176,7 +176,7 @@ def test_chains_begin_at_the_users_images(workdir, tmp_path):
         model_and_sampler(config, workdir)
 
 
-@pytest.mark.parametrize("name", ["mala", "hmc"])
+@pytest.mark.parametrize("name", [pytest.param("mala", marks=pytest.mark.long), "hmc"])
 def test_metropolis_samplers_draw_from_a_network(workdir, name):
     """Each image as if alone, and a server draws the same."""
     config = settings(workdir, name)

@@ -505,6 +505,7 @@ def test_a_model_name_is_no_path(model_server):
     assert requests.get(f"{model_server.rest}/v1/models/tf_mdsm/versions/1", timeout=10).ok
 
 
+@pytest.mark.long
 def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
     output = tmp_path / "numbers.json"
     command = [sys.executable, "-m", "benchmarks.serving", "--repeats=1"]

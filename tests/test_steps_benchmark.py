@@ -126,6 +126,7 @@ def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
     assert steps.ceiling(seconds) == convolution_flops(first) / 2
 
 
+@pytest.mark.long
 def test_all_modes_of_ours_on_a_small_case(monkeypatch):
     monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
     result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")

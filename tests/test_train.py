@@ -233,8 +233,7 @@ def test_a_diverging_run_ends_with_one_line(tmp_path):
 
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path):
     """Files may not grow beyond what exists: as a full disk, for the writer."""
-    arguments = [*runs.flags(), f"--workdir={tmp_path}"]
-    assert runs.call(*arguments, "--config.training.num_steps=40").returncode == 0
+    train(runs.small_config(), str(tmp_path))
     before = runs.final_weights(tmp_path)
     (tmp_path / "config.json").write_text(
         (tmp_path / "config.json").read_text().replace('"num_steps": 40', '"num_steps": 60')

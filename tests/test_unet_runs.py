@@ -30,7 +30,12 @@ ALL = {
 
 @pytest.mark.parametrize(
     ("head", "fields"),
-    [("distance", {}), ("product", {}), ("two_guesses", {}), ("distance", ALL)],
+    [
+        ("distance", ALL),
+        pytest.param("distance", {}, marks=pytest.mark.long),
+        pytest.param("product", {}, marks=pytest.mark.long),
+        pytest.param("two_guesses", {}, marks=pytest.mark.long),
+    ],
 )
 def test_trained_exported_and_used(head, fields, tmp_path):
     config = small_config(network__name="unet", network__head=head, training__num_steps=8, **fields)

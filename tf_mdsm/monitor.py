@@ -29,9 +29,11 @@ class Monitor:
         self._writer = tf.summary.create_file_writer(folder)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
+        # In arrays: TensorFlow keeps each Python number that it ever made a tensor of.
+        step = np.asarray(step)
         with self._writer.as_default():
             for name, value in values.items():
-                tf.summary.scalar(name, float(value), step=step)
+                tf.summary.scalar(name, np.asarray(value, np.float32), step=step)
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """Shows one picture, uint8 [H, W, C]."""
