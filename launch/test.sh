@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a verdict: environment, linter, the whole test suite.
-# Arguments go to pytest:  launch/test.sh -k langevin      (-n0: one after the other)
+# Arguments go to pytest:  launch/test.sh -k langevin      (--long: also what takes long and tries
+# again in another way; -n0: one after the other)
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'

@@ -344,7 +344,7 @@ def left_alone(index: int, seconds: float):
             process.kill()
 
 
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_worker_lost_while_connecting_ends_the_others(index):
     with left_alone(index, 3) as process:
         said = process.communicate(timeout=60)[1]
@@ -501,6 +501,7 @@ def test_two_workers_compute_what_one_device_computes(two_workers, tmp_path):
     assert ours == pytest.approx(theirs, rel=1e-5)
 
 
+@pytest.mark.long
 def test_two_workers_compute_what_two_devices_compute(two_workers, tmp_path):
     workdir, _ = two_workers
     program = (

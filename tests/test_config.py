@@ -3,13 +3,15 @@
 import importlib.util
 import json
 import pathlib
+import re
 
 import pytest
 from ml_collections import ConfigDict
-from small_runs import ROOT, call, flags
+from small_runs import ROOT, call, flags, small_config
 
 from tf_mdsm.config import default_config, load_config, save_config
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.train import train
 from tf_mdsm.validation import check_same_run, validate
 
 RECIPES = sorted((ROOT / "configs").glob("*.py"))
@@ -277,11 +279,17 @@ def test_wrong_calls_end_with_one_line(arguments, message, tmp_path):
         ({"data.channels": 2}, "`config.data.channels` must be 1"),
     ],
 )
-def test_wrong_data_end_with_one_line(fields, message, tmp_path):
-    changes = {name.replace(".", "__"): value for name, value in fields.items()}
-    result = call(*flags(**changes), f"--workdir={tmp_path}/run")
+def test_wrong_data_are_refused(fields, message, tmp_path):
+    config = small_config(**{name.replace(".", "__"): value for name, value in fields.items()})
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
+        train(validate(config), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_data_end_with_one_line(tmp_path):
+    result = call(*flags(training__batch_size=2_000), f"--workdir={tmp_path}/run")
     assert result.returncode == 2
-    assert message in result.stderr
+    assert "`config.training.batch_size` must not exceed" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 

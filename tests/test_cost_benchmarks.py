@@ -16,6 +16,7 @@ def get_config():
 """
 
 
+@pytest.mark.long
 def test_how_cost_grows(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
     monkeypatch.setattr(scaling, "_BASE", Case("res6", 2, (8, 8, 1), 4))

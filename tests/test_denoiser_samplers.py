@@ -85,6 +85,8 @@ def tempered(sigmas):
 
 
 ALL = sorted(samplers())
+# What all must hold; MALA and HMC are one sampler but for their kernel.
+EACH = [pytest.param(name, marks=pytest.mark.long) if name == "mala" else name for name in ALL]
 NOISY = [name for name in ALL if name != "heun"]
 # Those with Metropolis' test.
 TESTED = ["hmc", "mala"]
@@ -325,7 +327,7 @@ def test_seeds_that_are_none_twice_or_out_of_range_are_refused(wrong):
         compile_chain(samplers()["heun"])(wrong)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_batches_of_1_7_and_64_draw_the_same(name):
     """The noise bit for bit; the images as far as the order of sums goes."""
     sampler = samplers(gaussian)[name]
@@ -355,7 +357,7 @@ def test_chains_begin_at_given_images():
             images_start(wrong, 0.1)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_an_image_depends_on_its_own_seed_only(name):
     sampler = samplers(gaussian)[name]
     draw = tf.function(
@@ -369,7 +371,7 @@ def test_an_image_depends_on_its_own_seed_only(name):
     assert len(np.unique(together[:, 0, 0, 0])) == 5
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_where_a_chain_is_cut_does_not_change_it(name):
     sampler = samplers(gaussian)[name]
     steps = []
@@ -387,7 +389,7 @@ def test_where_a_chain_is_cut_does_not_change_it(name):
     assert len(clock) == sampler.num_steps
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_eager_and_compiled_agree(name):
     sampler = samplers(gaussian)[name]
     if name in TESTED:
@@ -449,7 +451,7 @@ def upper_part(count, rows=6):
     return tf.constant(mask)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_unknown_pixels_follow_the_known_ones(name):
     """Of images of one grey, part is known: the rest takes its grey."""
     greys = np.float32([0.1, 0.5, 0.8])

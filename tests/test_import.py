@@ -101,7 +101,7 @@ def test_energies_are_the_authors(imported, name):
     assert golden.relative_error(model.denoise(noisy), numbers.images("denoised")) < 1e-5
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["res12", pytest.param("res18", marks=pytest.mark.long)])
 def test_an_export_answers_with_the_authors_energies(imported, name):
     """Import, export, reload, from one end to the other."""
     workdir, _ = imported[name]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from small_runs import ROOT, environment
 
 from benchmarks.drawn import gradients_taken
@@ -18,6 +19,7 @@ def test_gradients_of_images_that_arrive_early():
     np.testing.assert_array_equal(gradients_taken(energies, 9, "heun"), [9, 9])
 
 
+@pytest.mark.long
 def test_the_command(exported_run, tmp_path, capsys):
     """Table, numbers and plot; what has been drawn is not drawn again."""
     workdir = tmp_path / "run"

@@ -42,6 +42,7 @@ def ours():
     )
 
 
+@pytest.mark.long
 def test_jax_computes_the_same(ours):
     jax_peer = pytest.importorskip("benchmarks.peers.jax_peer", exc_type=ImportError)
     weights, clean, noisy, energies, loss = ours

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tf_mdsm import build, preparation
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.locking import only_trainer
-from tf_mdsm.monitor import drop_events_after
+from tf_mdsm.monitor import Monitor, drop_events_after
 from tf_mdsm.train import train
 
 
@@ -71,6 +71,23 @@ def test_folder_of_a_run(tmp_path):
     rates = dict(runs.events(tmp_path, "learning_rate"))
     expected = 1e-6 + (1e-3 - 1e-6) * (1 + np.cos(np.pi * 8 / 20)) / 2
     assert rates[8] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_is_logged_is_not_kept_in_memory(tmp_path):
+    """TensorFlow keeps Python numbers that become tensors, 750 bytes each."""
+    monitor = Monitor(str(tmp_path), 0)
+
+    def log(first: int, count: int) -> None:
+        for step in range(first, first + count):
+            monitor.scalars({"loss": step + 0.5, "rate": np.float64(1 / (step + 1))}, step)
+
+    def memory() -> int:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    log(0, 1_000)
+    before = memory()
+    log(1_000, 4_000)
+    assert (memory() - before) / (3 * 4_000) < 200, "bytes a number"
 
 
 def test_only_the_newest_checkpoints_are_kept(whole):
