@@ -39,6 +39,7 @@ def test_another_process_is_there(faults):
     assert_nothing_lost(faults, "a second process", 1)
 
 
+@pytest.mark.long
 def test_an_image_is_damaged(faults):
     faults.damaged_image(1)
     assert_nothing_lost(faults, "an image in a folder is damaged", 1)

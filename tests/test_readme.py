@@ -12,7 +12,7 @@ def test_the_ten_lines_of_the_readme():
     shorter = shorter.replace("annealing_temperatures()", "annealing_temperatures(4.0, 2, 3, 2)")
     assert shorter.count("steps_per_epoch=5") == shorter.count("(4.0, 2, 3, 2)") == 1
     names = {}
-    exec(compile(shorter, "README.md", "exec"), names)
+    exec(compile(shorter, "README.md", "exec"), names)  # noqa: S102
     assert names["samples"].shape == (16, 8, 8, 1)
 
 

@@ -31,7 +31,7 @@ def one_replica(tmp_path_factory):
     return train_on(1, "loop", tmp_path_factory.mktemp("one"))
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_replicas_compute_the_same_training(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "loop", tmp_path), one_replica)
 

@@ -61,6 +61,7 @@ def test_sampling_writes_images_and_pictures_under_the_samplers_name(workdir, sa
             picture.verify()
 
 
+@pytest.mark.long
 def test_the_command_says_what_an_image_costs(workdir):
     result = call(
         f"--workdir={workdir}",
@@ -178,14 +179,21 @@ def test_chains_begin_at_the_users_images(workdir, tmp_path):
 
 @pytest.mark.parametrize("name", [pytest.param("mala", marks=pytest.mark.long), "hmc"])
 def test_metropolis_samplers_draw_from_a_network(workdir, name):
-    """Each image as if alone, and a server draws the same."""
+    """Each image as if alone."""
     config = settings(workdir, name)
     assert f"{workdir}/samples/{name}_6.npz" in sample(config, str(workdir))
     draw = compile_chain(model_and_sampler(config, workdir)[1])
     together = draw(range(5)).images
     alone = np.concatenate([draw([seed]).images for seed in range(5)])
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["mala", "hmc"])
+def test_metropolis_samplers_are_exported_as_they_sample(workdir, name):
+    config = settings(workdir, name)
+    expected = compile_chain(model_and_sampler(config, workdir)[1])(range(5)).images
     config.export.version = 20 + (name == "hmc")
     export(config, str(workdir))
     served = Model(str(workdir / "export")).run("sample", {"seed": np.arange(5)})
-    np.testing.assert_allclose(served["images"], np.clip(together, 0, 1), atol=1e-4)
+    np.testing.assert_allclose(served["images"], np.clip(expected, 0, 1), atol=1e-4)

@@ -126,6 +126,7 @@ def test_a_killed_run_draws_the_rest(workdir, whole):
     assert not list((workdir / "samples").glob("*.shards"))
 
 
+@pytest.mark.long
 def test_other_settings_do_not_meet_old_shards(workdir, whole):
     """What a killed run left is of its own seeds."""
     with runs.started(

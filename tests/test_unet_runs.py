@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from small_runs import latest_step, small_config
 
@@ -28,16 +29,8 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize(
-    ("head", "fields"),
-    [
-        ("distance", ALL),
-        pytest.param("distance", {}, marks=pytest.mark.long),
-        pytest.param("product", {}, marks=pytest.mark.long),
-        pytest.param("two_guesses", {}, marks=pytest.mark.long),
-    ],
-)
-def test_trained_exported_and_used(head, fields, tmp_path):
+def trained(tmp_path, head, **fields):
+    """Settings of a run that has been trained."""
     config = small_config(network__name="unet", network__head=head, training__num_steps=8, **fields)
     config.sampling.update(sampler="heun", start="gaussian", num_levels=3)
     config.restoration.update(task="inpaint_half", max_steps=5, num_images=2, num_solutions=1)
@@ -45,10 +38,26 @@ def test_trained_exported_and_used(head, fields, tmp_path):
     config.evaluation.update(num_samples=10, num_images=10)
     config.likelihood.update(num_chains=4, num_temperatures=3, pilot_chains=4)
     config.likelihood.update(pilot_temperatures=3, pilot_rounds=2, rest_rounds=2, num_images=4)
-    validate(config)
-    workdir = str(tmp_path)
-    train(config, workdir)
-    assert latest_step(workdir) == 8
+    train(validate(config), str(tmp_path))
+    assert latest_step(tmp_path) == 8
+    return config
+
+
+def test_trained_exported_and_sampled(tmp_path):
+    config = trained(tmp_path, "two_guesses", **ALL)
+    assert export(config, str(tmp_path)).endswith("export/1")
+    path, *_ = sample(config, str(tmp_path))
+    with np.load(path) as arrays:
+        assert np.isfinite(arrays["energies"]).all()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("head", "fields"),
+    [("distance", {}), ("product", {}), ("two_guesses", {}), ("distance", ALL)],
+)
+def test_all_that_is_done_with_a_run(head, fields, tmp_path):
+    config, workdir = trained(tmp_path, head, **fields), str(tmp_path)
     assert export(config, workdir).endswith("export/1")
     for run in (sample, restore, evaluate, likelihood):
         assert run(config, workdir), run.__name__

@@ -62,7 +62,7 @@ def download_inception(
     archive = os.path.join(folder, os.path.basename(url))
     try:
         with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,
+            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,  # noqa: S310
             written_whole(archive) as partial,
             open(partial, "wb") as file,
         ):
