@@ -80,15 +80,16 @@ def test_a_chain_that_broke_off_is_said_to_have():
     assert tables(report_of([None])).splitlines()[2] == "| resnet | 7 | 60.00 | not finite |"
 
 
+@pytest.mark.long
 def test_the_command(tmp_path, capsys):
     """Numbers, tables, pictures; nothing is timed, trained or drawn twice."""
     (tmp_path / "recipe.py").write_text(RECIPE)
     workdir = tmp_path / "runs"
     arguments = ["", f"--workdir={workdir}", f"--config={tmp_path / 'recipe.py'}"]
-    arguments += ["--minutes=0.002", "--num_samples=64", "--only=resnet"]
+    arguments += ["--minutes=0.002", "--num_samples=64", "--only=resnet,unet"]
     assert main(arguments) == 0
     report = json.loads((workdir / "ablation.json").read_text())
-    assert [(run["name"], run["seed"]) for run in report["runs"]] == [("resnet", 0)]
+    assert [(run["name"], run["seed"]) for run in report["runs"]] == [("resnet", 0), ("unet", 0)]
     for run in report["runs"]:
         cost = report["costs"][run["name"]]
         assert 0 < cost["forward"] < cost["gradient"] < cost["step"]
@@ -105,7 +106,7 @@ def test_the_command(tmp_path, capsys):
         assert (workdir / name).stat().st_size > 1_000
     kept = [*workdir.glob("*/drawn/*.npz"), *workdir.glob("*/training.json")]
     kept = {path: path.stat().st_mtime_ns for path in [*kept, workdir / "costs.json"]}
-    assert len(kept) == 5 + 1 + 1
+    assert len(kept) == 2 * 5 + 2 + 1
     costs = (workdir / "costs.json").read_text()
     assert main(arguments) == 0
     assert (workdir / "costs.json").read_text() == costs

@@ -19,6 +19,7 @@ def test_a_checkpoint_is_damaged(faults):
     assert_nothing_lost(faults, "a bit of a checkpoint turned", 1)
 
 
+@pytest.mark.long
 def test_the_disk_is_full(faults):
     faults.full_disk(1)
     assert_nothing_lost(faults, "the disk is full", 1)

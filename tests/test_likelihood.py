@@ -323,6 +323,7 @@ def report(workdir) -> dict:
     return json.loads((workdir / "evaluation" / "likelihood.json").read_text())
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on(workdir, monkeypatch):
     """By the command; what was there is kept, and four temperatures are no value."""
     arguments = [f"--config.likelihood.{name}={value}" for name, value in SMALL.items()]

@@ -36,7 +36,8 @@ def test_replicas_compute_the_same_training(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "loop", tmp_path), one_replica)
 
 
-@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.long
+@pytest.mark.parametrize("replicas", [1, 2])
 def test_fit_computes_the_same_training(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "fit", tmp_path), one_replica)
 

@@ -88,6 +88,7 @@ def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
     assert built.first_sigma == 30.0
 
 
+@pytest.mark.long
 def test_heun_is_exported_as_it_samples(workdir):
     config = settings(workdir, "heun", sigma_min=0.2, churn=1.0)
     config.export.version = 7
@@ -177,7 +178,8 @@ def test_chains_begin_at_the_users_images(workdir, tmp_path):
         model_and_sampler(config, workdir)
 
 
-@pytest.mark.parametrize("name", [pytest.param("mala", marks=pytest.mark.long), "hmc"])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["mala", "hmc"])
 def test_metropolis_samplers_draw_from_a_network(workdir, name):
     """Each image as if alone."""
     config = settings(workdir, name)

@@ -189,6 +189,7 @@ def test_merged_requests_are_answered_as_if_alone(model_server, direct):
             assert_same_images(images, alone["images"])
 
 
+@pytest.mark.long
 def test_a_server_that_merges_to_the_limit_of_the_export_answers_everybody(tmp_path):
     """Four clients at a time, with two images each and with one, of an export that takes three:
     neither two requests of two nor padding three to four may reach it."""
