@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a verdict: environment, linter, the whole test suite.
+# From a fresh clone to a verdict: environment, linter, the tests.
 # Arguments go to pytest:  launch/test.sh -k langevin      (--long: also what takes long and tries
 # again in another way; -n0: one after the other)
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

@@ -10,7 +10,7 @@ from tf_mdsm.tuning import tune_process
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several files at a time: threads that wait for each other's cores take twice the time.
+    # Several files at a time: threads that wait for each other's cores take up to twice the time.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -1,4 +1,4 @@
-"""A few faults of each kind; `python tests/faults.py` takes a hundred and more."""
+"""Faults of each kind but signals, which the tests of runs send; `tests/faults.py` takes many."""
 
 import pytest
 from faults import Faults, lost, markdown

@@ -294,7 +294,6 @@ def bad_files(folder) -> dict[str, str]:
     return {**found, "folder": "name an existing file", "absent": "name an existing file"}
 
 
-@pytest.mark.long
 def test_bad_files_are_refused_in_one_line(tmp_path):
     """Each through the command line; nothing in them runs, nothing is written."""
     bad = bad_files(tmp_path)
