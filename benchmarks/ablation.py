@@ -29,11 +29,11 @@ from ml_collections import ConfigDict
 
 from benchmarks.memory import peak_mib
 from benchmarks.recipes import load_recipe, with_fields
-from tf_mdsm import config as configuration
+from tf_mdsm.config import file as configuration
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 # Of what is timed: images at a time, rounds, and training steps of each.
 _BATCH, _ROUNDS, _STEPS = 64, 5, 4
@@ -129,9 +129,10 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
     """
     import tensorflow as tf
 
-    from tf_mdsm import build, losses
+    from tf_mdsm import losses
     from tf_mdsm.datasets.batches import training_batches
-    from tf_mdsm.steps import compile_steps
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.training.steps import compile_steps
 
     costs = {}
     if os.path.exists(path):
@@ -215,8 +216,8 @@ class Judge:
     """What is asked of every trained run, of the same images in the same features."""
 
     def __init__(self, config: ConfigDict, workdir: str, num_samples: int):
-        from tf_mdsm import build
-        from tf_mdsm.build_evaluation import build_features, build_reference
+        from tf_mdsm.runs import build_model as build
+        from tf_mdsm.runs.build_evaluation import build_features, build_reference
 
         training, self._held_out = build.build_images(config)
         self._num_samples = num_samples
@@ -234,8 +235,8 @@ class Judge:
         return self._distance(images) if len(images) >= _FEATURES else None
 
     def _distance(self, images: np.ndarray) -> float:
-        from tf_mdsm.evaluation.distances import frechet_distance
-        from tf_mdsm.evaluation.statistics import fit_feature_statistics
+        from tf_mdsm.evaluation.feature_statistics import fit_feature_statistics
+        from tf_mdsm.evaluation.sample_quality import frechet_distance
 
         ours, _ = self._features.extract(images)
         return frechet_distance(fit_feature_statistics([ours]), self._reference)
@@ -245,10 +246,10 @@ class Judge:
         import tensorflow as tf
 
         from benchmarks.drawn import draw
-        from tf_mdsm import build
-        from tf_mdsm.checkpoints import restore_for_use
-        from tf_mdsm.datasets.statistics import load_statistics
+        from tf_mdsm.datasets.image_statistics import load_statistics
         from tf_mdsm.evaluation.denoising import denoising_rows
+        from tf_mdsm.runs import build_model as build
+        from tf_mdsm.training.checkpoints import restore_for_use
 
         model = build.build_model(config)
         restore_for_use(os.path.join(folder, "checkpoints"), model)
@@ -419,7 +420,8 @@ def _table(rows: list[list[str]]) -> str:
 
 def write(report: dict, workdir: str) -> None:
     """Numbers, tables and two pictures."""
-    from tf_mdsm import pictures, plots
+    from tf_mdsm.visualization import images as pictures
+    from tf_mdsm.visualization import plots
 
     stem = os.path.join(workdir, "ablation")
     with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:

@@ -5,15 +5,15 @@ import os
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm.build import fingerprint
-from tf_mdsm.build_sampler import build_sampler
-from tf_mdsm.datasets.statistics import ImageStatistics
-from tf_mdsm.drawing import drawn_from
-from tf_mdsm.energy import EnergyModel
-from tf_mdsm.files import written_whole
-from tf_mdsm.pictures import to_uint8
-from tf_mdsm.samplers.chains import compile_chain
-from tf_mdsm.shards import Shards
+from tf_mdsm.datasets.image_statistics import ImageStatistics
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.runs.build_model import fingerprint
+from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.sharded_sampling import drawn_from
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.shards import Shards
+from tf_mdsm.visualization.images import to_uint8
 
 __all__ = ["draw", "gradients_taken"]
 

@@ -37,7 +37,7 @@ def _flops_of_layers(network: "keras.Model") -> list[tuple[int, int]]:
 
 
 def _products(layer) -> tuple[int, int]:
-    from tf_mdsm.convolutions import JoinedConv2D, MeanPooledConv2D
+    from tf_mdsm.networks.convolutions import JoinedConv2D, MeanPooledConv2D
 
     pixels = math.prod(layer.output.shape[1:3])
     side, _, before, after = layer.kernel.shape

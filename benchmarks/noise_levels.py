@@ -30,9 +30,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 # Noise levels at which each energy is asked, an odd number: the middle is one of them.
 _LEVELS = 17
@@ -102,10 +102,10 @@ def measure(
     import tensorflow as tf
 
     from benchmarks.drawn import draw
-    from tf_mdsm import build
-    from tf_mdsm.checkpoints import restore_for_use
-    from tf_mdsm.datasets.statistics import load_statistics
+    from tf_mdsm.datasets.image_statistics import load_statistics
     from tf_mdsm.evaluation.denoising import denoising_rows
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.training.checkpoints import restore_for_use
 
     model = build.build_model(config)
     step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
@@ -134,12 +134,12 @@ def compare(config: ConfigDict, workdir: str, num_samples: int) -> tuple[dict, d
     with quiet_stderr():
         import tensorflow as tf
 
-    from tf_mdsm import build
-    from tf_mdsm.build_evaluation import build_features, build_reference
-    from tf_mdsm.evaluation.distances import frechet_distance
-    from tf_mdsm.evaluation.statistics import fit_feature_statistics
-    from tf_mdsm.pictures import to_uint8
-    from tf_mdsm.train import train
+    from tf_mdsm.evaluation.feature_statistics import fit_feature_statistics
+    from tf_mdsm.evaluation.sample_quality import frechet_distance
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.runs.build_evaluation import build_features, build_reference
+    from tf_mdsm.runs.train import train
+    from tf_mdsm.visualization.images import to_uint8
 
     # Keras warns of every new prediction function, one for each set of features.
     tf.get_logger().setLevel("ERROR")
@@ -211,7 +211,8 @@ def _distance_cell(result: dict) -> str:
 
 def write(report: dict, images: dict[str, np.ndarray], workdir: str) -> None:
     """Numbers, table and two pictures."""
-    from tf_mdsm import pictures, plots
+    from tf_mdsm.visualization import images as pictures
+    from tf_mdsm.visualization import plots
 
     stem = os.path.join(workdir, "noise_levels")
     with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:

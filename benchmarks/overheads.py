@@ -24,9 +24,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 # What: seconds, and a share or a factor with what it is of.
 Rows = dict[str, dict]
@@ -79,7 +79,7 @@ def start_up(recipe: str, rounds: int) -> Rows:
             *(*main, f"--config={recipe}", "--config.noise.sigma_min=-1")
         ],
         "import tensorflow": [sys.executable, "-c", "import tensorflow"],
-        "import tf_mdsm.train": [sys.executable, "-c", "import tf_mdsm.train"],
+        "import tf_mdsm.runs.train": [sys.executable, "-c", "import tf_mdsm.runs.train"],
     }
     jobs = {
         name: lambda c=command: subprocess.run(c, capture_output=True, check=False)
@@ -103,14 +103,14 @@ def phases(config: ConfigDict, workdir: str, opened: contextlib.ExitStack):
         return result
 
     def import_all() -> None:
-        import tf_mdsm.train  # noqa: F401
+        import tf_mdsm.runs.train  # noqa: F401
 
     with quiet_stderr():
         timed("TensorFlow and the program imported", import_all)
     import tensorflow as tf
 
-    from tf_mdsm import build
-    from tf_mdsm.preparation import prepared
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.training.session import prepared
 
     timed("images read", lambda: build.build_images(config))
     run = timed(
@@ -125,7 +125,7 @@ def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
     """The program's loop, and Keras' `fit`, beside the same steps in one compiled call."""
     import tensorflow as tf
 
-    from tf_mdsm.train import run_to_end
+    from tf_mdsm.runs.train import run_to_end
 
     settings = ConfigDict(config.training.to_dict())
     settings.update(num_steps=0, checkpoint_every=0, validate_every=0)
@@ -172,8 +172,8 @@ def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
 
 
 def _batches(config: ConfigDict, cache: str = ""):
-    from tf_mdsm import build
     from tf_mdsm.datasets.batches import training_batches
+    from tf_mdsm.runs import build_model as build
 
     images, _ = build.build_images(with_fields(config, {"data.cache": cache}))
     return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
@@ -204,8 +204,8 @@ def samplers(run, config: ConfigDict, rounds: int) -> Rows:
     import tensorflow as tf
 
     from benchmarks.drawn import gradients_taken
-    from tf_mdsm.build_sampler import build_sampler
-    from tf_mdsm.samplers.chains import compile_chain
+    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.samplers.chain import compile_chain
 
     model = run.model
     shape = (_BATCH, *model.image_shape)
@@ -238,7 +238,7 @@ def samplers(run, config: ConfigDict, rounds: int) -> Rows:
 
 def exporting(config: ConfigDict, workdir: str, rounds: int) -> Rows:
     """A SavedModel written and compared, and opened in a fresh process."""
-    from tf_mdsm.export import export
+    from tf_mdsm.runs.export import export
 
     begin = time.perf_counter()
     with quiet_stderr():

@@ -5,8 +5,8 @@ import runpy
 
 from ml_collections import ConfigDict
 
+from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.validation import validate
 
 __all__ = ["load_recipe", "with_fields"]
 

@@ -20,12 +20,12 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm.config import get_config
+from tf_mdsm.config.file import get_config
+from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
-from tf_mdsm.validation import validate
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 _BATCH = 64
 
@@ -98,10 +98,10 @@ class Bench:
         with quiet_stderr():
             import tensorflow as tf
 
-        from tf_mdsm import build
-        from tf_mdsm.build_evaluation import build_features, build_reference
-        from tf_mdsm.checkpoints import restore_for_use
-        from tf_mdsm.datasets.statistics import load_statistics
+        from tf_mdsm.datasets.image_statistics import load_statistics
+        from tf_mdsm.runs import build_model as build
+        from tf_mdsm.runs.build_evaluation import build_features, build_reference
+        from tf_mdsm.training.checkpoints import restore_for_use
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
         training, self._held_out = build.build_images(self.config)
@@ -115,15 +115,15 @@ class Bench:
         self._reference = build_reference(self.config, workdir, self.features, training)
 
     def distance(self, images: np.ndarray) -> float:
-        from tf_mdsm.evaluation.distances import frechet_distance
-        from tf_mdsm.evaluation.statistics import fit_feature_statistics
+        from tf_mdsm.evaluation.feature_statistics import fit_feature_statistics
+        from tf_mdsm.evaluation.sample_quality import frechet_distance
 
         ours, _ = self.features.extract(images)
         return frechet_distance(fit_feature_statistics([ours]), self._reference)
 
     def require_enough(self, count: int) -> None:
         """Refuses fewer samples than features."""
-        from tf_mdsm.build_evaluation import require_enough
+        from tf_mdsm.runs.build_evaluation import require_enough
 
         require_enough(self.features, count, "--num_samples")
 
@@ -149,8 +149,8 @@ class Bench:
         return time.perf_counter() - begin
 
     def _chain(self, fields: dict):
-        from tf_mdsm.build_sampler import build_sampler
-        from tf_mdsm.samplers.chains import compile_chain
+        from tf_mdsm.runs.build_sampler import build_sampler
+        from tf_mdsm.samplers.chain import compile_chain
 
         sampler = build_sampler(_with(self.config, fields), self._model, self._statistics)
         return _WarmableChain(compile_chain(sampler), sampler), sampler

@@ -18,9 +18,9 @@ from benchmarks.flops import TRAINING_PASSES
 from benchmarks.peers.case import Case
 from benchmarks.peers.contest import Entrant, compete
 from benchmarks.steps import flops_of
-from tf_mdsm.architectures import STAGES
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.files import written_whole
+from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.system.atomic import written_whole
 
 _BASE = Case("res12", 16, (32, 32, 1), 64)
 _LARGEST_BATCH = 256

@@ -24,9 +24,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.serving import Client
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.stderr import quiet_stderr
 
 _BATCHES = (1, 8)
 _SERVER = os.path.join(os.path.dirname(__file__), "..", "tests", "model_server.py")
@@ -51,12 +51,12 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     with quiet_stderr():
         import tensorflow as tf
 
-    from tf_mdsm import build
-    from tf_mdsm.build_sampler import build_sampler
-    from tf_mdsm.checkpoints import restore_for_use
     from tf_mdsm.config import default_config
-    from tf_mdsm.datasets.statistics import load_statistics
-    from tf_mdsm.samplers.chains import compile_chain
+    from tf_mdsm.datasets.image_statistics import load_statistics
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.samplers.chain import compile_chain
+    from tf_mdsm.training.checkpoints import restore_for_use
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
     config = default_config()

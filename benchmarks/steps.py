@@ -25,7 +25,7 @@ from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, f
 from benchmarks.peers.case import CASES, Case, convolution_flops
 from benchmarks.peers.contest import Entrant, compete
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
 
 # Modes of each peer; their modules are not imported here, as each wants a process of its own.
 PEERS = {
@@ -95,7 +95,7 @@ def measure(case: Case, peers: list[str], rounds: int, without: str = "") -> dic
 
 def flops_of(case: Case) -> tuple[int, int]:
     """Of one image forward: as the network is defined, and as ours is executed."""
-    from tf_mdsm.networks import build_network
+    from tf_mdsm.networks.build import build_network
 
     network = build_network(case.network, case.image_shape, case.channels)
     return forward_flops(network), executed_flops(network)

@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.files import written_whole
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 _SHOWN = 24
 
@@ -30,9 +30,9 @@ def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
     """Writes a profile of training steps, compiled before."""
     import tensorflow as tf
 
-    from tf_mdsm import build
     from tf_mdsm.datasets.batches import training_batches
-    from tf_mdsm.steps import compile_steps
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.training.steps import compile_steps
 
     model = build.build_model(config)
     model.compile(build.build_optimizer(config))

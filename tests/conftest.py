@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.cpu_tuning import tune_process
 
 # Before TensorFlow is imported: quiet, and no search for accelerators.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,8 +35,8 @@ def exported_run(tmp_path_factory):
     """The folder of a short training run with a version of its model exported as `export/1`."""
     import small_runs
 
-    from tf_mdsm.export import export
-    from tf_mdsm.train import train
+    from tf_mdsm.runs.export import export
+    from tf_mdsm.runs.train import train
 
     config = small_runs.small_config(training__num_steps=10)
     workdir = tmp_path_factory.mktemp("exported")

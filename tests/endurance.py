@@ -17,7 +17,7 @@ import time
 
 import small_runs as runs
 
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
 
 _LOOK_SECONDS = 0.5
 _TRAINING = {

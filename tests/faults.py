@@ -30,7 +30,7 @@ import small_runs as runs
 import tensorflow as tf
 from PIL import Image
 
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # How a process may end that got one: of the system's own action, or in good order.

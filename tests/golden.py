@@ -7,8 +7,8 @@ import pathlib
 import keras
 import numpy as np
 
-from tf_mdsm.authors import layout
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks import pytorch_layout as layout
+from tf_mdsm.networks.build import build_network
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 FILES = {

@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_mdsm import image_files
-from tf_mdsm.authors.torch_files import read_state_dict
-from tf_mdsm.config import load_config
+from tf_mdsm.config.file import load_config
 from tf_mdsm.datasets import readers
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation.statistics import load_feature_statistics
+from tf_mdsm.evaluation.feature_statistics import load_feature_statistics
+from tf_mdsm.system import image_files
+from tf_mdsm.system.torch_files import read_state_dict
 
 
 @dataclasses.dataclass(frozen=True)

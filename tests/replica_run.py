@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 from small_runs import small_config
 
-from tf_mdsm import build
 from tf_mdsm.datasets.batches import training_batches
-from tf_mdsm.steps import compile_steps
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.training.steps import compile_steps
 
 replicas, variant, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 tf.config.set_logical_device_configuration(

@@ -10,8 +10,8 @@ import requests
 import tensorflow as tf
 from small_runs import ROOT, environment, small_config
 
-from tf_mdsm import build
-from tf_mdsm.build_sampler import build_sampler
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.serving import Client
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit
 
-from tf_mdsm.activations import silu
+from tf_mdsm.networks.layers import silu
 
 
 def derivatives(x, orders):

@@ -4,11 +4,11 @@ import golden
 import numpy as np
 import pytest
 
-from tf_mdsm.architectures import HEADS, STAGES
-from tf_mdsm.authors import layout
-from tf_mdsm.authors.published import read_published
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks import pytorch_layout as layout
+from tf_mdsm.networks.architectures import HEADS, STAGES
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.networks.pytorch_weights import read_published
 
 # A width and an image for each, all different.
 SMALL = {"res6": (3, 40, 1), "res12": (1, 8, 3), "res18": (2, 16, 2), "res34": (2, 32, 1)}

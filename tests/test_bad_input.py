@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from small_runs import ROOT, environment
 
 from tf_mdsm.config import default_config
-from tf_mdsm.limits import CHOICES, RANGES
+from tf_mdsm.config.ranges import CHOICES, RANGES
 
 RECIPE = f"--config={ROOT / 'configs' / 'digits.py'}"
 HUGE = str(10**30)

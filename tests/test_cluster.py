@@ -20,11 +20,12 @@ import tensorflow_datasets as tfds
 import yaml
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
-from tf_mdsm import cluster, schedulers
 from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.distributed import cluster_spec as schedulers
+from tf_mdsm.distributed import strategies as cluster
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.train import train
+from tf_mdsm.runs.train import train
 
 TWO = {"worker": ["a:1", "b:2"]}
 STEPS = 60

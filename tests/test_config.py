@@ -9,10 +9,11 @@ import pytest
 from ml_collections import ConfigDict
 from small_runs import ROOT, call, flags, small_config
 
-from tf_mdsm.config import default_config, load_config, save_config
+from tf_mdsm.config import default_config
+from tf_mdsm.config.file import load_config, save_config
+from tf_mdsm.config.rules import check_same_run, validate
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.train import train
-from tf_mdsm.validation import check_same_run, validate
+from tf_mdsm.runs.train import train
 
 RECIPES = sorted((ROOT / "configs").glob("*.py"))
 
@@ -311,7 +312,7 @@ def test_help():
 
 def test_choices_are_what_the_code_knows():
     from tf_mdsm import noise
-    from tf_mdsm.limits import CHOICES
+    from tf_mdsm.config.ranges import CHOICES
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
     assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)

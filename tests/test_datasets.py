@@ -19,8 +19,8 @@ from small_runs import ROOT
 
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import image_indices, training_batches
-from tf_mdsm.datasets.conforming import conform
 from tf_mdsm.datasets.loading import load_images
+from tf_mdsm.datasets.resizing import conform
 from tf_mdsm.errors import InvalidArgument
 
 DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")

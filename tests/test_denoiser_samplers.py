@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.ancestral import AncestralEuler
-from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.heun import Heun
-from tf_mdsm.samplers.known import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes

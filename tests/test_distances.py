@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation.distances import (
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_and_recall,
-)
-from tf_mdsm.evaluation.statistics import (
+from tf_mdsm.evaluation.feature_statistics import (
     FeatureStatistics,
     fit_feature_statistics,
     load_feature_statistics,
     save_feature_statistics,
+)
+from tf_mdsm.evaluation.sample_quality import (
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_and_recall,
 )
 
 
@@ -259,7 +259,7 @@ def test_blocks_make_no_difference(monkeypatch):
     whole = precision_and_recall(ours, theirs)
     assert 0 < whole[1] < whole[0] < 1
     for block in (1, 1_000):
-        monkeypatch.setattr("tf_mdsm.evaluation.distances._BLOCK", block)
+        monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._BLOCK", block)
         assert precision_and_recall(ours, theirs) == whole
 
 

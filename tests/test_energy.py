@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tf_mdsm import losses, randomness
-from tf_mdsm.energy import EnergyModel
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels, assign_levels
 
 SHAPE = (8, 8, 1)
@@ -183,7 +183,7 @@ def test_compiled_gradients_agree_with_plain_ones():
 
 def test_fit_and_evaluate_as_keras_users_expect():
     from tf_mdsm.datasets.synthetic import blobs
-    from tf_mdsm.optimizers import Adam
+    from tf_mdsm.training.optimizers import Adam
 
     images = tf.data.Dataset.from_tensor_slices(blobs(256, 8, 1) / np.float32(255))
     batches = images.repeat().batch(32)
@@ -198,7 +198,7 @@ def test_fit_and_evaluate_as_keras_users_expect():
 
 
 def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):
-    from tf_mdsm.optimizers import Adam
+    from tf_mdsm.training.optimizers import Adam
 
     model, other = make_model(ema_momentum=0.5), make_model(ema_momentum=0.5)
     model.train_step(some_images())

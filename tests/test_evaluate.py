@@ -9,13 +9,13 @@ import pytest
 from small_runs import call, events, small_config
 
 from tf_mdsm import Adam, EnergyModel, build_network
-from tf_mdsm.checkpoints import TrainingCheckpoints
-from tf_mdsm.config import get_config
+from tf_mdsm.config.file import get_config
+from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluate import evaluate
-from tf_mdsm.evaluation.statistics import load_feature_statistics
-from tf_mdsm.train import train
-from tf_mdsm.validation import validate
+from tf_mdsm.evaluation.feature_statistics import load_feature_statistics
+from tf_mdsm.runs.evaluate import evaluate
+from tf_mdsm.runs.train import train
+from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
 PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
 

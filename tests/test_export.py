@@ -15,14 +15,14 @@ from small_runs import call, environment
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tf_mdsm import build
-from tf_mdsm.build_sampler import build_sampler
-from tf_mdsm.checkpoints import restore_for_use
-from tf_mdsm.config import get_config
-from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.config.file import get_config
+from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.errors import RunError
-from tf_mdsm.export import export
-from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.export import export
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.training.checkpoints import restore_for_use
 
 SHAPE = (8, 8, 1)
 
@@ -358,7 +358,7 @@ def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeyp
             variable.assign(100.0 * variable)
         return step
 
-    monkeypatch.setattr("tf_mdsm.export.restore_for_use", restore_then_steepen)
+    monkeypatch.setattr("tf_mdsm.runs.export.restore_for_use", restore_then_steepen)
     with pytest.raises(RunError, match=r"not exported: sample: .* is not finite"):
         export(get_config(str(workdir)), str(workdir))
     assert os.listdir(workdir / "export") == ["1"]

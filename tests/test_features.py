@@ -9,12 +9,7 @@ import pytest
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.classifier import (
-    FEATURES,
-    accuracy,
-    classifier_features,
-    train_classifier,
-)
+from tf_mdsm.evaluation.classifier import FEATURES, accuracy, classifier_features, train_classifier
 from tf_mdsm.evaluation.features import extract_in_batches, fingerprint
 
 

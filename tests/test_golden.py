@@ -8,8 +8,8 @@ from golden import FILES, load, relative_error
 
 from tf_mdsm import losses
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.optimizers import Adam
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.training.optimizers import Adam
 
 SIGMA0 = 0.1
 

@@ -12,9 +12,10 @@ from hostile_files import all_readers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tf_mdsm import arrays, image_files
 from tf_mdsm.datasets import readers
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system import image_files
+from tf_mdsm.system import npz as arrays
 
 READERS = all_readers()
 

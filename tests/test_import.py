@@ -12,15 +12,17 @@ import pytest
 import tensorflow as tf
 from small_runs import ROOT, call, saved_config
 
-from tf_mdsm import build, import_checkpoint
-from tf_mdsm.authors import layout
-from tf_mdsm.authors.published import read_published
-from tf_mdsm.authors.torch_files import read_state_dict, write_state_dict
-from tf_mdsm.checkpoints import restore_for_use
-from tf_mdsm.config import default_config, get_config
+from tf_mdsm.config import default_config
+from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.export import export
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks import pytorch_layout as layout
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.networks.pytorch_weights import read_published
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs import import_weights as import_checkpoint
+from tf_mdsm.runs.export import export
+from tf_mdsm.system.torch_files import read_state_dict, write_state_dict
+from tf_mdsm.training.checkpoints import restore_for_use
 
 torch = pytest.importorskip("torch")
 

@@ -11,18 +11,18 @@ from PIL import Image
 from scipy import special
 from small_runs import call, started, wait_for
 
-from tf_mdsm import likelihood as run_module
-from tf_mdsm.config import get_config
-from tf_mdsm.datasets.statistics import fit_statistics
+from tf_mdsm.config.file import get_config
+from tf_mdsm.config.rules import validate
+from tf_mdsm.datasets.image_statistics import fit_statistics
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation import bounds
-from tf_mdsm.evaluation.annealing import Annealing
-from tf_mdsm.evaluation.bridge import Bridge
-from tf_mdsm.evaluation.pilot import run_pilot
-from tf_mdsm.evaluation.reference import GaussianReference, isotropic_reference
-from tf_mdsm.evaluation.verdict import bits_per_dim, judge, objections
-from tf_mdsm.likelihood import likelihood
-from tf_mdsm.validation import validate
+from tf_mdsm.evaluation.likelihood import bounds
+from tf_mdsm.evaluation.likelihood.adaptation import run_pilot
+from tf_mdsm.evaluation.likelihood.ais import Annealing
+from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
+from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.summary import bits_per_dim, judge, objections
+from tf_mdsm.runs import likelihood as run_module
+from tf_mdsm.runs.likelihood import likelihood
 
 SHAPES = {2: (1, 2, 1), 64: (8, 8, 1), 1024: (32, 32, 1)}
 # Chains, intervals, and what the bracket may be wide, in nats, margins included.

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from small_runs import call, flags, saved_config
 
-from tf_mdsm import drawing as run
-from tf_mdsm.config import get_config
+from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import RunError
-from tf_mdsm.sample import sample as sampling_run
+from tf_mdsm.runs import sharded_sampling as run
+from tf_mdsm.runs.sample import sample as sampling_run
 
 
 @pytest.fixture(scope="module")

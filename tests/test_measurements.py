@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.restoration import quality
-from tf_mdsm.restoration.measurements import Measurement, require_orthonormal_rows
+from tf_mdsm.evaluation import image_quality as quality
+from tf_mdsm.restoration.operators import Measurement, require_orthonormal_rows
 from tf_mdsm.restoration.tasks import create_task, fitting_tasks
-from tf_mdsm.samplers.known import KnownMeasurement
+from tf_mdsm.samplers.conditioning import KnownMeasurement
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.chains import compile_chain
-from tf_mdsm.samplers.known import KnownMeasurement, KnownPixels
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.samplers.conditioning import KnownMeasurement, KnownPixels
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from test_config import recipe
 
-from tf_mdsm import build, views
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.visualization import model_views as views
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation import neighbours
-from tf_mdsm.evaluation.neighbours import memorisation, nearest_neighbours
+from tf_mdsm.evaluation import memorization as neighbours
+from tf_mdsm.evaluation.memorization import memorisation, nearest_neighbours
 
 
 def normal(shape, seed=0):

@@ -7,19 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import (
-    activations,
-    convolutions,
-    heads,
-    losses,
-    networks,
-    noise_scaling,
-    patches,
-    unet,
-)
-from tf_mdsm.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
+from tf_mdsm import losses
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks import build as networks
+from tf_mdsm.networks import convolutions, heads, noise_scaling, patches, unet
+from tf_mdsm.networks import layers as activations
+from tf_mdsm.networks.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
+from tf_mdsm.networks.build import build_network
 
 # One structure beside the usual one for each of its parts, and one with all of them.
 STRUCTURES = {

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from small_runs import small_config
 
-from tf_mdsm.build import build_optimizer
-from tf_mdsm.optimizers import Adam, WarmUp
+from tf_mdsm.runs.build_model import build_optimizer
+from tf_mdsm.training.optimizers import Adam, WarmUp
 
 
 def rates(optimizer, steps) -> np.ndarray:

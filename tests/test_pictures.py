@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_mdsm import pictures
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.visualization import images as pictures
 
 
 def test_a_grid_shows_every_image_in_its_place():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_mdsm import plots
+from tf_mdsm.visualization import plots
 
 
 def normal(shape, seed=0):

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from small_runs import call
 
-from tf_mdsm.config import get_config
+from tf_mdsm.config.file import get_config
+from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.tasks import fitting_tasks
-from tf_mdsm.restore import restore
-from tf_mdsm.validation import validate
+from tf_mdsm.runs.restore import restore
 
 SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala")
 

@@ -12,15 +12,15 @@ from PIL import Image
 from served_model import Model
 from small_runs import ROOT, call, environment
 
-from tf_mdsm import build
-from tf_mdsm.build_sampler import build_sampler
-from tf_mdsm.checkpoints import restore_for_use
-from tf_mdsm.config import get_config
-from tf_mdsm.datasets.statistics import load_statistics
+from tf_mdsm.config.file import get_config
+from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.export import export
-from tf_mdsm.sample import sample
-from tf_mdsm.samplers.chains import compile_chain
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.export import export
+from tf_mdsm.runs.sample import sample
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.training.checkpoints import restore_for_use
 
 FAST = ("heun", "ancestral", "coarse_to_fine")
 

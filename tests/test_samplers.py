@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.chains import compile_chain
-from tf_mdsm.samplers.known import KnownPixels
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from small_runs import ROOT, environment
 
-from tf_mdsm.image_files import require_picture
 from tf_mdsm.serving import Client, InvalidArgument
 from tf_mdsm.serving.__main__ import main
+from tf_mdsm.system.image_files import require_picture
 
 SHAPE = (8, 8, 1)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import small_runs as runs
 
-from tf_mdsm.config import get_config
-from tf_mdsm.sample import sample
-from tf_mdsm.shards import Shards
-from tf_mdsm.train import train
+from tf_mdsm.config.file import get_config
+from tf_mdsm.runs.sample import sample
+from tf_mdsm.runs.train import train
+from tf_mdsm.system.shards import Shards
 
 STEM = "annealed_langevin_12"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm.datasets.statistics import fit_statistics, load_statistics, save_statistics
+from tf_mdsm.datasets.image_statistics import fit_statistics, load_statistics, save_statistics
 from tf_mdsm.errors import RunError
 from tf_mdsm.samplers.starts import gaussian_start
 

@@ -12,8 +12,8 @@ from benchmarks.flops import executed_flops, forward_flops
 from benchmarks.peers import contest
 from benchmarks.peers.case import CASES, CONVOLUTIONS, convolution_flops
 from tf_mdsm import losses
-from tf_mdsm.architectures import UNetStructure
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks.architectures import UNetStructure
+from tf_mdsm.networks.build import build_network
 
 TINY = dataclasses.replace(CASES["res12_16"], network="res6", channels=2, batch_size=3)
 

@@ -11,9 +11,9 @@ from small_runs import assert_same_weights, final_weights, small_config
 from tf_mdsm.datasets import loading
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.loading import load_images
-from tf_mdsm.datasets.stored import open_stored, store
+from tf_mdsm.datasets.npy_store import open_stored, store
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.train import train
+from tf_mdsm.runs.train import train
 
 
 def random_images(count, side=8, channels=1, seed=0):

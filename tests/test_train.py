@@ -15,11 +15,12 @@ import pytest
 import small_runs as runs
 import tensorflow as tf
 
-from tf_mdsm import build, preparation
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.locking import only_trainer
-from tf_mdsm.monitor import Monitor, drop_events_after
-from tf_mdsm.train import train
+from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.train import train
+from tf_mdsm.system.locks import only_trainer
+from tf_mdsm.training import session as preparation
+from tf_mdsm.training.tensorboard import Monitor, drop_events_after
 
 
 @pytest.fixture(scope="module")

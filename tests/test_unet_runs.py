@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_runs import latest_step, small_config
 
-from tf_mdsm.evaluate import evaluate
-from tf_mdsm.export import export
-from tf_mdsm.likelihood import likelihood
-from tf_mdsm.restore import restore
-from tf_mdsm.sample import sample
-from tf_mdsm.train import train
-from tf_mdsm.validation import validate
+from tf_mdsm.config.rules import validate
+from tf_mdsm.runs.evaluate import evaluate
+from tf_mdsm.runs.export import export
+from tf_mdsm.runs.likelihood import likelihood
+from tf_mdsm.runs.restore import restore
+from tf_mdsm.runs.sample import sample
+from tf_mdsm.runs.train import train
 
 # All parts of the structure and all training choices, beside the paper's.
 ALL = {

@@ -10,25 +10,25 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Adam": "optimizers",
+    "Adam": "training.optimizers",
     "AncestralEuler": "samplers.ancestral",
     "AnnealedLangevin": "samplers.langevin",
     "CoarseToFine": "samplers.coarse_to_fine",
-    "EnergyModel": "energy",
+    "EnergyModel": "energy_model",
     "HamiltonianMonteCarlo": "samplers.metropolis",
     "Heun": "samplers.heun",
     "MetropolisLangevin": "samplers.metropolis",
     "NoiseLevels": "noise",
     "annealing_temperatures": "samplers.schedules",
-    "build_network": "networks",
-    "compile_chain": "samplers.chains",
+    "build_network": "networks.build",
+    "compile_chain": "samplers.chain",
     "default_config": "config",
     "falling_sigmas": "samplers.schedules",
     "gaussian_start": "samplers.starts",
     "growing_step_sizes": "samplers.schedules",
     "images_start": "samplers.starts",
     "isotropic_start": "samplers.starts",
-    "tune_process": "tuning",
+    "tune_process": "system.cpu_tuning",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -26,11 +26,11 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
-from tf_mdsm import config as configuration
+from tf_mdsm.config import file as configuration
+from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.quiet import quiet_stderr
-from tf_mdsm.tuning import tune_process
-from tf_mdsm.validation import validate
+from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.stderr import quiet_stderr
 
 _MODES = ("train", "sample", "restore", "evaluate", "likelihood", "export", "import")
 
@@ -57,8 +57,8 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     tune_process()
     if mode == "import":
         # Before TensorFlow takes its seconds to load: the file may be refused.
-        from tf_mdsm.authors.published import read_published
-        from tf_mdsm.authors.torch_files import read_state_dict
+        from tf_mdsm.networks.pytorch_weights import read_published
+        from tf_mdsm.system.torch_files import read_state_dict
 
         published = read_published(read_state_dict(torch_checkpoint))
     with contextlib.nullcontext() if _is_verbose() else quiet_stderr():
@@ -69,35 +69,35 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     # What is called float32 is float32: GPUs would round convolutions to ten bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if mode == "train":
-        from tf_mdsm.train import train
+        from tf_mdsm.runs.train import train
 
         train(config, workdir)
     elif mode == "import":
-        from tf_mdsm.import_checkpoint import import_checkpoint
+        from tf_mdsm.runs.import_weights import import_checkpoint
 
         import_checkpoint(config, workdir, published)
     elif mode == "sample":
-        from tf_mdsm.sample import sample
+        from tf_mdsm.runs.sample import sample
 
         for path in sample(config, workdir):
             print(path)
     elif mode == "restore":
-        from tf_mdsm.restore import restore
+        from tf_mdsm.runs.restore import restore
 
         for path in restore(config, workdir):
             print(path)
     elif mode == "evaluate":
-        from tf_mdsm.evaluate import evaluate
+        from tf_mdsm.runs.evaluate import evaluate
 
         for path in evaluate(config, workdir):
             print(path)
     elif mode == "likelihood":
-        from tf_mdsm.likelihood import likelihood
+        from tf_mdsm.runs.likelihood import likelihood
 
         for path in likelihood(config, workdir):
             print(path)
     else:
-        from tf_mdsm.export import export
+        from tf_mdsm.runs.export import export
 
         print(export(config, workdir))
 

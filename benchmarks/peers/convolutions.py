@@ -6,8 +6,8 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks.peers.case import Case
-from tf_mdsm.convolutions import MeanPooledConv2D
-from tf_mdsm.networks import build_network
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.networks.convolutions import MeanPooledConv2D
 
 __all__ = ["MODES", "prepare"]
 

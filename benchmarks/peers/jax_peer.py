@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.peers.case import Case
-from tf_mdsm.architectures import STAGES
+from tf_mdsm.networks.architectures import STAGES
 
 __all__ = ["MODES", "compute_loss", "energies", "initial_weights", "prepare"]
 

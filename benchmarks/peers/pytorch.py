@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.peers.case import Case
-from tf_mdsm.architectures import STAGES
-from tf_mdsm.tuning import keep_freed_memory
+from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.system.cpu_tuning import keep_freed_memory
 
 __all__ = ["MODES", "EnergyNetwork", "prepare"]
 

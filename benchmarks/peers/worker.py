@@ -15,7 +15,7 @@ import time
 from benchmarks.memory import peak_mib
 from benchmarks.peers.case import Case
 from tf_mdsm.errors import one_line
-from tf_mdsm.tuning import tune_process
+from tf_mdsm.system.cpu_tuning import tune_process
 
 # Peers that run as our program does.
 _TUNED = ("ours", "convolutions", "ceiling")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_mdsm.arrays import read_npz_arrays
 from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.loading import read_both_splits, split_off
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.npz import read_npz_arrays
 
 __all__ = ["load_labels"]
 

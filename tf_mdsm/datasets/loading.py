@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from tf_mdsm.datasets import readers, synthetic
-from tf_mdsm.datasets.conforming import conform_all
-from tf_mdsm.datasets.stored import open_stored, store
+from tf_mdsm.datasets.npy_store import open_stored, store
+from tf_mdsm.datasets.resizing import conform_all
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.files import folder_written_whole
+from tf_mdsm.system.atomic import folder_written_whole
 
 __all__ = ["load_images", "read_both_splits", "split_off"]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.arrays import read_npz_arrays, require_memory
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.image_files import NO_PICTURE, open_picture
+from tf_mdsm.system.image_files import NO_PICTURE, open_picture
+from tf_mdsm.system.npz import read_npz_arrays, require_memory
 
 __all__ = [
     "read_digits",

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.features import Features, extract_in_batches, fingerprint
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
 
 __all__ = ["FEATURES", "accuracy", "classifier_features", "train_classifier"]
 

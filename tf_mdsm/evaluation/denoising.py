@@ -8,7 +8,7 @@ from skimage import restoration
 
 from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.restoration.quality import psnr
+from tf_mdsm.evaluation.image_quality import psnr
 
 __all__ = ["STANDARD_DENOISERS", "add_noise", "denoising_rows", "standard_rows"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.pictures import to_uint8
+from tf_mdsm.visualization.images import to_uint8
 
 __all__ = ["Features", "extract_in_batches", "fingerprint", "require_features"]
 

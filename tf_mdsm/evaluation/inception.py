@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.features import Features, extract_in_batches
-from tf_mdsm.files import written_whole
+from tf_mdsm.system.atomic import written_whole
 
 __all__ = ["INCEPTION_SHA256", "INCEPTION_URL", "download_inception", "load_inception"]
 

@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from tf_mdsm.evaluation.part import Metric, Part
+from tf_mdsm.evaluation.section import Metric, Part
 
 __all__ = ["render_report"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.restoration.measurements import (
+from tf_mdsm.restoration.operators import (
     BlockMeans,
     Grey,
     LowPass,

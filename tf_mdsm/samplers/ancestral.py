@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.denoising import FallingNoise
-from tf_mdsm.samplers.known import Known
+from tf_mdsm.samplers.conditioning import Known
+from tf_mdsm.samplers.denoiser_based import FallingNoise
 
 __all__ = ["AncestralEuler"]
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.denoising import DenoisingSampler
-from tf_mdsm.samplers.known import Known
+from tf_mdsm.samplers.conditioning import Known
+from tf_mdsm.samplers.denoiser_based import DenoisingSampler
 from tf_mdsm.samplers.schedules import require_schedule
 
 __all__ = ["CoarseToFine"]

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.known import Known
-from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.conditioning import Known
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 

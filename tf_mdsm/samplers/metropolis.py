@@ -9,9 +9,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.known import Known
-from tf_mdsm.samplers.moves import differentiable_energy, move_each
-from tf_mdsm.samplers.sampler import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.conditioning import Known
+from tf_mdsm.samplers.kernels import differentiable_energy, move_each
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 

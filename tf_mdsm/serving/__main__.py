@@ -24,10 +24,10 @@ import sys
 
 import numpy as np
 
-from tf_mdsm import image_files
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
-from tf_mdsm.quiet import quiet_stderr
 from tf_mdsm.serving.client import Client
+from tf_mdsm.system import image_files
+from tf_mdsm.system.stderr import quiet_stderr
 
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")
 

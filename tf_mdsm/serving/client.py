@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.serving import checks
+from tf_mdsm.serving import request_checks as checks
 from tf_mdsm.serving.transport import Transport, VersionStatus
 
 __all__ = ["Client"]
@@ -156,7 +156,7 @@ def _connect(address: str, model: str, timeout: float, version: int | None) -> T
             repr(address),
         )
     if parts.scheme == "grpc":
-        from tf_mdsm.serving.over_grpc import GrpcTransport as chosen
+        from tf_mdsm.serving.grpc_transport import GrpcTransport as chosen
     else:
-        from tf_mdsm.serving.over_rest import RestTransport as chosen
+        from tf_mdsm.serving.rest_transport import RestTransport as chosen
     return chosen(f"{parts.scheme}://{parts.netloc}", model, timeout, version)

@@ -1,1 +1,0 @@
-"""The authors' PyTorch networks: their names, layouts and files."""

@@ -1,0 +1,5 @@
+"""Every setting of a run: default, range, rules, file, command-line flags. No TensorFlow."""
+
+from tf_mdsm.config.defaults import default_config
+
+__all__ = ["default_config"]

@@ -1,0 +1,1 @@
+"""Several devices and machines: strategies, workers, cluster descriptions."""

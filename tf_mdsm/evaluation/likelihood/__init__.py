@@ -1,0 +1,1 @@
+"""Likelihood by annealed importance sampling: log Z between bounds, bits per dimension."""

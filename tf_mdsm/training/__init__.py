@@ -1,0 +1,1 @@
+"""Training: loop, compiled steps, optimizers, checkpoints, rollback, TensorBoard."""

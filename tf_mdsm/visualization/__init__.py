@@ -1,0 +1,1 @@
+"""Grids of images, plots, pictures of a model."""
