@@ -31,7 +31,7 @@ from benchmarks.memory import peak_mib
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.config import file as configuration
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -167,7 +167,7 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
                 seconds[key].append((time.perf_counter() - begin) / _STEPS)
     for (name, what), taken in seconds.items():
         costs[name][what] = statistics.median(taken)
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(costs, file, indent=2)
     return costs
 
@@ -206,7 +206,7 @@ def train_apart(config: ConfigDict, folder: str) -> None:
     taken["seconds"] += time.monotonic() - begin
     if process.returncode == 0:
         taken["step"] = config.training.num_steps
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(taken, file)
     if process.returncode != 0:
         raise RunError(f"{folder}: training ended with status {process.returncode}")
@@ -249,10 +249,10 @@ class Judge:
         from tf_mdsm.datasets.image_statistics import load_statistics
         from tf_mdsm.evaluation.denoising import denoising_rows
         from tf_mdsm.runs import build_model as build
-        from tf_mdsm.training.checkpoints import restore_for_use
+        from tf_mdsm.training.checkpoints import restore_weights
 
         model = build.build_model(config)
-        restore_for_use(os.path.join(folder, "checkpoints"), model)
+        restore_weights(os.path.join(folder, "checkpoints"), model)
         statistics_of_images = load_statistics(build.statistics_path(folder))
         images = self._held_out[:_IMAGES]
         spec = tf.TensorSpec([None, *model.image_shape])
@@ -287,7 +287,7 @@ def _outliers(model, images: np.ndarray) -> dict[str, dict[str, float]]:
     """Kinds of foreign images to AUROC by energy and by gradient norm."""
     import tensorflow as tf
 
-    from tf_mdsm.datasets.batches import to_float
+    from tf_mdsm.datasets.pixels import to_float
     from tf_mdsm.evaluation import outliers
 
     spec = tf.TensorSpec([None, *model.image_shape])
@@ -424,10 +424,10 @@ def write(report: dict, workdir: str) -> None:
     from tf_mdsm.visualization import plots
 
     stem = os.path.join(workdir, "ablation")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(tables(report))
     several = len({run["seed"] for run in report["runs"]}) > 1
     distances, levels = {}, {}

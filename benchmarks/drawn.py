@@ -9,9 +9,9 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.runs.build_model import fingerprint
 from tf_mdsm.runs.build_sampler import build_sampler
-from tf_mdsm.runs.sharded_sampling import drawn_from
+from tf_mdsm.runs.sharded_sampling import sampling_settings
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
 
@@ -31,7 +31,7 @@ def draw(
         `images`, uint8 [count, H, W, C]; `finite` [count]: where an energy was not trained, it
         may send a chain anywhere, and the image is grey; `gradients` that each took, [count].
     """
-    key = fingerprint({**drawn_from(config), "count": count}, model)
+    key = fingerprint({**sampling_settings(config), "count": count}, model)
     name = f"{config.sampling.sampler}_{config.sampling.start}_{key}.npz"
     path = os.path.join(folder, name)
     if not os.path.exists(path):
@@ -48,13 +48,13 @@ def draw(
                 "images": to_uint8(shown),
                 "finite": finite,
                 "gradients": gradients_taken(
-                    drawn.energies, sampler.gradients, config.sampling.sampler
+                    drawn.energies, sampler.max_gradient_evaluations, config.sampling.sampler
                 ),
             }
 
         for _ in shards.compute(draw_shard):
             pass
-        with written_whole(path) as partial:
+        with atomic_write(path) as partial:
             np.savez_compressed(partial, **shards.load(["images", "finite", "gradients"]))
         shards.remove()
     with np.load(path, allow_pickle=False) as arrays:

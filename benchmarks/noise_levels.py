@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -105,10 +105,10 @@ def measure(
     from tf_mdsm.datasets.image_statistics import load_statistics
     from tf_mdsm.evaluation.denoising import denoising_rows
     from tf_mdsm.runs import build_model as build
-    from tf_mdsm.training.checkpoints import restore_for_use
+    from tf_mdsm.training.checkpoints import restore_weights
 
     model = build.build_model(config)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model)
+    step = restore_weights(os.path.join(workdir, "checkpoints"), model)
     if step != config.training.num_steps:
         raise RunError(f"{workdir}: stopped at step {step}; run again to continue")
     statistics = load_statistics(build.statistics_path(workdir))
@@ -215,10 +215,10 @@ def write(report: dict, images: dict[str, np.ndarray], workdir: str) -> None:
     from tf_mdsm.visualization import plots
 
     stem = os.path.join(workdir, "noise_levels")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(table(report))
     rows = {name: values / np.float32(255) for name, values in images.items()}
     pictures.write_png(plots.image_rows(rows), f"{stem}.png")

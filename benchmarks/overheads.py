@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -219,7 +219,9 @@ def samplers(run, config: ConfigDict, rounds: int) -> Rows:
         sampler = build_sampler(sampling, model, None)
         chain = compile_chain(sampler)
         drawn = chain(range(_BATCH))
-        taken[name] = int(gradients_taken(drawn.energies, sampler.gradients, name).max())
+        taken[name] = int(
+            gradients_taken(drawn.energies, sampler.max_gradient_evaluations, name).max()
+        )
         jobs[name] = lambda c=chain: c(range(_BATCH))
     seconds = {
         name: [value / taken[name] for value in values]
@@ -309,10 +311,10 @@ def main(argv: list[str]) -> int:
         print(f"overheads: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     stem = os.path.join(options.output, "overheads")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(table(report))
     print(table(report))
     return 0

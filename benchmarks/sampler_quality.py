@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.file import get_config
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -101,12 +101,12 @@ class Bench:
         from tf_mdsm.datasets.image_statistics import load_statistics
         from tf_mdsm.runs import build_model as build
         from tf_mdsm.runs.build_evaluation import build_features, build_reference
-        from tf_mdsm.training.checkpoints import restore_for_use
+        from tf_mdsm.training.checkpoints import restore_weights
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
         training, self._held_out = build.build_images(self.config)
         self._model = build.build_model(self.config)
-        self.step = restore_for_use(
+        self.step = restore_weights(
             os.path.join(workdir, "checkpoints"), self._model, self.config.checkpoint
         )
         self._statistics = load_statistics(build.statistics_path(workdir))
@@ -249,7 +249,7 @@ def plot(rows: list[dict], floor: float | None, path: str) -> None:
     axes.set_ylabel("Fréchet distance (features of a small classifier)")
     axes.legend(fontsize="small")
     axes.grid(which="both", alpha=0.2)
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=110)
 
 
@@ -279,10 +279,10 @@ def main(argv: list[str]) -> int:
         "settings": rows,
     }
     stem = os.path.join(bench.folder, "sampler_quality")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(result, file, indent=2)
     text = table(rows, floor)
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(text)
     plot(rows, floor, f"{stem}.png")
     print(text)

@@ -20,7 +20,7 @@ from benchmarks.peers.contest import Entrant, compete
 from benchmarks.steps import flops_of
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import STAGES
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 _BASE = Case("res12", 16, (32, 32, 1), 64)
 _LARGEST_BATCH = 256
@@ -116,10 +116,10 @@ def main(argv: list[str]) -> int:
     os.makedirs(options.output, exist_ok=True)
     report = {what: measure(options.network, what, options.rounds) for what in sizes}
     stem = os.path.join(options.output, "scaling")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(table(report))
     print(table(report))
     return 0

@@ -25,7 +25,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
 from tf_mdsm.serving import Client
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.stderr import quiet_stderr
 
 _BATCHES = (1, 8)
@@ -56,7 +56,7 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     from tf_mdsm.runs import build_model as build
     from tf_mdsm.runs.build_sampler import build_sampler
     from tf_mdsm.samplers.chain import compile_chain
-    from tf_mdsm.training.checkpoints import restore_for_use
+    from tf_mdsm.training.checkpoints import restore_weights
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
     config = default_config()
@@ -65,7 +65,7 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     config.update(provenance["config"])
     model = build.build_model(config)
     sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     if step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
         raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")
@@ -196,7 +196,7 @@ def main() -> int:
         export = newest_export(options.workdir)
         _require_output(output)
         result = measure(options.workdir, export, options.repeats)
-        with written_whole(output) as partial, open(partial, "w", encoding="utf-8") as file:
+        with atomic_write(output) as partial, open(partial, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=2)
             file.write("\n")
     except (InvalidArgument, RunError, ServingError, OSError) as error:

@@ -25,7 +25,7 @@ from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, f
 from benchmarks.peers.case import CASES, Case, convolution_flops
 from benchmarks.peers.contest import Entrant, compete
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 # Modes of each peer; their modules are not imported here, as each wants a process of its own.
 PEERS = {
@@ -173,10 +173,10 @@ def main(argv: list[str]) -> int:
     os.makedirs(options.output, exist_ok=True)
     report = {name: measure(CASES[name], peers, options.rounds, options.without) for name in cases}
     stem = os.path.join(options.output, "steps")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(table(report))
     print(table(report))
     return 0

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.recipes import load_recipe
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -108,10 +108,10 @@ def main(argv: list[str]) -> int:
         print(f"trace: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     stem = os.path.join(options.output, "trace")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump({"steps": options.steps, "kinds": kinds}, file, indent=2)
         file.write("\n")
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(table(kinds, options.steps))
     print(table(kinds, options.steps))
     return 0

@@ -17,7 +17,7 @@ import time
 
 import small_runs as runs
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 _LOOK_SECONDS = 0.5
 _TRAINING = {
@@ -102,9 +102,9 @@ def main(argv: list[str]) -> int:
         f"{options.images:,} images drawn": at_tenths(watch(drawing, folder)),
     }
     stem = str(options.output / "endurance")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(markdown(report))
     print(markdown(report))
     return 0

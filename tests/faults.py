@@ -30,7 +30,7 @@ import small_runs as runs
 import tensorflow as tf
 from PIL import Image
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # How a process may end that got one: of the system's own action, or in good order.
@@ -423,9 +423,9 @@ def main(argv: list[str]) -> int:
         kinds[name]()
         print(markdown(faults.table), flush=True)
     stem = str(options.output / "faults")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(faults.table, file, indent=2)
-    with written_whole(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(markdown(faults.table))
     return 1 if lost(faults.table) else 0
 

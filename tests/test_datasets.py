@@ -20,7 +20,7 @@ from small_runs import ROOT
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import image_indices, training_batches
 from tf_mdsm.datasets.loading import load_images
-from tf_mdsm.datasets.resizing import conform
+from tf_mdsm.datasets.resizing import resize
 from tf_mdsm.errors import InvalidArgument
 
 DEBIAN_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -319,24 +319,24 @@ def test_wrong_sources_are_refused(arguments, message):
 
 def test_conform():
     grey = random_uint8(5, 7, 1)
-    padded = conform(grey, 9, 1).numpy()
+    padded = resize(grey, 9, 1).numpy()
     np.testing.assert_array_equal(padded[2:7, 1:8], grey)
     assert padded.sum() == grey.sum()
-    np.testing.assert_array_equal(conform(grey, 9, 3)[..., 2], padded[..., 0])
+    np.testing.assert_array_equal(resize(grey, 9, 3)[..., 2], padded[..., 0])
     colour = random_uint8(4, 4, 3)
     weights = [0.2989, 0.5870, 0.1140]
-    assert np.abs(conform(colour, 4, 1)[..., 0] - colour @ weights).max() <= 1
+    assert np.abs(resize(colour, 4, 1)[..., 0] - colour @ weights).max() <= 1
     # Halving is (nearly) the mean of 2x2 pixels where the image is smooth.
     smooth = np.tile(np.arange(0, 64, 2, dtype=np.float32)[:, None, None] / 64, (1, 32, 1))
-    halved = conform(smooth, 16, 1).numpy()
+    halved = resize(smooth, 16, 1).numpy()
     np.testing.assert_allclose(halved[2:-2, 5, 0], smooth[4:-4:2, 5, 0] + 1 / 64, atol=1e-5)
     # The central square of a wide image, and of a given side.
     wide = np.zeros((10, 20, 1), np.uint8)
     wide[:, 5:15] = 200
-    assert (conform(wide, 5, 1).numpy() == 200).all()
-    assert (conform(random_uint8(8, 8, 1), 4, 1, crop=4).shape) == (4, 4, 1)
+    assert (resize(wide, 5, 1).numpy() == 200).all()
+    assert (resize(random_uint8(8, 8, 1), 4, 1, crop=4).shape) == (4, 4, 1)
     whole = random_uint8(8, 8, 1)
-    np.testing.assert_array_equal(conform(whole, 4, 1, crop=4), whole[2:6, 2:6])
+    np.testing.assert_array_equal(resize(whole, 4, 1, crop=4), whole[2:6, 2:6])
 
 
 @settings(max_examples=25, deadline=None)

@@ -384,7 +384,7 @@ def test_where_a_chain_is_cut_does_not_change_it(name):
     assert sum(steps) == sampler.num_steps
     assert cut.energies.shape == (sampler.num_steps, 4)
     assert len(cut.states) == 1 + len(steps) + 1
-    clock_name, clock = sampler.clock
+    clock_name, clock = sampler.schedule
     assert clock_name
     assert len(clock) == sampler.num_steps
 
@@ -439,7 +439,7 @@ def test_gradients_are_counted(name):
     if name == "coarse_to_fine":
         sampler = dataclasses.replace(sampler, sigma_end=0.0)
     tf.function(sampler.draw, autograph=False)(int_seeds(2))
-    assert int(evaluations) == sampler.gradients
+    assert int(evaluations) == sampler.max_gradient_evaluations
 
 
 # Inpainting.

@@ -166,11 +166,11 @@ def test_averaged_weights_follow_their_recurrence():
 
 def test_held_out_losses_are_the_same_every_time():
     model, images = make_model(), some_images()
-    first = model.held_out_losses(images, tf.constant(0))
+    first = model.validation_losses(images, tf.constant(0))
     model.train_step(images)
     model.network.set_weights(make_model().network.get_weights())
-    np.testing.assert_array_equal(first, model.held_out_losses(images, tf.constant(0)))
-    assert not np.array_equal(first, model.held_out_losses(images, tf.constant(1)))
+    np.testing.assert_array_equal(first, model.validation_losses(images, tf.constant(0)))
+    assert not np.array_equal(first, model.validation_losses(images, tf.constant(1)))
 
 
 def test_compiled_gradients_agree_with_plain_ones():

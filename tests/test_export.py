@@ -22,7 +22,7 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.export import export
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 
 SHAPE = (8, 8, 1)
 
@@ -57,7 +57,7 @@ def live(exported_run):
     """The model in memory and its sampler."""
     config = get_config(str(exported_run))
     model = build.build_model(config)
-    restore_for_use(str(exported_run / "checkpoints"), model)
+    restore_weights(str(exported_run / "checkpoints"), model)
     return model, build_sampler(config, model, None)
 
 
@@ -292,7 +292,7 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
     model = build.build_model(config)
-    restore_for_use(str(workdir / "checkpoints"), model)
+    restore_weights(str(workdir / "checkpoints"), model)
     statistics = load_statistics(build.statistics_path(str(workdir)))
     expected = compile_chain(build_sampler(config, model, statistics))(range(2)).images
     session = Session(workdir / "export" / "2")
@@ -353,12 +353,12 @@ def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeyp
     shutil.copytree(exported_run, workdir)
 
     def restore_then_steepen(folder, model, which):
-        step = restore_for_use(folder, model, which)
+        step = restore_weights(folder, model, which)
         for variable in model.trained_network.variables:
             variable.assign(100.0 * variable)
         return step
 
-    monkeypatch.setattr("tf_mdsm.runs.export.restore_for_use", restore_then_steepen)
+    monkeypatch.setattr("tf_mdsm.runs.export.restore_weights", restore_then_steepen)
     with pytest.raises(RunError, match=r"not exported: sample: .* is not finite"):
         export(get_config(str(workdir)), str(workdir))
     assert os.listdir(workdir / "export") == ["1"]

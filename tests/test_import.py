@@ -22,7 +22,7 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs import import_weights as import_checkpoint
 from tf_mdsm.runs.export import export
 from tf_mdsm.system.torch_files import read_state_dict, write_state_dict
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 
 torch = pytest.importorskip("torch")
 
@@ -70,7 +70,7 @@ def imported(tmp_path_factory):
 def restored(workdir):
     """The model of a run, with the weights of its newest checkpoint, and their step."""
     model = build.build_model(get_config(str(workdir)))
-    return model, restore_for_use(str(workdir / "checkpoints"), model)
+    return model, restore_weights(str(workdir / "checkpoints"), model)
 
 
 @pytest.mark.parametrize(("name", "colours"), [("res12", 1), ("res18", 3)])

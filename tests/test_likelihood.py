@@ -16,10 +16,10 @@ from tf_mdsm.config.rules import validate
 from tf_mdsm.datasets.image_statistics import fit_statistics
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood import bounds
-from tf_mdsm.evaluation.likelihood.adaptation import run_pilot
-from tf_mdsm.evaluation.likelihood.ais import Annealing
+from tf_mdsm.evaluation.likelihood.adaptation import adapt
+from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
-from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import bits_per_dim, judge, objections
 from tf_mdsm.runs import likelihood as run_module
 from tf_mdsm.runs.likelihood import likelihood
@@ -76,13 +76,13 @@ def true_log_z(energy, size):
 @functools.cache
 def bridge(energy, size, **options):
     """Compiled once for all tests."""
-    return Bridge(energy, isotropic_reference(SHAPES[size], 0.0, 1.0), **options)
+    return AnnealingPath(energy, isotropic_reference(SHAPES[size], 0.0, 1.0), **options)
 
 
 def annealing(energy, size, intervals, chains=16):
     found = bridge(energy, size)
-    pilot = run_pilot(found, 16, 2**40 + np.arange(chains), rounds=5)
-    return Annealing(found, *pilot.schedule(intervals)), pilot
+    pilot = adapt(found, 16, 2**40 + np.arange(chains), rounds=5)
+    return AnnealedImportanceSampling(found, *pilot.schedule(intervals)), pilot
 
 
 @pytest.mark.parametrize("size", SHAPES)
@@ -110,7 +110,7 @@ def test_weights_are_exact_where_nothing_has_to_be_learned():
         energy, score = reference.energy_and_score(x)
         return energy - 1.5, score
 
-    chains = Annealing(Bridge(energy, reference), [0, 0.1, 1], [3.0, 0.1])
+    chains = AnnealedImportanceSampling(AnnealingPath(energy, reference), [0, 0.1, 1], [3.0, 0.1])
     up = chains.up(np.arange(5))
     down = chains.down(up.images, np.arange(5))
     for path in (up, down):
@@ -121,7 +121,7 @@ def test_weights_are_exact_where_nothing_has_to_be_learned():
 
 def test_the_mean_weight_is_z_with_few_intervals_and_poor_moves():
     """Unbiased: three intervals, and steps so large that many moves are refused."""
-    chains = Annealing(bridge(quartic, 2), [0, 0.05, 0.3, 1], [2.0, 1.5, 1.2])
+    chains = AnnealedImportanceSampling(bridge(quartic, 2), [0, 0.05, 0.3, 1], [2.0, 1.5, 1.2])
     count = 4_000
     path = chains.up(np.arange(count))
     weights = np.exp(chains.log_weights(path.differences) - true_log_z(quartic, 2))
@@ -131,7 +131,9 @@ def test_the_mean_weight_is_z_with_few_intervals_and_poor_moves():
 
 def test_a_temperature_divides_the_energy():
     """T = 2 on a Gaussian: twice the variance."""
-    chains = Annealing(bridge(gaussian, 2, temperature=2.0), np.linspace(0, 1, 9), [0.4] * 8)
+    chains = AnnealedImportanceSampling(
+        bridge(gaussian, 2, temperature=2.0), np.linspace(0, 1, 9), [0.4] * 8
+    )
     weights = chains.log_weights(chains.up(np.arange(500)).differences)
     found = bounds.bracket(weights, weights)
     expected = np.log(2 * np.pi * 2 * STD**2)
@@ -161,7 +163,7 @@ def test_the_reference_is_the_gaussian_it_says():
 
 
 def test_a_chain_does_not_depend_on_those_beside_it():
-    chains = Annealing(bridge(quartic, 64), np.linspace(0, 1, 8), [0.15] * 7)
+    chains = AnnealedImportanceSampling(bridge(quartic, 64), np.linspace(0, 1, 8), [0.15] * 7)
     seeds = np.array([3, 2**40, 11, 4, 2**62])
     whole = chains.up(seeds)
     ends = whole.images
@@ -206,9 +208,9 @@ def test_an_energy_that_is_not_finite_ends_the_run(factor):
 
     found = bridge(energy, 2, leapfrog_steps=1)
     with pytest.raises(RunError, match=r"inverse temperature 0\.5 .* not finite"):
-        Annealing(found, [0, 0.5, 1], [0.3, 0.3]).up(np.arange(4))
+        AnnealedImportanceSampling(found, [0, 0.5, 1], [0.3, 0.3]).up(np.arange(4))
     with pytest.raises(RunError, match=r"inverse temperature 0 .* not finite"):
-        run_pilot(found, 5, np.arange(4), rounds=2)
+        adapt(found, 5, np.arange(4), rounds=2)
 
 
 def test_bounds_of_log_weights():
@@ -284,7 +286,7 @@ def test_bounds_that_have_converged_are():
 )
 def test_wrong_schedules_are_refused(betas, sizes):
     with pytest.raises(InvalidArgument, match=r"betas|step_sizes"):
-        Annealing(bridge(quartic, 2), np.array(betas), np.array(sizes))
+        AnnealedImportanceSampling(bridge(quartic, 2), np.array(betas), np.array(sizes))
 
 
 @pytest.mark.parametrize("weights", [np.array([1.0]), np.array([1.0, np.nan]), np.ones((2, 2))])
@@ -350,7 +352,7 @@ def test_a_run_that_fails_keeps_its_finished_parts(workdir, monkeypatch):
     def fail(*_):
         raise RunError("at inverse temperature 1 the energy of a chain is not finite")
 
-    monkeypatch.setattr(Annealing, "down", fail)
+    monkeypatch.setattr(AnnealedImportanceSampling, "down", fail)
     with pytest.raises(RunError, match="not finite"):
         run(workdir, reference="isotropic")
     assert len(list(workdir.glob("evaluation/*.shards/up/*.npz"))) == 2

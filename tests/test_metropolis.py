@@ -6,8 +6,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.samplers.conditioning import KnownMeasurement, KnownPixels
+from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.visualization import images as pictures
 
 
@@ -39,11 +39,11 @@ def test_png_and_gif_come_back(tmp_path, channels):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "deep" / "file.txt"
-    with written_whole(str(path)) as partial, open(partial, "w") as file:
+    with atomic_write(str(path)) as partial, open(partial, "w") as file:
         file.write("old")
 
     def fail():
-        with written_whole(str(path)) as partial, open(partial, "w") as file:
+        with atomic_write(str(path)) as partial, open(partial, "w") as file:
             file.write("ne")
             raise OSError("disk full")
 

@@ -20,7 +20,7 @@ from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.export import export
 from tf_mdsm.runs.sample import sample
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 
 FAST = ("heun", "ancestral", "coarse_to_fine")
 
@@ -41,7 +41,7 @@ def settings(workdir, sampler: str, **changes):
 
 def model_and_sampler(config, workdir):
     model = build.build_model(config)
-    restore_for_use(str(workdir / "checkpoints"), model)
+    restore_weights(str(workdir / "checkpoints"), model)
     statistics = load_statistics(build.statistics_path(str(workdir)))
     return model, build_sampler(config, model, statistics)
 

@@ -222,7 +222,7 @@ def test_known_pixels_are_noised_to_the_level_of_the_moment():
     known = KnownPixels(images, tf.constant(mask), int_seeds(count))
     state = tf.fill([count, 2, 2, 1], 3.0)
     hot, next_one, cold = (
-        known.put_in_noised(state, tf.constant(step), tf.constant(level)).numpy()
+        known.project_noisy(state, tf.constant(step), tf.constant(level)).numpy()
         for step, level in ((0, sigma), (1, sigma), (2, 0.0))
     )
     for noised in (hot, next_one):
@@ -231,7 +231,7 @@ def test_known_pixels_are_noised_to_the_level_of_the_moment():
     correlation = np.corrcoef(hot[:, 0].ravel(), next_one[:, 0].ravel())[0, 1]
     assert abs(correlation) < 5 / np.sqrt(2 * count)
     np.testing.assert_array_equal(cold[:, 0], images[:, 0])
-    np.testing.assert_array_equal(cold, known.put_in(state))
+    np.testing.assert_array_equal(cold, known.project(state))
 
 
 def test_langevin_holds_known_pixels_at_the_noise_of_the_temperature():

@@ -12,7 +12,7 @@ from small_runs import ROOT, environment
 
 from tf_mdsm.serving import Client, InvalidArgument
 from tf_mdsm.serving.__main__ import main
-from tf_mdsm.system.image_files import require_picture
+from tf_mdsm.serving.output_files import require_picture
 
 SHAPE = (8, 8, 1)
 

@@ -11,7 +11,7 @@ from small_runs import assert_same_weights, final_weights, small_config
 from tf_mdsm.datasets import loading
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.loading import load_images
-from tf_mdsm.datasets.npy_store import open_stored, store
+from tf_mdsm.datasets.npy_store import open_npy, store
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.train import train
 
@@ -27,7 +27,7 @@ def test_parts_come_back_as_one_array(lengths, dtype, tmp_path):
     whole = random_images(sum(lengths)).astype(dtype)
     path = str(tmp_path / "images.npy")
     store(iter(np.split(whole, np.cumsum(lengths)[:-1])), path)
-    stored = open_stored(path)
+    stored = open_npy(path)
     assert isinstance(stored, np.memmap)
     np.testing.assert_array_equal(stored, whole)
     np.testing.assert_array_equal(np.load(path), whole)
@@ -119,7 +119,7 @@ def test_the_same_batches_from_disk(first_step, tmp_path):
     arguments = {"batch_size": 12, "seed": 3, "flip": True, "first_step": first_step}
     both = [
         list(training_batches(of, num_replicas=2, **arguments).take(12).as_numpy_iterator())
-        for of in (images, open_stored(str(tmp_path / "images.npy")))
+        for of in (images, open_npy(str(tmp_path / "images.npy")))
     ]
     np.testing.assert_array_equal(*both)
 

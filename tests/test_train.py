@@ -18,7 +18,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.train import train
-from tf_mdsm.system.locks import only_trainer
+from tf_mdsm.system.locks import training_lock
 from tf_mdsm.training import session as preparation
 from tf_mdsm.training.tensorboard import Monitor, drop_events_after
 
@@ -328,7 +328,7 @@ def test_a_lost_pointer_costs_nothing(whole, tmp_path):
 
 def test_a_folder_in_which_another_process_trains_is_refused(whole, tmp_path):
     workdir = copied(whole, tmp_path)
-    with only_trainer(str(workdir / "checkpoints")):
+    with training_lock(str(workdir / "checkpoints")):
         before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
         with pytest.raises(InvalidArgument, match=rf"one process at a time.* {os.getpid()} on "):
             train(runs.small_config(), str(workdir))

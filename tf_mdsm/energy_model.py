@@ -155,11 +155,11 @@ class EnergyModel(keras.Model):
 
     def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """The loss of held-out images, under noise that is the same every time."""
-        each_loss = self.held_out_losses(images, batch_number=0)
+        each_loss = self.validation_losses(images, batch_number=0)
         self.loss_tracker.update_state(each_loss)
         return {"loss": self.loss_tracker.result()}
 
-    def held_out_losses(self, images: tf.Tensor, batch_number: tf.Tensor) -> tf.Tensor:
+    def validation_losses(self, images: tf.Tensor, batch_number: tf.Tensor) -> tf.Tensor:
         """Normalised loss of each image, [B], under noise that depends on `batch_number` only."""
         levels, clean, noisy = self._add_noise(images, batch_number, "held_out_noise")
         kernel_variance, weight = self.noise.kernel_variance_and_weight(self._sigma(levels))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.config.defaults import default_config
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["default_config", "get_config", "load_config", "save_config"]
 
@@ -43,6 +43,6 @@ def load_config(path: str) -> ConfigDict:
 
 def save_config(config: ConfigDict, path: str) -> None:
     """Writes the resolved configuration as JSON, whole or not at all."""
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(config.to_dict(), file, indent=2)
         file.write("\n")

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
+from tf_mdsm.datasets.pixels import to_float
 
-__all__ = ["image_indices", "to_float", "training_batches"]
+__all__ = ["image_indices", "training_batches"]
 
 
 def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
@@ -33,13 +34,6 @@ def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
     last = tf.fill(tf.shape(counter), tf.constant(num_images - 1, tf.int64))
     # The Python function of this op pads a table of seeds along the wrong axis (TF 2.21).
     return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=4)
-
-
-def to_float(images: tf.Tensor) -> tf.Tensor:
-    """Pixels in [0, 1], float32; uint8 counts 255 levels."""
-    if images.dtype == tf.uint8:
-        return tf.cast(images, tf.float32) / 255.0
-    return tf.cast(images, tf.float32)
 
 
 def _from_memory(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:

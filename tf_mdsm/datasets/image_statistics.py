@@ -7,7 +7,7 @@ import numpy as np
 from scipy import linalg
 
 from tf_mdsm.errors import RunError
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["ImageStatistics", "fit_statistics", "load_statistics", "save_statistics"]
 
@@ -93,7 +93,7 @@ def _from_samples(flat: np.ndarray):
 
 def save_statistics(statistics: ImageStatistics, path: str) -> None:
     """Writes them as `.npz`, whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         np.savez(partial, **dataclasses.asdict(statistics))
 
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from tf_mdsm.datasets import readers, synthetic
-from tf_mdsm.datasets.npy_store import open_stored, store
-from tf_mdsm.datasets.resizing import conform_all
+from tf_mdsm.datasets.npy_store import open_npy, store
+from tf_mdsm.datasets.resizing import resize_all
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.atomic import folder_written_whole
+from tf_mdsm.system.atomic import atomic_folder
 
 __all__ = ["load_images", "read_both_splits", "split_off"]
 
@@ -71,7 +71,7 @@ def load_images(
     try:
         if not os.path.isdir(folder):
             _fill(folder, settings, held_out_fraction)
-        return tuple(open_stored(os.path.join(folder, name)) for name in _STORED)
+        return tuple(open_npy(os.path.join(folder, name)) for name in _STORED)
     except (OSError, ValueError) as error:
         usable = f"be a folder that can be written and read ({one_line(error)})"
         raise InvalidArgument("cache", usable, cache) from error
@@ -83,13 +83,13 @@ _STORED = ("training.npy", "held_out.npy")
 
 def _fill(folder: str, settings: dict, held_out_fraction: float) -> None:
     try:
-        with folder_written_whole(folder) as partial:
+        with atomic_folder(folder) as partial:
             paths = [os.path.join(partial, name) for name in _STORED]
             splits = _read(**settings)
             if len(splits) == 1:
                 whole = os.path.join(partial, "whole.npy")
                 store(*splits, whole)
-                images = open_stored(whole)
+                images = open_npy(whole)
                 os.remove(whole)
                 orders = _split_orders(len(images), held_out_fraction)
                 splits = [_in_order(images, order) for order in orders]
@@ -122,7 +122,7 @@ def _read(
     and of the held-out one, or of a source without splits."""
 
     def bring(images) -> Iterator[np.ndarray]:
-        return _checked(conform_all(images, image_size, channels, crop))
+        return _checked(resize_all(images, image_size, channels, crop))
 
     splits = {
         "tfds": lambda which: readers.read_tfds(name, which, data_dir),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["open_stored", "store"]
+__all__ = ["open_npy", "store"]
 
 
 def store(parts: Iterable[np.ndarray], path: str) -> None:
@@ -33,7 +33,7 @@ def _write_header(file, part: np.ndarray, count: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def open_stored(path: str) -> np.memmap:
+def open_npy(path: str) -> np.memmap:
     """The array, [N, ...], on disk.
 
     Raises:

@@ -8,26 +8,26 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["conform", "conform_all"]
+__all__ = ["resize", "resize_all"]
 
 # Images that are brought to size at a time.
 _PART = 1_024
 
 
-def conform_all(
+def resize_all(
     images: np.ndarray | tf.data.Dataset | Iterable[np.ndarray],
     image_size: int,
     channels: int,
     crop: int,
 ) -> Iterator[np.ndarray]:
-    """All images of a source by `conform`, in parts [n, image_size, image_size, channels].
+    """All images of a source by `resize`, in parts [n, image_size, image_size, channels].
 
     Raises:
         InvalidArgument: for images of a number of channels that cannot become `channels`.
     """
 
     def conform_one(image: tf.Tensor) -> tf.Tensor:
-        return conform(image, image_size, channels, crop)
+        return resize(image, image_size, channels, crop)
 
     if isinstance(images, np.ndarray):
         _require_convertible(images.shape[-1], channels)
@@ -52,7 +52,7 @@ def _require_convertible(have: int, wanted: int) -> None:
         raise InvalidArgument("channels", f"be {have}, as the data have", wanted)
 
 
-def conform(image: tf.Tensor, image_size: int, channels: int, crop: int = 0) -> tf.Tensor:
+def resize(image: tf.Tensor, image_size: int, channels: int, crop: int = 0) -> tf.Tensor:
     """Images [..., H, W, c] of any size as [..., image_size, image_size, channels].
 
     A larger image is cut to its central square (of side `crop`, if given) and resized; a

@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.features import Features, extract_in_batches, fingerprint
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["FEATURES", "accuracy", "classifier_features", "train_classifier"]
 
@@ -55,7 +55,7 @@ def train_classifier(
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     for batch in np.random.default_rng(0).integers(len(images), size=(steps, 128)):
         model.train_on_batch(_floats(images[batch]), labels[batch])
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         model.save(partial)
     return model
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from skimage import restoration
 
-from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.image_quality import psnr
 

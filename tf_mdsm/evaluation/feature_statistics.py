@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.features import require_features
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.npz import read_npz_arrays
 
 __all__ = [
@@ -64,7 +64,7 @@ def save_feature_statistics(statistics: FeatureStatistics, path: str) -> None:
     arrays = {"mu": statistics.mean, "sigma": statistics.covariance}
     if statistics.count is not None:
         arrays["count"] = np.array(statistics.count)
-    with written_whole(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
 
 

@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.features import Features, extract_in_batches
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["INCEPTION_SHA256", "INCEPTION_URL", "download_inception", "load_inception"]
 
@@ -63,7 +63,7 @@ def download_inception(
     try:
         with (
             urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,  # noqa: S310
-            written_whole(archive) as partial,
+            atomic_write(archive) as partial,
             open(partial, "wb") as file,
         ):
             shutil.copyfileobj(response, file)
@@ -74,7 +74,7 @@ def download_inception(
         content = _read_graph_file(archive, expected_sha256)
     finally:
         os.remove(archive)
-    with written_whole(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         file.write(content)
     return path
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn import metrics
 
-from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [

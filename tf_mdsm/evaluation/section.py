@@ -7,7 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from tf_mdsm.system.atomic import folder_written_whole
+from tf_mdsm.system.atomic import atomic_folder
 from tf_mdsm.visualization import images as pictures
 
 __all__ = ["Metric", "Part", "load_part", "read_likelihood", "save_part"]
@@ -31,7 +31,7 @@ class Part:
 
 def save_part(part: Part, path: str) -> None:
     """Writes a part as a folder, whole or not at all: numbers as JSON, pictures as PNG."""
-    with folder_written_whole(path) as folder:
+    with atomic_folder(path) as folder:
         for number, pixels in enumerate(part.pictures.values()):
             pictures.write_png(pixels, os.path.join(folder, f"{number}.png"))
         content = {"metrics": part.metrics, "captions": list(part.pictures)}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.evaluation.denoising import (
     STANDARD_DENOISERS,
     add_noise,
@@ -27,11 +27,11 @@ from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import plots
 
 __all__ = [
-    "appraise_denoising",
-    "appraise_energies",
-    "appraise_memorisation",
-    "appraise_outliers",
-    "appraise_quality",
+    "evaluate_denoising",
+    "evaluate_energies",
+    "evaluate_memorization",
+    "evaluate_outliers",
+    "evaluate_quality",
 ]
 
 # Images of a picture's grid, rows and columns of a picture of pairs.
@@ -47,7 +47,7 @@ _MANY = 10_000
 _NEIGHBOURS = 3
 
 
-def appraise_quality(
+def evaluate_quality(
     features: Features,
     sets: dict[str, np.ndarray],
     reference: FeatureStatistics,
@@ -98,7 +98,7 @@ def _warned(metric: Metric) -> Metric:
     return {**metric, "warning": few}
 
 
-def appraise_memorisation(
+def evaluate_memorization(
     samples: np.ndarray,
     training: np.ndarray,
     held_out: np.ndarray,
@@ -146,7 +146,7 @@ def appraise_memorisation(
     return Part(metrics, shown)
 
 
-def appraise_energies(
+def evaluate_energies(
     energy_fn: Callable[[tf.Tensor], tf.Tensor], sets: dict[str, np.ndarray]
 ) -> Part:
     """Energies of several sets of images, uint8 or float [N, H, W, C] each."""
@@ -167,7 +167,7 @@ def appraise_energies(
     return Part(metrics, {"Energies": plots.histograms(energies, "energy E(x)")})
 
 
-def appraise_outliers(
+def evaluate_outliers(
     energy_and_score_fn: EnergyAndScoreFn,
     sigma0: float,
     held_out: np.ndarray,
@@ -187,7 +187,7 @@ def appraise_outliers(
     return Part(metrics, {"What the energy is to tell apart": plots.image_rows(shown)})
 
 
-def appraise_denoising(
+def evaluate_denoising(
     denoise_fn: Callable[[tf.Tensor], tf.Tensor],
     held_out: np.ndarray,
     sigmas: np.ndarray,

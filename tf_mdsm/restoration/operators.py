@@ -8,11 +8,11 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
-    "BlockMeans",
-    "Grey",
+    "Downsampling",
+    "Grayscale",
+    "Inpainting",
+    "LinearOperator",
     "LowPass",
-    "Measurement",
-    "Pixels",
     "RandomProjections",
     "require_orthonormal_rows",
 ]
@@ -20,7 +20,7 @@ __all__ = [
 _MAX_SIZE = 4_096
 
 
-class Measurement(abc.ABC):
+class LinearOperator(abc.ABC):
     """A linear map A from images to values whose adjoint is its pseudoinverse: A A' A = A.
 
     So it is with orthonormal rows. Values may also be written with more numbers than there are
@@ -38,7 +38,7 @@ class Measurement(abc.ABC):
         """A' y: values, float32 [B, …], to images, float32 [B, H, W, C]."""
 
 
-class Pixels(Measurement):
+class Inpainting(LinearOperator):
     """The pixels of a mask; the values are images that are 0 elsewhere.
 
     Args:
@@ -55,7 +55,7 @@ class Pixels(Measurement):
         return values * self.mask
 
 
-class BlockMeans(Measurement):
+class Downsampling(LinearOperator):
     """`factor` times the mean of each block of factor x factor pixels: [B, H/f, W/f, C]."""
 
     def __init__(self, factor: int):
@@ -69,7 +69,7 @@ class BlockMeans(Measurement):
         return tf.repeat(rows, self.factor, axis=2) / self.factor
 
 
-class LowPass(Measurement):
+class LowPass(LinearOperator):
     """The Fourier components of low frequency; the values are images that hold no others.
 
     Args:
@@ -93,7 +93,7 @@ class LowPass(Measurement):
         return self.measure(values)
 
 
-class RandomProjections(Measurement):
+class RandomProjections(LinearOperator):
     """Coordinates along random orthonormal directions, [B, count] (compressive sensing).
 
     Args:
@@ -123,7 +123,7 @@ class RandomProjections(Measurement):
         return tf.reshape(tf.matmul(values, self._rows), [-1, *self._image_shape])
 
 
-class Grey(Measurement):
+class Grayscale(LinearOperator):
     """The sum of the channels over the root of their number, [B, H, W, 1]."""
 
     def __init__(self, channels: int = 3):
@@ -136,7 +136,9 @@ class Grey(Measurement):
         return tf.repeat(values, self._channels, axis=-1) / self._channels**0.5
 
 
-def require_orthonormal_rows(measurement: Measurement, image_shape: tuple[int, int, int]) -> None:
+def require_orthonormal_rows(
+    measurement: LinearOperator, image_shape: tuple[int, int, int]
+) -> None:
     """Refuses a measurement of which `adjoint` is not adjoint and pseudoinverse.
 
     Tries <A x, y> = <x, A'y> and A A' A x = A x on random images and values.

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.operators import (
-    BlockMeans,
-    Grey,
+    Downsampling,
+    Grayscale,
+    Inpainting,
+    LinearOperator,
     LowPass,
-    Measurement,
-    Pixels,
     RandomProjections,
 )
 
@@ -33,7 +33,7 @@ class Task:
     """
 
     name: str
-    measurement: Measurement | None
+    measurement: LinearOperator | None
     mask: np.ndarray | None
     damaged_shape: tuple[int, int, int] | None
     scale: float = 1.0
@@ -51,7 +51,7 @@ class Task:
     def values(self, pictures: np.ndarray) -> np.ndarray:
         """The values that pictures of `damaged_shape` show."""
         values = (pictures * self.scale).astype(np.float32)
-        if isinstance(self.measurement, Pixels | LowPass):
+        if isinstance(self.measurement, Inpainting | LowPass):
             values = self.measurement.measure(tf.constant(values)).numpy()
         return values
 
@@ -128,7 +128,7 @@ def _inpainting(name: str, mask: np.ndarray | None, image_shape: tuple[int, int,
         what = "hold 1 (known) and 0 (unknown), both"
         raise InvalidArgument("mask", what, f"values {np.unique(mask)[:4]}")
     mask = mask.astype(np.float32)
-    return Task(name, Pixels(mask), mask, image_shape)
+    return Task(name, Inpainting(mask), mask, image_shape)
 
 
 def _box(image_shape: tuple[int, int, int], hole: float) -> np.ndarray:
@@ -157,7 +157,7 @@ def _super_resolution(name: str, factor: int, image_shape: tuple[int, int, int])
     if height % factor or width % factor:
         raise InvalidArgument("task", f"fit images of {height} x {width}", name)
     small = (height // factor, width // factor, channels)
-    return Task(name, BlockMeans(factor), None, small, scale=float(factor))
+    return Task(name, Downsampling(factor), None, small, scale=float(factor))
 
 
 def _compressive(name: str, image_shape: tuple[int, int, int], share: float, seed: int) -> Task:
@@ -168,4 +168,4 @@ def _compressive(name: str, image_shape: tuple[int, int, int], share: float, see
 def _colorization(name: str, image_shape: tuple[int, int, int]) -> Task:
     if image_shape[-1] != 3:
         raise InvalidArgument("task", "not be colorize, as the images are grey", name)
-    return Task(name, Grey(), None, (*image_shape[:2], 1), scale=3**0.5)
+    return Task(name, Grayscale(), None, (*image_shape[:2], 1), scale=3**0.5)

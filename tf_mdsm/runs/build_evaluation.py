@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument, known_as
 from tf_mdsm.evaluation import outliers
 from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
@@ -25,14 +25,14 @@ from tf_mdsm.evaluation.feature_statistics import (
 from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.inception import download_inception, load_inception
 from tf_mdsm.evaluation.sample_quality import frechet_distance
-from tf_mdsm.training.monitor import Appraisal
+from tf_mdsm.training.monitor import SampleDistance
 
 __all__ = [
-    "build_appraisal",
     "build_features",
-    "build_foreign",
+    "build_out_of_distribution",
     "build_reference",
     "build_reference_images",
+    "build_sample_distance",
     "require_enough",
 ]
 
@@ -123,9 +123,9 @@ def build_reference(
     return statistics
 
 
-def build_appraisal(
+def build_sample_distance(
     config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
-) -> Appraisal:
+) -> SampleDistance:
     """How a training run compares a few samples with its reference images.
 
     Raises:
@@ -143,7 +143,7 @@ def build_appraisal(
     source = config.evaluation.reference_statistics or name
     sampling = json.dumps(config.sampling.to_dict(), sort_keys=True)
     measure = f"{features.name} {features.fingerprint}, n {count}, {source}, {sampling}"
-    return Appraisal(count, distance, features.name, measure)
+    return SampleDistance(count, distance, features.name, measure)
 
 
 def require_enough(features: Features, count: int, field: str) -> None:
@@ -156,7 +156,7 @@ def require_enough(features: Features, count: int, field: str) -> None:
         raise InvalidArgument(field, f"be at least the number of features ({features.size})", count)
 
 
-def build_foreign(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:
+def build_out_of_distribution(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:
     """Images that are none of the run's kind, as many as `held_out` holds or the source has."""
     settings, seed = config.evaluation, config.evaluation.seed
     foreign = {

@@ -9,14 +9,14 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
-from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 
-__all__ = ["build_bridge"]
+__all__ = ["build_path"]
 
 
-def build_bridge(
+def build_path(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> Bridge:
+) -> AnnealingPath:
     """From `config.likelihood.reference` to the energy; `statistics` of the training images.
 
     Raises:
@@ -34,7 +34,7 @@ def build_bridge(
     else:
         sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
         reference = GaussianReference(**dataclasses.asdict(statistics), sigma=sigma)
-    return Bridge(
+    return AnnealingPath(
         model.energy_and_score,
         reference,
         settings.temperature,

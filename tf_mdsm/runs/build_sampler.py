@@ -13,7 +13,7 @@ from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
-from tf_mdsm.samplers.denoiser_based import FallingNoise
+from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
@@ -68,12 +68,12 @@ def _build_langevin(
 
 
 def _build_on_grid(
-    sampler: type[FallingNoise],
+    sampler: type[NoiseGridSampler],
     config: ConfigDict,
     model: EnergyModel,
     statistics: ImageStatistics | None,
     **options: float,
-) -> FallingNoise:
+) -> NoiseGridSampler:
     first, sigmas = _levels(config)
     start = _build_start(config, model, statistics, first, isotropic_sigma=first)
     return sampler(model.energy_and_score, start, model.noise.sigma0, sigmas, **options)

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.strategies import place
 from tf_mdsm.evaluation.report import render_report
 from tf_mdsm.evaluation.section import Part, load_part, read_likelihood, save_part
-from tf_mdsm.runs.evaluation_context import Subject
-from tf_mdsm.system.atomic import require_writable, written_whole
+from tf_mdsm.runs.evaluation_context import EvaluationContext
+from tf_mdsm.system.atomic import atomic_write, require_writable
 
 __all__ = ["evaluate"]
 
@@ -36,7 +36,7 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
     """
     drawn = ConfigDict(config.to_dict())
     drawn.sampling.num_samples = config.evaluation.num_samples
-    subject = Subject(drawn, workdir)
+    subject = EvaluationContext(drawn, workdir)
     require_writable(workdir, "evaluation")
     todo = {
         "quality": subject.quality,
@@ -64,7 +64,9 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
     return _write(folder, config, subject, found)
 
 
-def _write(folder: str, config: ConfigDict, subject: Subject, found: dict[str, Part]) -> list[str]:
+def _write(
+    folder: str, config: ConfigDict, subject: EvaluationContext, found: dict[str, Part]
+) -> list[str]:
     """All numbers with what they follow from, and the report."""
     facts = subject.facts
     made = (facts["model"]["step"], facts["model"]["weights"])
@@ -89,6 +91,6 @@ def _write(folder: str, config: ConfigDict, subject: Subject, found: dict[str, P
     for path, text in zip(
         written, (json.dumps({"metrics": metrics}, indent=2) + "\n", page), strict=True
     ):
-        with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
             file.write(text)
     return written

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import tf_mdsm
-from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections as parts
 from tf_mdsm.evaluation.denoising import add_noise
@@ -19,12 +19,12 @@ from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.section import Part
 from tf_mdsm.runs import build_evaluation
 from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.sharded_sampling import draw, drawn_from, load
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.runs.sharded_sampling import draw, load, sampling_settings
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import model_views as views
 
-__all__ = ["Subject"]
+__all__ = ["EvaluationContext"]
 
 # Noise levels at which images are denoised.
 _LEVELS = 9
@@ -42,15 +42,15 @@ _FIELDS = {
 }
 
 
-class Subject:
+class EvaluationContext:
     """A run's checkpoint, and what is evaluated of it; loaded when first asked for."""
 
     def __init__(self, config: ConfigDict, workdir: str):
         self._config, self._settings, self._workdir = config, config.evaluation, workdir
         self._loaded = load(config, workdir, "")
         self._model, self._sampler, self._step = self._loaded
-        self._drawn_from = drawn_from(config)
-        if views.is_plane(self._model.image_shape):
+        self._drawn_from = sampling_settings(config)
+        if views.is_points(self._model.image_shape):
             raise InvalidArgument("--workdir", "hold a run on images, not on points", workdir)
         self._training, self._all_held_out = build.build_images(config)
         self._held_out = self._all_held_out[: self._settings.num_images]
@@ -80,7 +80,7 @@ class Subject:
             "sampler": sampling.sampler,
             "start": sampling.start,
             "seeds": f"{sampling.seed} … {last}",
-            "gradients_per_image": self._sampler.gradients,
+            "gradients_per_image": self._sampler.max_gradient_evaluations,
         }
         return {"model": model, "samples": samples}
 
@@ -109,7 +109,7 @@ class Subject:
                 return None
             drawn = drawing.shards.load(["images", "energies"])
             states = drawing.shards.read(0, ["chain_states"])
-            with written_whole(f"{stem}.npz") as partial:
+            with atomic_write(f"{stem}.npz") as partial:
                 np.savez_compressed(partial, **drawn, **states)
             drawing.shards.remove()
         with np.load(f"{stem}.npz", allow_pickle=False) as arrays:
@@ -122,7 +122,7 @@ class Subject:
         others = {"held-out images": self._all_held_out}
         if self._settings.reference == "held_out":
             others = {"training images": self._training}
-        part = parts.appraise_quality(
+        part = parts.evaluate_quality(
             self._features,
             {"samples": self.samples["images"], **{of: s[:count] for of, s in others.items()}},
             self._reference,
@@ -130,11 +130,11 @@ class Subject:
             images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)],
             name,
         )
-        chain = pictures.chain_strip(self.samples["chain_states"])
+        chain = pictures.sampling_strip(self.samples["chain_states"])
         return dataclasses.replace(part, pictures={**part.pictures, "From noise to images": chain})
 
     def memorisation(self) -> Part:
-        return parts.appraise_memorisation(
+        return parts.evaluate_memorization(
             self.samples["images"], self._training, self._held_out, self._features
         )
 
@@ -147,10 +147,10 @@ class Subject:
             "samples": self.samples["images"][: self._settings.num_images],
             f"held-out images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
         }
-        return parts.appraise_energies(self._model.energy, {**sets, **self._foreign})
+        return parts.evaluate_energies(self._model.energy, {**sets, **self._foreign})
 
     def outliers(self) -> Part:
-        return parts.appraise_outliers(
+        return parts.evaluate_outliers(
             self._model.energy_and_score,
             self._model.noise.sigma0,
             self._held_out,
@@ -160,7 +160,7 @@ class Subject:
     def denoising(self) -> Part:
         noise = self._config.noise
         sigmas = np.unique(np.geomspace(noise.sigma_min, noise.sigma_max, _LEVELS))
-        return parts.appraise_denoising(
+        return parts.evaluate_denoising(
             self._model.denoise, self._held_out, sigmas, self._settings.seed
         )
 
@@ -185,4 +185,4 @@ class Subject:
 
     @functools.cached_property
     def _foreign(self) -> dict[str, np.ndarray]:
-        return build_evaluation.build_foreign(self._config, self._held_out)
+        return build_evaluation.build_out_of_distribution(self._config, self._held_out)

@@ -17,9 +17,9 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.serving.warmup_requests import write_warmup_requests
-from tf_mdsm.system.atomic import folder_written_whole
+from tf_mdsm.system.atomic import atomic_folder
 from tf_mdsm.system.torch_files import write_state_dict
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 
 __all__ = ["export"]
 
@@ -61,14 +61,14 @@ def export(config: ConfigDict, workdir: str) -> str:
 
 
 def _restore(config: ConfigDict, workdir: str, model: EnergyModel) -> int:
-    return restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+    return restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
 
 
 def _write(served: ServedEnergy, target: str, probes: dict, provenance: dict) -> None:
     """Writes the SavedModel beside its place, reloads it as a server does, compares it with the
     live model, and moves it in place."""
     try:
-        with folder_written_whole(target) as partial:
+        with atomic_folder(target) as partial:
             tf.saved_model.save(
                 served,
                 partial,

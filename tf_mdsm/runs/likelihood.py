@@ -13,21 +13,21 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from tf_mdsm import __version__
-from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.datasets.image_statistics import load_statistics
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.distributed.strategies import place
 from tf_mdsm.errors import RunError, group
 from tf_mdsm.evaluation.likelihood import bounds
-from tf_mdsm.evaluation.likelihood.adaptation import Pilot, run_pilot
-from tf_mdsm.evaluation.likelihood.ais import Annealing
-from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.adaptation import Adaptation, adapt
+from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import bits_per_dim, judge
 from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.build_likelihood import build_bridge
-from tf_mdsm.system.atomic import require_writable, written_whole
+from tf_mdsm.runs.build_likelihood import build_path
+from tf_mdsm.system.atomic import atomic_write, require_writable
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import plots
 
@@ -67,9 +67,9 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         return []
     settings = config.likelihood
     model = build.build_model(config)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
-    bridge = build_bridge(config, model, statistics)
+    bridge = build_path(config, model, statistics)
     training, held_out = build.build_images(config)
     require_writable(workdir, "evaluation")
     stem = os.path.join(workdir, "evaluation", "likelihood")
@@ -83,7 +83,9 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     with progress_bar("annealing", _work(settings), "interval") as bar:
         pilot = _pilot(bridge, settings, folder, bar)
         with group("config.likelihood"):
-            annealing = Annealing(bridge, *pilot.schedule(settings.num_temperatures))
+            annealing = AnnealedImportanceSampling(
+                bridge, *pilot.schedule(settings.num_temperatures)
+            )
         up = _up(annealing, settings, folder, bar)
         origins = bounds.resample(
             annealing.log_weights(up["differences"]), settings.num_chains, settings.seed
@@ -128,7 +130,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
 
 def _write(stem: str, report: dict[str, object], picture: np.ndarray) -> None:
     pictures.write_png(picture, f"{stem}.png")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2, allow_nan=False)
         file.write("\n")
 
@@ -143,12 +145,12 @@ def _work(settings: ConfigDict) -> int:
     return 2 * (settings.pilot_temperatures - 1) + _batches(settings) * both
 
 
-def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilot:
+def _pilot(bridge: AnnealingPath, settings: ConfigDict, folder: str, bar: tqdm) -> Adaptation:
     shards = Shards(os.path.join(folder, "pilot"), 1)
     seeds = _PILOT_SEEDS + np.arange(settings.pilot_chains)
 
     def work(_: int) -> Chains:
-        pilot = run_pilot(
+        pilot = adapt(
             bridge,
             settings.pilot_temperatures,
             seeds,
@@ -158,11 +160,13 @@ def _pilot(bridge: Bridge, settings: ConfigDict, folder: str, bar: tqdm) -> Pilo
         )
         return dataclasses.asdict(pilot)
 
-    names = [field.name for field in dataclasses.fields(Pilot)]
-    return Pilot(**_computed(shards, work, names, 2 * (settings.pilot_temperatures - 1), bar))
+    names = [field.name for field in dataclasses.fields(Adaptation)]
+    return Adaptation(**_computed(shards, work, names, 2 * (settings.pilot_temperatures - 1), bar))
 
 
-def _up(annealing: Annealing, settings: ConfigDict, folder: str, bar: tqdm) -> Chains:
+def _up(
+    annealing: AnnealedImportanceSampling, settings: ConfigDict, folder: str, bar: tqdm
+) -> Chains:
     shards = Shards(os.path.join(folder, "up"), _batches(settings))
 
     def work(number: int) -> Chains:
@@ -174,7 +178,11 @@ def _up(annealing: Annealing, settings: ConfigDict, folder: str, bar: tqdm) -> C
 
 
 def _down(
-    annealing: Annealing, starts: np.ndarray, settings: ConfigDict, folder: str, bar: tqdm
+    annealing: AnnealedImportanceSampling,
+    starts: np.ndarray,
+    settings: ConfigDict,
+    folder: str,
+    bar: tqdm,
 ) -> Chains:
     """`at_rest` are the differences during the rounds at beta = 1, [N, rounds]."""
     shards = Shards(os.path.join(folder, "down"), _batches(settings))
@@ -227,7 +235,7 @@ def _energies(
     return energies
 
 
-def _reference_bits(bridge: Bridge, sets: Chains, batch_size: int) -> dict[str, float]:
+def _reference_bits(bridge: AnnealingPath, sets: Chains, batch_size: int) -> dict[str, float]:
     """What the Gaussian alone makes of the images, whose density is known exactly."""
     energies = _energies(
         lambda images: bridge.reference.energy_and_score(images)[0], sets, batch_size

@@ -10,20 +10,22 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.rules import validate
-from tf_mdsm.datasets.batches import to_float
 from tf_mdsm.datasets.image_statistics import load_statistics
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, group
 from tf_mdsm.evaluation import image_quality as quality
+from tf_mdsm.restoration.baselines import baseline_solution
+from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import require_orthonormal_rows
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.samplers.base import Sampler
-from tf_mdsm.samplers.conditioning import Known, KnownMeasurement, KnownPixels
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.samplers.conditioning import Known, KnownPixels
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 from tf_mdsm.visualization import images as pictures
 
 __all__ = ["restore"]
@@ -52,7 +54,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     """
     settings, restoring = config.restoration, _with_own_sampler(config)
     model = build.build_model(config)
-    step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
     tasks = _create_tasks(settings, model.image_shape)
     sampler = build_sampler(restoring, model, statistics)
@@ -74,7 +76,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "task": task.name,
             "sampler": settings.sampler if task.measurement else "coarse_to_fine",
             "start": settings.start if task.measurement else "the noisy images",
-            "gradients_at_most": used.gradients,
+            "gradients_at_most": used.max_gradient_evaluations,
             "step": step,
             "settings": settings.to_dict(),
             "sampling": (restoring if task.measurement else config).sampling.to_dict(),
@@ -225,7 +227,7 @@ def _scores(
         methods["noisy"] = measured
     else:
         methods["adjoint"] = task.measurement.adjoint(tf.constant(values)).numpy()
-    standard = quality.standard_method(task, measured)
+    standard = baseline_solution(task, measured)
     if standard is not None:
         methods[standard[0]] = standard[1].astype(np.float32)
     return quality.scores(originals, methods)
@@ -243,13 +245,13 @@ def _write(
     arrays = {"measured": measured, "restored": restored}
     if originals is not None:
         arrays["original"] = originals
-    with written_whole(f"{stem}.npz") as partial:
+    with atomic_write(f"{stem}.npz") as partial:
         np.savez_compressed(partial, **{key: np.float32(value) for key, value in arrays.items()})
     known = [] if originals is None else [originals[:, None]]
     rows = np.concatenate([*known, measured[:, None], restored], axis=1)[:_ROWS]
     strip = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
     pictures.write_png(strip, f"{stem}.png")
-    with written_whole(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
     return [f"{stem}{ending}" for ending in (".npz", ".png", ".json")]

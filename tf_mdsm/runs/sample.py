@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.sharded_sampling import Drawing, draw
-from tf_mdsm.system.atomic import folder_written_whole, written_whole
+from tf_mdsm.system.atomic import atomic_folder, atomic_write
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import model_views as views
 from tf_mdsm.visualization import plots
@@ -39,7 +39,7 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
         RunError: if it cannot be read, or a chain leaves the finite numbers.
     """
     settings, shape = config.sampling, (config.data.image_size,) * 2 + (config.data.channels,)
-    if settings.extra_files == "png" and views.is_plane(shape):
+    if settings.extra_files == "png" and views.is_points(shape):
         raise InvalidArgument(
             "config.sampling.extra_files", "not be png: points are no images", "png"
         )
@@ -57,16 +57,16 @@ def _write(
     shards, model = drawing.shards, drawing.model
     drawn = shards.load(["images", "energies"])
     chains = shards.read(0, ["chain_states", "chain_energies"])
-    with written_whole(f"{stem}.npz") as partial:
+    with atomic_write(f"{stem}.npz") as partial:
         np.savez_compressed(partial, **drawn)
     endings = [".npz", *_write_extra(drawn["images"], stem, extra_files)]
     shown = drawn["images"][:_GRID]
     shown = shown / np.float32(255) if shown.dtype == np.uint8 else shown
     pictures.write_png(views.samples_picture(model, shown, true_energy), f"{stem}.png")
-    trace = plots.energy_trace(chains["chain_energies"], *drawing.sampler.clock)
+    trace = plots.energy_trace(chains["chain_energies"], *drawing.sampler.schedule)
     pictures.write_png(trace, f"{stem}_energy.png")
     endings += [".png", "_energy.png"]
-    if not views.is_plane(model.image_shape):
+    if not views.is_points(model.image_shape):
         _write_chain(chains["chain_states"], stem)
         endings += ["_chain.png", "_chain.gif"]
     shards.remove()
@@ -76,12 +76,12 @@ def _write(
 def _write_extra(images: np.ndarray, stem: str, kind: str) -> list[str]:
     """The same images for other tools; returns what the names end in."""
     if kind == "arr_0":
-        with written_whole(f"{stem}_arr_0.npz") as partial:
+        with atomic_write(f"{stem}_arr_0.npz") as partial:
             np.savez_compressed(partial, images)
         return ["_arr_0.npz"]
     if kind == "png":
         shutil.rmtree(stem, ignore_errors=True)
-        with folder_written_whole(stem) as folder:
+        with atomic_folder(stem) as folder:
             for number, image in enumerate(images):
                 pictures.write_png(image, os.path.join(folder, f"{number:06d}.png"))
         return ["/"]
@@ -94,6 +94,6 @@ def _write_chain(states: np.ndarray, stem: str) -> None:
     Args:
         states: [n, chains, H, W, C].
     """
-    pictures.write_png(pictures.chain_strip(states), f"{stem}_chain.png")
-    frames = [pictures.image_grid(state, columns=4) for state in pictures.moving(states)]
+    pictures.write_png(pictures.sampling_strip(states), f"{stem}_chain.png")
+    frames = [pictures.image_grid(state, columns=4) for state in pictures.changing_states(states)]
     pictures.write_gif(frames, f"{stem}_chain.gif")

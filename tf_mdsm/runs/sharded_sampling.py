@@ -22,11 +22,11 @@ from tf_mdsm.samplers.chain import Chain, compile_chain
 from tf_mdsm.system.atomic import require_writable
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
-from tf_mdsm.training.checkpoints import restore_for_use
+from tf_mdsm.training.checkpoints import restore_weights
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import model_views as views
 
-__all__ = ["Drawing", "Loaded", "draw", "drawn_from", "load"]
+__all__ = ["Drawing", "Loaded", "draw", "load", "sampling_settings"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def draw(
     model, sampler, step = loaded or load(config, workdir, devices[0])
     require_writable(workdir, os.path.relpath(os.path.dirname(stem), workdir))
     settings = config.sampling
-    folder = f"{stem}.{build.fingerprint(drawn_from(config), model)}.shards"
+    folder = f"{stem}.{build.fingerprint(sampling_settings(config), model)}.shards"
     count = -(-settings.num_samples // settings.batch_size)
     # Each device is a worker among those of all processes.
     shares = [
@@ -103,7 +103,7 @@ def draw(
         return None
     _LOGGER.info(
         "drawing %d images from the checkpoint of step %d; up to %d gradients an image",
-        *(settings.num_samples, step, sampler.gradients),
+        *(settings.num_samples, step, sampler.max_gradient_evaluations),
     )
     others = [load(config, workdir, device) for device in devices[1:]]
     if any(other_step != step for _, _, other_step in others):
@@ -113,7 +113,7 @@ def draw(
     return None if worker else Drawing(shares[0], model, sampler)
 
 
-def drawn_from(config: ConfigDict) -> dict[str, object]:
+def sampling_settings(config: ConfigDict) -> dict[str, object]:
     """The settings that drawn images follow from, besides the weights."""
     settings = {name: config[name].to_dict() for name in _GROUPS}
     return {**settings, "precision": config.training.precision}
@@ -123,7 +123,7 @@ def load(config: ConfigDict, workdir: str, device: str) -> Loaded:
     """The model of `config.checkpoint` and its sampler on a device, and the checkpoint's step."""
     with tf.device(device):
         model = build.build_model(config)
-        step = restore_for_use(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+        step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
         sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
     return model, sampler, step
 
@@ -182,7 +182,7 @@ def _draw(
 
 
 def _stored(images: np.ndarray) -> np.ndarray:
-    return images if views.is_plane(images.shape[1:]) else pictures.to_uint8(images)
+    return images if views.is_points(images.shape[1:]) else pictures.to_uint8(images)
 
 
 def _require_finite(chain: Chain, sampler: str) -> None:

@@ -12,8 +12,8 @@ from tf_mdsm.errors import RunError
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.signals import stop_on_signals
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
-from tf_mdsm.training.monitor import Observer
-from tf_mdsm.training.rollback import LossNotFinite, note_rollback, rollbacks_of
+from tf_mdsm.training.monitor import TrainingMonitor
+from tf_mdsm.training.rollback import LossNotFinite, read_rollbacks, record_rollback
 from tf_mdsm.training.session import Run, naming, prepared
 
 __all__ = ["run_to_end", "train"]
@@ -46,12 +46,12 @@ def _train_until_lost(config: ConfigDict, workdir: str) -> bool:
             run_to_end(run, stop_requested)
             return True
         except LossNotFinite as lost:
-            count = len(rollbacks_of(run.checkpoints.folder)) + 1
+            count = len(read_rollbacks(run.checkpoints.folder)) + 1
             if count > run.settings.max_rollbacks:
                 raise
             if run.workers.is_chief:
                 with naming(f"step {lost.step}", run.workers):
-                    note_rollback(run.checkpoints.folder, lost)
+                    record_rollback(run.checkpoints.folder, lost)
             rate = run.settings.rollback_rate**count
             _LOGGER.warning("%s; on from there at %g of the learning rate", lost, rate)
             if run.workers.place.count > 1:
@@ -116,7 +116,7 @@ def _next_multiple(step: int, every: int) -> int:
     return (step // every + 1) * every if every else 2**31
 
 
-def _save(checkpoints: TrainingCheckpoints, observer: Observer) -> None:
+def _save(checkpoints: TrainingCheckpoints, observer: TrainingMonitor) -> None:
     # Events first: what a checkpoint has seen must be in the event file when it is restored.
     observer.monitor.flush()
     checkpoints.save()

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import FallingNoise
+from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
 
 __all__ = ["AncestralEuler"]
 
 
 @dataclasses.dataclass(frozen=True)
-class AncestralEuler(FallingNoise):
+class AncestralEuler(NoiseGridSampler):
     """Ancestral sampling down a grid of noise levels.
 
     Noising adds independent Gaussian noise from level sigma' up to sigma. Given the clean image
@@ -32,7 +32,7 @@ class AncestralEuler(FallingNoise):
     """
 
     @property
-    def gradients(self) -> int:
+    def max_gradient_evaluations(self) -> int:
         return len(self.sigmas)
 
     def step(

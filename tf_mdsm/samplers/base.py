@@ -37,12 +37,12 @@ class Sampler(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def gradients(self) -> int:
+    def max_gradient_evaluations(self) -> int:
         """Gradients of the energy that an image costs, at most."""
 
     @property
     @abc.abstractmethod
-    def clock(self) -> tuple[str, np.ndarray]:
+    def schedule(self) -> tuple[str, np.ndarray]:
         """What drives the chain, for plots: its name, and its value at each step [num_steps]."""
 
     def start(self, seeds: tf.Tensor, known: Known | None = None) -> tf.Tensor:
@@ -127,7 +127,7 @@ class Sampler(abc.ABC):
         """
         images = self.start(known.seeds, known)
         images, _ = self.advance(images, known.seeds, 0, self.num_steps, known)
-        return known.put_in(self.finish(images, known))
+        return known.project(self.finish(images, known))
 
     def inpaint(self, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """The same chain on the unknown pixels only.

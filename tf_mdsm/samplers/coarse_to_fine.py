@@ -8,14 +8,14 @@ import tensorflow as tf
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import DenoisingSampler
+from tf_mdsm.samplers.denoiser_based import DenoiserSampler
 from tf_mdsm.samplers.schedules import require_schedule
 
 __all__ = ["CoarseToFine"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CoarseToFine(DenoisingSampler):
+class CoarseToFine(DenoiserSampler):
     """Stochastic coarse-to-fine ascent.
 
     Source: Kadkhodaie and Simoncelli, "Solving linear inverse problems using the prior implicit
@@ -61,11 +61,11 @@ class CoarseToFine(DenoisingSampler):
         return len(self.step_sizes)
 
     @property
-    def gradients(self) -> int:
+    def max_gradient_evaluations(self) -> int:
         return self.num_steps + 1
 
     @property
-    def clock(self) -> tuple[str, np.ndarray]:
+    def schedule(self) -> tuple[str, np.ndarray]:
         return "step size h", self.step_sizes
 
     def step(

@@ -11,11 +11,11 @@ from tf_mdsm.samplers.conditioning import Known
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
-__all__ = ["DenoisingSampler", "FallingNoise"]
+__all__ = ["DenoiserSampler", "NoiseGridSampler"]
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoisingSampler(Sampler):
+class DenoiserSampler(Sampler):
     """Steps towards D(x) = x + sigma0^2 score(x), the clean image behind x.
 
     D knows no noise level; the loss makes it the best guess at whatever level x has. One
@@ -42,7 +42,7 @@ class DenoisingSampler(Sampler):
 
     def start(self, seeds: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         images = self.start_fn(seeds)
-        return known.put_in_noised(images, 0, self.first_sigma) if known else images
+        return known.project_noisy(images, 0, self.first_sigma) if known else images
 
     def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """D(x), without the noise that is left."""
@@ -52,11 +52,11 @@ class DenoisingSampler(Sampler):
         """Energies, [B], and the best guess at the clean images, of one gradient."""
         energy, score = self.energy_and_score_fn(images)
         denoised = images + self.sigma0**2 * score
-        return energy, known.put_in(denoised) if known else denoised
+        return energy, known.project(denoised) if known else denoised
 
 
 @dataclasses.dataclass(frozen=True)
-class FallingNoise(DenoisingSampler):
+class NoiseGridSampler(DenoiserSampler):
     """Those that go down a grid of noise levels, the same for all images.
 
     Attributes:
@@ -83,5 +83,5 @@ class FallingNoise(DenoisingSampler):
         return len(self.sigmas) - 1
 
     @property
-    def clock(self) -> tuple[str, np.ndarray]:
+    def schedule(self) -> tuple[str, np.ndarray]:
         return "noise level sigma", self.sigmas[:-1]

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import FallingNoise
+from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
 
 __all__ = ["Heun"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Heun(FallingNoise):
+class Heun(NoiseGridSampler):
     """Heun's method for dx/dsigma = (x - D(x)) / sigma, down a grid of noise levels.
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models"
@@ -35,7 +35,7 @@ class Heun(FallingNoise):
     churn: float = 0.0
 
     @property
-    def gradients(self) -> int:
+    def max_gradient_evaluations(self) -> int:
         return 2 * len(self.sigmas) - 1
 
     def step(

@@ -59,11 +59,11 @@ class AnnealedLangevin(Sampler):
         return len(self.temperatures)
 
     @property
-    def gradients(self) -> int:
+    def max_gradient_evaluations(self) -> int:
         return self.num_steps + (self.denoise_fn is not None)
 
     @property
-    def clock(self) -> tuple[str, np.ndarray]:
+    def schedule(self) -> tuple[str, np.ndarray]:
         return "temperature", self.temperatures
 
     def step(
@@ -71,7 +71,7 @@ class AnnealedLangevin(Sampler):
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
         temperature = tf.constant(self.temperatures)[number]
         if known:
-            images = known.put_in_noised(images, number, self.sigma0 * tf.sqrt(temperature))
+            images = known.project_noisy(images, number, self.sigma0 * tf.sqrt(temperature))
         energy, score = self.energy_and_score_fn(images)
         noise = randomness.normal(seeds, (number, 0), "langevin", tuple(images.shape[1:]))
         noise = self.step_size * tf.sqrt(temperature) * noise
@@ -80,5 +80,5 @@ class AnnealedLangevin(Sampler):
     def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """The last step, where the temperature has fallen to 0."""
         if known:
-            images = known.put_in(images)
+            images = known.project(images)
         return images if self.denoise_fn is None else self.denoise_fn(images)

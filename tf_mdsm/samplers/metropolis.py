@@ -64,7 +64,7 @@ class Metropolis(Sampler):
 
     @property
     @abc.abstractmethod
-    def gradients_of_a_move(self) -> int:
+    def gradient_evaluations_per_move(self) -> int:
         """Gradients that a move costs, that at its beginning not counted."""
 
     @property
@@ -72,11 +72,11 @@ class Metropolis(Sampler):
         return len(self.temperatures)
 
     @property
-    def gradients(self) -> int:
-        return self.num_steps * (1 + self.moves * self.gradients_of_a_move) + 1
+    def max_gradient_evaluations(self) -> int:
+        return self.num_steps * (1 + self.moves * self.gradient_evaluations_per_move) + 1
 
     @property
-    def clock(self) -> tuple[str, np.ndarray]:
+    def schedule(self) -> tuple[str, np.ndarray]:
         return "temperature", self.temperatures
 
     def step(
@@ -95,8 +95,8 @@ class Metropolis(Sampler):
         """
         temperature = tf.constant(self.temperatures)[number]
         if known:
-            images = known.put_in_noised(images, number, self.sigma0 * tf.sqrt(temperature))
-            known = known.as_in(images)
+            images = known.project_noisy(images, number, self.sigma0 * tf.sqrt(temperature))
+            known = known.with_values_from(images)
 
         def kernel(place: tf.Tensor) -> tfp.mcmc.TransitionKernel:
             def log_prob(image):
@@ -112,12 +112,12 @@ class Metropolis(Sampler):
     def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
         """D(x) = x + sigma0^2 score(x), the last step."""
         if known:
-            images = known.put_in(images)
+            images = known.project(images)
         return images + self.sigma0**2 * self.energy_and_score_fn(images)[1]
 
     def _energy(self, image: tf.Tensor, known: Known | None) -> tf.Tensor:
         """Of one image, [H, W, C], with the score as its gradient."""
-        images = known.put_in(image[None]) if known else image[None]
+        images = known.project(image[None]) if known else image[None]
         return differentiable_energy(self.energy_and_score_fn, images)[0]
 
 
@@ -130,7 +130,7 @@ class MetropolisLangevin(Metropolis):
     """
 
     @property
-    def gradients_of_a_move(self) -> int:
+    def gradient_evaluations_per_move(self) -> int:
         return 1
 
     def kernel(
@@ -152,7 +152,7 @@ class HamiltonianMonteCarlo(Metropolis):
     leapfrog_steps: int
 
     @property
-    def gradients_of_a_move(self) -> int:
+    def gradient_evaluations_per_move(self) -> int:
         return self.leapfrog_steps
 
     def kernel(

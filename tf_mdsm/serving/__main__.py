@@ -26,7 +26,8 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.serving.client import Client
-from tf_mdsm.system import image_files
+from tf_mdsm.serving.output_files import require_output, require_picture, write_answer
+from tf_mdsm.system.image_files import read_images, read_mask
 from tf_mdsm.system.stderr import quiet_stderr
 
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")
@@ -63,37 +64,37 @@ def _sample(client: Client, options: argparse.Namespace) -> None:
     seeds = _seeds(options, options.num_images)
     images, energies = client.sample(seeds)
     arrays = {"images": images, "energies": energies, "seeds": np.asarray(seeds)}
-    image_files.write_answer(options.output, arrays, images)
+    write_answer(options.output, arrays, images)
 
 
 def _energy(client: Client, options: argparse.Namespace) -> None:
-    for energy in client.energy(image_files.read_images(options.files, client.image_shape)):
+    for energy in client.energy(read_images(options.files, client.image_shape)):
         print(energy)
 
 
 def _score(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    score = client.score(image_files.read_images(options.files, client.image_shape))
+    score = client.score(read_images(options.files, client.image_shape))
     # One scale for all, so that the pictures compare.
     largest = np.abs(score).max()
     shown = 0.5 + 0.5 * score / (largest if largest > 0 else 1)
-    image_files.write_answer(options.output, {"score": score}, shown)
+    write_answer(options.output, {"score": score}, shown)
 
 
 def _denoise(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = client.denoise(image_files.read_images(options.files, client.image_shape))
-    image_files.write_answer(options.output, {"images": images}, images)
+    images = client.denoise(read_images(options.files, client.image_shape))
+    write_answer(options.output, {"images": images}, images)
 
 
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = image_files.read_images(options.files, client.image_shape)
-    mask = image_files.read_mask(options.mask, client.image_shape, len(images))
+    images = read_images(options.files, client.image_shape)
+    mask = read_mask(options.mask, client.image_shape, len(images))
     seeds = _seeds(options, len(images))
     images = client.inpaint(images, mask, seeds)
     arrays = {"images": images, "seeds": np.asarray(seeds)}
-    image_files.write_answer(options.output, arrays, images)
+    write_answer(options.output, arrays, images)
 
 
 def _status(client: Client, options: argparse.Namespace) -> None:
@@ -115,8 +116,8 @@ _COMMANDS = {
 
 
 def _require_output(client: Client, options: argparse.Namespace) -> None:
-    image_files.require_output(options.output)
-    image_files.require_picture(options.output, client.image_shape)
+    require_output(options.output)
+    require_picture(options.output, client.image_shape)
 
 
 def _seeds(options: argparse.Namespace, count: int) -> list[int]:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["folder_written_whole", "require_writable", "written_whole"]
+__all__ = ["atomic_folder", "atomic_write", "require_writable"]
 
 _LEFTOVER, _DAY = ".partial-folder-", 86_400
 
 
 @contextlib.contextmanager
-def written_whole(path: str) -> Iterator[str]:
+def atomic_write(path: str) -> Iterator[str]:
     """Yields a temporary name beside `path`, which takes its place when the block succeeds.
 
     The temporary name keeps the ending, as many writers go by it. After an error, whatever
@@ -34,7 +34,7 @@ def written_whole(path: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def folder_written_whole(path: str) -> Iterator[str]:
+def atomic_folder(path: str) -> Iterator[str]:
     """Yields a new folder beside `path`, which takes that name when the block succeeds.
 
     Several processes may write the same `path`: each has a folder of its own, and the first

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["changed_file", "forget", "record"]
 
@@ -55,6 +55,6 @@ def _load(folder: str) -> dict[str, str]:
 
 def _store(folder: str, known: dict[str, str]) -> None:
     path = os.path.join(folder, _NAME)
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(known, file, indent=2, sort_keys=True)
         file.write("\n")

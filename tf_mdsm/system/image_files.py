@@ -1,4 +1,4 @@
-"""Images and masks from the files that a user names, and results into files."""
+"""Image and mask files of a user: read as arrays, checked for size and kind."""
 
 import contextlib
 import glob
@@ -10,9 +10,7 @@ import numpy as np
 from PIL import Image
 
 from tf_mdsm.errors import InvalidArgument, known_as
-from tf_mdsm.system.atomic import written_whole
 from tf_mdsm.system.npz import UNREADABLE, read_npz_arrays
-from tf_mdsm.visualization import images as pictures
 
 __all__ = [
     "NO_PICTURE",
@@ -20,9 +18,6 @@ __all__ = [
     "open_picture",
     "read_images",
     "read_mask",
-    "require_output",
-    "require_picture",
-    "write_answer",
 ]
 
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -98,30 +93,6 @@ def read_mask(
     if len(mask) not in (1, count):
         raise InvalidArgument(field, f"hold one mask, or one an image ({count})", len(mask))
     return np.broadcast_to(mask, (count, *mask.shape[1:])).astype(np.float32)
-
-
-def require_output(path: str) -> None:
-    """Refuses a file that cannot be written, before a server works for it."""
-    if not path.lower().endswith((".png", ".npz")):
-        raise InvalidArgument("--output", "end in .png (a picture) or .npz (the numbers)", path)
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
-        raise InvalidArgument("--output", "be a file in a folder that can be written", path)
-
-
-def require_picture(path: str, image_shape: tuple[int, int, int]) -> None:
-    """Refuses a `.png` where the model's "images" are points of the plane."""
-    if path.lower().endswith(".png") and image_shape[-1] not in (1, 3):
-        raise InvalidArgument("--output", "end in .npz: points make no picture", path)
-
-
-def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) -> None:
-    """Writes all arrays to an `.npz`, or a grid of `shown` [N, H, W, C] in [0, 1] to a `.png`."""
-    if path.lower().endswith(".npz"):
-        with written_whole(path) as partial:
-            np.savez_compressed(partial, **arrays)
-        return
-    pictures.write_png(pictures.image_grid(shown), path)
 
 
 def _images(path: str, image_shape: tuple[int, int, int], field: str) -> np.ndarray:

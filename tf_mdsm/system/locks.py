@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["only_trainer"]
+__all__ = ["training_lock"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def only_trainer(folder: str) -> Iterator[None]:
+def training_lock(folder: str) -> Iterator[None]:
     """Keeps every other process from training in a run's folder of checkpoints in the block.
 
     The kernel holds the lock and drops it with the process, however that ends: there is nothing

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["read_state_dict", "write_state_dict"]
 
@@ -76,7 +76,7 @@ def write_state_dict(path: str, state: Mapping[str, np.ndarray]) -> None:
     torch = _import_torch("config.export.format", "be saved_model, or have PyTorch", "torch")
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
     try:
-        with written_whole(path) as partial, open(partial, "wb") as file:
+        with atomic_write(path) as partial, open(partial, "wb") as file:
             torch.save(tensors, file)
     except (OSError, RuntimeError) as error:
         raise RunError(f"{path} cannot be written ({one_line(error)})") from error

@@ -12,9 +12,9 @@ import tensorflow as tf
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["TrainingCheckpoints", "restore_for_use"]
+__all__ = ["TrainingCheckpoints", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class TrainingCheckpoints:
                 tf.train.Checkpoint(**_used_parts(self._model)), folder, 1, checkpoint_name="step"
             )
             _write(manager, self.step)
-            with written_whole(score) as partial, open(partial, "w", encoding="utf-8") as file:
+            with atomic_write(score) as partial, open(partial, "w", encoding="utf-8") as file:
                 json.dump({"distance": distance, "step": self.step, "measure": measure}, file)
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
@@ -132,7 +132,7 @@ class TrainingCheckpoints:
             ) from error
 
 
-def restore_for_use(folder: str, model: EnergyModel, which: str = "newest") -> int:
+def restore_weights(folder: str, model: EnergyModel, which: str = "newest") -> int:
     """Loads a checkpoint's weights into a model that will not be trained on.
 
     Args:

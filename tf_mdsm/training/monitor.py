@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.batches import to_float
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import NUM_BANDS, EnergyModel
 from tf_mdsm.samplers.chain import Chain
 from tf_mdsm.training.tensorboard import Monitor
 from tf_mdsm.visualization import model_views as views
 from tf_mdsm.visualization.images import to_uint8, write_png
 
-__all__ = ["Appraisal", "Observer"]
+__all__ = ["SampleDistance", "TrainingMonitor"]
 
 
 class _StopRequested(Exception):
@@ -22,7 +22,7 @@ class _StopRequested(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Appraisal:
+class SampleDistance:
     """How a few samples are compared with the reference images.
 
     Attributes:
@@ -38,7 +38,7 @@ class Appraisal:
     measure: str
 
 
-class Observer:
+class TrainingMonitor:
     """Scalars, held-out loss and pictures, to TensorBoard and `samples_folder`.
 
     Args:
@@ -63,7 +63,7 @@ class Observer:
         seeds: Sequence[int],
         samples_folder: str,
         true_energy: Callable | None = None,
-        appraisal: Appraisal | None = None,
+        appraisal: SampleDistance | None = None,
     ):
         self.monitor = monitor
         self._model, self._sample, self._seeds = model, sample, seeds
@@ -71,7 +71,7 @@ class Observer:
         self._batch_size, self._samples_folder = batch_size, samples_folder
         self._true_energy, self._appraisal = true_energy, appraisal
         self._images, self._seconds = 0, 0.0
-        self._held_out_losses = tf.function(model.held_out_losses, autograph=False)
+        self._held_out_losses = tf.function(model.validation_losses, autograph=False)
         self._energy = tf.function(model.energy, autograph=False)
 
     def count(self, steps: int, seconds: float) -> None:
@@ -112,7 +112,7 @@ class Observer:
             energies = [self._energy(batch) for batch in self._in_batches(images)]
             scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
         self.monitor.scalars(scalars, step)
-        if not views.is_plane(self._model.image_shape):
+        if not views.is_points(self._model.image_shape):
             strip = views.denoising_strip(self._model, self._held_out[:8].numpy())
             self.monitor.picture("clean_noisy_denoised", strip, step)
 

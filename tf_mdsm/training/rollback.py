@@ -8,9 +8,9 @@ import json
 import os
 
 from tf_mdsm.errors import RunError
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["LossNotFinite", "note_rollback", "rollbacks_of"]
+__all__ = ["LossNotFinite", "read_rollbacks", "record_rollback"]
 
 _NAME = "rollbacks.json"
 
@@ -31,7 +31,7 @@ class LossNotFinite(RunError):
         super().__init__(f"step {step}: the loss is not finite; {kept}")
 
 
-def rollbacks_of(folder: str) -> list[dict[str, int]]:
+def read_rollbacks(folder: str) -> list[dict[str, int]]:
     """The rollbacks so far, each `{"from": step, "to": step}`.
 
     Raises:
@@ -48,14 +48,14 @@ def rollbacks_of(folder: str) -> list[dict[str, int]]:
         raise RunError(f"{path} cannot be read ({error})") from error
 
 
-def note_rollback(folder: str, lost: LossNotFinite) -> None:
+def record_rollback(folder: str, lost: LossNotFinite) -> None:
     """Adds one.
 
     Raises:
         OSError: if it cannot be written.
     """
-    rollbacks = [*rollbacks_of(folder), {"from": lost.step, "to": lost.checkpoint_step or 0}]
+    rollbacks = [*read_rollbacks(folder), {"from": lost.step, "to": lost.checkpoint_step or 0}]
     path = os.path.join(folder, _NAME)
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(rollbacks, file)
         file.write("\n")

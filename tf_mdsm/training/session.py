@@ -23,10 +23,10 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.system.locks import only_trainer
+from tf_mdsm.system.locks import training_lock
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
-from tf_mdsm.training.monitor import Appraisal, Observer
-from tf_mdsm.training.rollback import rollbacks_of
+from tf_mdsm.training.monitor import SampleDistance, TrainingMonitor
+from tf_mdsm.training.rollback import read_rollbacks
 from tf_mdsm.training.steps import compile_steps
 from tf_mdsm.training.tensorboard import Monitor
 
@@ -54,7 +54,7 @@ class Run:
     run_steps: Callable
     batches: Iterator
     checkpoints: TrainingCheckpoints
-    observer: Observer
+    observer: TrainingMonitor
     workers: Workers
 
 
@@ -80,7 +80,7 @@ def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> R
     workers = Workers(strategy)
     if not workers.is_chief:
         logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
-    rollbacks = rollbacks_of(os.path.join(workdir, "checkpoints"))
+    rollbacks = read_rollbacks(os.path.join(workdir, "checkpoints"))
     rate_factor = config.training.rollback_rate ** len(rollbacks)
     with naming("the start", workers):
         with strategy.scope():
@@ -93,9 +93,9 @@ def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> R
         appraisal = None
         if config.training.evaluate_every and workers.is_chief:
             # Features take their time to load, and nothing else of training needs them.
-            from tf_mdsm.runs.build_evaluation import build_appraisal
+            from tf_mdsm.runs.build_evaluation import build_sample_distance
 
-            appraisal = build_appraisal(config, workdir, images, held_out)
+            appraisal = build_sample_distance(config, workdir, images, held_out)
         checkpoints = _restore(config, model, workers, workdir, len(images), alone)
         build.set_constant_rate(config, model.optimizer, rate_factor)
         if workers.is_chief and not os.path.exists(statistics_path):
@@ -134,7 +134,7 @@ def _restore(
     try:
         folder = os.path.join(workdir, "checkpoints")
         if workers.is_chief:
-            alone.enter_context(only_trainer(folder))
+            alone.enter_context(training_lock(folder))
         checkpoints = TrainingCheckpoints(
             folder, model, settings.keep_checkpoints, workers.is_chief
         )
@@ -175,14 +175,14 @@ def _observer(
     held_out: np.ndarray,
     workdir: str,
     step: int,
-    appraisal: Appraisal | None,
-) -> Observer:
+    appraisal: SampleDistance | None,
+) -> TrainingMonitor:
     folder = os.path.join(workdir, "tensorboard")
     monitor = Monitor(folder if workers.is_chief else None, step)
     if step == 0:
         monitor.text("config", f"```\n{config}\n```", step=0)
     settings = config.training
-    return Observer(
+    return TrainingMonitor(
         model,
         monitor,
         held_out[: settings.validation_images],

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["Monitor", "drop_events_after"]
 
@@ -54,7 +54,7 @@ def drop_events_after(folder: str, step: int) -> None:
         kept, dropped = _split_events(path, step)
         if not dropped:
             continue
-        with written_whole(path) as partial, tf.io.TFRecordWriter(partial) as writer:
+        with atomic_write(path) as partial, tf.io.TFRecordWriter(partial) as writer:
             for record in kept:
                 writer.write(record)
 

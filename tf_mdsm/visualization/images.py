@@ -6,9 +6,9 @@ import math
 import numpy as np
 from PIL import Image
 
-from tf_mdsm.system.atomic import written_whole
+from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["chain_strip", "image_grid", "moving", "to_uint8", "write_gif", "write_png"]
+__all__ = ["changing_states", "image_grid", "sampling_strip", "to_uint8", "write_gif", "write_png"]
 
 # Small images are enlarged to tiles of about this many pixels.
 _TILE = 64
@@ -44,7 +44,7 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return np.pad(grid, ((0, frame), (0, frame), (0, 0)), constant_values=128)
 
 
-def chain_strip(states: np.ndarray, columns: int = 14) -> np.ndarray:
+def sampling_strip(states: np.ndarray, columns: int = 14) -> np.ndarray:
     """Some chains from noise to image, a row each.
 
     Args:
@@ -54,20 +54,20 @@ def chain_strip(states: np.ndarray, columns: int = 14) -> np.ndarray:
     Returns:
         uint8 [height, width, C].
     """
-    states = moving(states)
+    states = changing_states(states)
     shown = np.unique(np.linspace(0, len(states) - 1, columns).astype(int))
     rows = states[shown].swapaxes(0, 1)
     return image_grid(rows.reshape(-1, *rows.shape[2:]), columns=len(shown))
 
 
-def moving(states: np.ndarray) -> np.ndarray:
+def changing_states(states: np.ndarray) -> np.ndarray:
     """The states [n, ...] less those that equal the one before: some chains arrive early."""
     return states[[True, *(not np.array_equal(*pair) for pair in itertools.pairwise(states))]]
 
 
 def write_png(pixels: np.ndarray, path: str) -> None:
     """Writes a picture, uint8 [H, W, 1 or 3]."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         _image(pixels).save(partial)
 
 
@@ -75,7 +75,7 @@ def write_gif(frames: list[np.ndarray], path: str, milliseconds: int = 100) -> N
     """Writes pictures of one size as an animation that pauses on the last."""
     first, *rest = [_image(frame) for frame in frames]
     durations = [milliseconds] * len(rest) + [10 * milliseconds]
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         first.save(partial, save_all=True, append_images=rest, duration=durations, loop=0)
 
 

@@ -9,12 +9,12 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import plots
 
-__all__ = ["denoising_strip", "is_plane", "samples_picture"]
+__all__ = ["denoising_strip", "is_points", "samples_picture"]
 
 _RESOLUTION = 101
 
 
-def is_plane(image_shape: tuple[int, int, int]) -> bool:
+def is_points(image_shape: tuple[int, int, int]) -> bool:
     """Whether the "images" are points of the plane."""
     return tuple(image_shape) == (1, 1, 2)
 
@@ -31,7 +31,7 @@ def samples_picture(
     Returns:
         uint8 [height, width, C].
     """
-    if not is_plane(model.image_shape):
+    if not is_points(model.image_shape):
         return pictures.image_grid(images)
     axis = np.linspace(0, 1, _RESOLUTION, dtype=np.float32)
     mesh = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 1, 1, 2)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 
-__all__ = ["Pilot", "pilot_betas", "run_pilot"]
+__all__ = ["Adaptation", "adapt", "adaptation_betas"]
 
 # Change of log epsilon for each share of moves that were accepted too many.
 _GAIN = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Pilot:
+class Adaptation:
     """What was found at some inverse temperatures.
 
     Attributes:
@@ -71,23 +71,23 @@ class Pilot:
         return np.concatenate([[0], np.cumsum(means * np.diff(self.betas))])
 
 
-def pilot_betas(count: int, steepness: float = 9.0) -> np.ndarray:
+def adaptation_betas(count: int, steepness: float = 9.0) -> np.ndarray:
     """0, 1, and a sigmoid between them that is dense at both ends, [count]."""
     inner = 1 / (1 + np.exp(-np.linspace(-steepness, steepness, count - 2)))
     return np.concatenate([[0], inner, [1]])
 
 
-def run_pilot(
-    bridge: Bridge,
+def adapt(
+    bridge: AnnealingPath,
     num_betas: int,
     seeds: np.ndarray,
     rounds: int = 8,
     acceptance: float = 0.8,
     on_betas: Callable[[int], None] = lambda _: None,
-) -> Pilot:
+) -> Adaptation:
     """Adapts step sizes until the wanted share of moves is accepted, on a way up and one down.
 
-    The way up, over `pilot_betas`, finds where E_ref - E / T changes fast. That down goes over
+    The way up, over `adaptation_betas`, finds where E_ref - E / T changes fast. That down goes over
     intervals of equal length by that, and is what is told: chains that lag behind accept large
     steps on their way into a narrower law, and small ones on their way out. At each beta,
     log epsilon follows the share over all chains; its mean over the later half of the rounds is
@@ -128,14 +128,14 @@ def run_pilot(
             on_betas(1)
         return tuple(np.array(found).T)
 
-    betas = pilot_betas(num_betas)
+    betas = adaptation_betas(num_betas)
     deviations, step_sizes, shares = visit(betas[1:])
     if shares[-1] == 0:
         raise RunError(f"the last moves were all refused, at step size {step_sizes[-1]:.2g}")
-    coarse = Pilot(betas, np.append(at_reference, deviations), step_sizes, shares)
+    coarse = Adaptation(betas, np.append(at_reference, deviations), step_sizes, shares)
     betas, _ = coarse.schedule(num_betas - 1)
     deviations, step_sizes, shares = (found[::-1] for found in visit(betas[:0:-1]))
-    return Pilot(betas, np.append(at_reference, deviations), step_sizes, shares)
+    return Adaptation(betas, np.append(at_reference, deviations), step_sizes, shares)
 
 
 def _deviation(differences: np.ndarray, beta: float) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.likelihood.path import Bridge
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.samplers.schedules import require_schedule
 
-__all__ = ["Annealing", "Path"]
+__all__ = ["AnnealedImportanceSampling", "Path"]
 
 # Noise of the chains down, and of those at rest, is not that of those up.
 _DOWN, _REST = 2**30, 2**31
@@ -35,7 +35,7 @@ class Path:
     accepted: np.ndarray
 
 
-class Annealing:
+class AnnealedImportanceSampling:
     """Chains along inverse temperatures beta_0 = 0 … beta_n = 1: log Z from both ends.
 
     Z is the integral of exp(-E / T).
@@ -68,7 +68,7 @@ class Annealing:
         InvalidArgument: for arrays that are not such.
     """
 
-    def __init__(self, bridge: Bridge, betas: np.ndarray, step_sizes: np.ndarray):
+    def __init__(self, bridge: AnnealingPath, betas: np.ndarray, step_sizes: np.ndarray):
         require_schedule(
             "betas",
             betas,

@@ -10,7 +10,7 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
     "Bound",
-    "Bracket",
+    "LogZBounds",
     "bracket",
     "clustered_error",
     "effective_size",
@@ -43,7 +43,7 @@ class Bound:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bracket:
+class LogZBounds:
     """log Z from below and from above."""
 
     lower: Bound
@@ -84,7 +84,7 @@ def resample(log_weights: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def bracket(
     up: np.ndarray, down: np.ndarray, origins: np.ndarray | None = None, alarm: float = 0.003
-) -> Bracket:
+) -> LogZBounds:
     """Bounds of log Z.
 
     Args:
@@ -103,7 +103,7 @@ def bracket(
     lower = _bound(up, np.arange(len(up)), alarm)
     above = _bound(-down, np.arange(len(down)) if origins is None else origins, alarm)
     negated = {"mean": -above.mean, "estimate": -above.estimate}
-    return Bracket(lower, dataclasses.replace(above, **negated))
+    return LogZBounds(lower, dataclasses.replace(above, **negated))
 
 
 def _bound(log_weights: np.ndarray, origins: np.ndarray, alarm: float) -> Bound:

@@ -11,13 +11,13 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
 from tf_mdsm.samplers.kernels import differentiable_energy, move_each
 
-__all__ = ["Bridge"]
+__all__ = ["AnnealingPath"]
 
 # In place of a move's number where step sizes are drawn: far above all of those.
 _STEP_SIZES = 2**31
 
 
-class Bridge:
+class AnnealingPath:
     """Densities exp(-beta E / T - (1 - beta) E_ref), beta from 0 to 1, and chains under them.
 
     Everything is compiled once, for any number of chains.

@@ -11,7 +11,7 @@ __all__ = ["bits_per_dim", "judge", "objections"]
 
 
 def judge(
-    found: bounds.Bracket,
+    found: bounds.LogZBounds,
     drift: float,
     energies: dict[str, np.ndarray],
     size: int,
@@ -90,7 +90,7 @@ def bits_per_dim(
 
 
 def objections(
-    found: bounds.Bracket, size: int, tolerance: float, min_effective: float, drift: float
+    found: bounds.LogZBounds, size: int, tolerance: float, min_effective: float, drift: float
 ) -> list[str]:
     """Why log Z must not be presented as a value; empty if it may.
 
