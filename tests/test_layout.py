@@ -119,7 +119,7 @@ def test_only_config_and_runs_read_a_configuration():
 
 
 def test_wrong_calls_are_refused_without_tensorflow():
-    """A wrong call is answered in a fraction of a second, and the REST client needs no TensorFlow."""
+    """A wrong call is answered at once, and the REST client needs no TensorFlow."""
     light = {"main", "config", "system", "errors"}
     names = [module for module in modules() if entry(module) in light]
     names += ["networks.architectures", "serving.client", "serving.rest_transport"]
