@@ -1,4 +1,4 @@
-"""From `config.evaluation` to features, reference statistics and foreign images."""
+"""From `config.evaluation` to features, reference statistics and out-of-distribution images."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,6 @@ from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument, known_as
-from tf_mdsm.evaluation import outliers
 from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
 from tf_mdsm.evaluation.feature_statistics import (
     FeatureStatistics,
@@ -24,7 +23,9 @@ from tf_mdsm.evaluation.feature_statistics import (
 )
 from tf_mdsm.evaluation.features import Features
 from tf_mdsm.evaluation.inception import download_inception, load_inception
+from tf_mdsm.evaluation.outliers import constant, flipped, shuffled_patches, uniform_noise
 from tf_mdsm.evaluation.sample_quality import frechet_distance
+from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.training.monitor import SampleDistance
 
 __all__ = [
@@ -38,52 +39,54 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 
+# Images whose features are computed at a time.
 _BATCH = 1_024
 
-# Where the Inception graph is kept once it has been downloaded.
+# Folder that keeps the Inception graph once it has been downloaded.
 _CACHE = os.path.join("~", ".cache", "tf_mdsm")
 
 
 def build_features(
-    config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
+    config: ConfigDict, folder: RunFolder, training: np.ndarray, validation: np.ndarray
 ) -> Features:
-    """The features that `config.evaluation.features` names.
+    """The features that `config.evaluation.features` names: a classifier's, or Inception's.
 
-    The classifier is trained on the run's labelled training images, once, and kept under
-    `workdir/evaluation`.
+    The classifier is trained on the run's labelled training images once, and kept in the run's
+    folder.
 
     Raises:
-        InvalidArgument: for data without labels, or an Inception file that is missing or another.
+        InvalidArgument: for data without labels, or if Inception's file is missing or is another
+            file.
     """
     settings, data = config.evaluation, config.data
     if settings.features == "inception":
         with known_as("config.evaluation.inception_path"):
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
-    # Images are of one size, whatever was cut, and kept somewhere; labels know nothing of it.
+    # The labels do not depend on how images are resized and stored.
     without = ("image_size", "channels", "crop", "flip", "cache", "skip_damaged")
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])
     try:
-        labels, held_out_labels = load_labels(**fields)
+        labels, validation_labels = load_labels(**fields)
     except InvalidArgument as error:
         needs = f"be inception or none, as there are no labels to learn ({error})"
         raise InvalidArgument("config.evaluation.features", needs, settings.features) from error
-    path = os.path.join(workdir, "evaluation", "classifier.keras")
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
-    features = classifier_features(train_classifier(training, labels, path), dataset)
-    right = accuracy(features, held_out, held_out_labels)
-    _LOGGER.info("%s: %.1f %% of the held-out images right", features.name, 100 * right)
+    classifier = train_classifier(training, labels, folder.classifier)
+    features = classifier_features(classifier, dataset)
+    share = accuracy(features, validation, validation_labels)
+    _LOGGER.info("%s: %.1f %% of the validation images right", features.name, 100 * share)
     return features
 
 
 def build_reference_images(
-    config: ConfigDict, training: np.ndarray, held_out: np.ndarray
+    config: ConfigDict, training: np.ndarray, validation: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """The images that samples are compared with, and which they are."""
+    """The images that samples are compared with, and a name for them."""
     is_training, data = config.evaluation.reference == "train", config.data
-    images = training if is_training else held_out
+    images = training if is_training else validation
     split = "training images" if is_training else "held-out images"
     if data.source in ("tfds", "idx"):
         split = data.split if is_training else data.held_out_split
@@ -91,12 +94,12 @@ def build_reference_images(
 
 
 def build_reference(
-    config: ConfigDict, workdir: str, features: Features, images: np.ndarray
+    config: ConfigDict, folder: RunFolder, features: Features, images: np.ndarray
 ) -> FeatureStatistics:
     """Mean and covariance of the reference images' features, computed once for a set of images.
 
-    They are kept under `workdir/evaluation` as other tools use them, or read from the file of
-    such a tool, `config.evaluation.reference_statistics`.
+    They are kept in the run's folder in the format that other tools use, or read from a file of
+    another tool, `config.evaluation.reference_statistics`.
 
     Raises:
         InvalidArgument: for a file of other features, or too few images.
@@ -109,9 +112,9 @@ def build_reference(
     content = hashlib.sha256(np.ascontiguousarray(images))
     name = f"{settings.features}_{settings.reference}"
     key = f"{features.fingerprint[:8]}_{content.hexdigest()[:8]}"
-    path = os.path.join(workdir, "evaluation", f"statistics_{name}_{key}.npz")
+    path = folder.feature_statistics(name, key)
     if os.path.exists(path):
-        # A damaged file of our own is made again.
+        # A damaged file is computed again.
         with contextlib.suppress(InvalidArgument):
             return load_feature_statistics(path, features.size)
     if len(images) < features.size:
@@ -124,30 +127,34 @@ def build_reference(
 
 
 def build_sample_distance(
-    config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
+    config: ConfigDict, folder: RunFolder, training: np.ndarray, validation: np.ndarray
 ) -> SampleDistance:
-    """How a training run compares a few samples with its reference images.
+    """The Fréchet distance by which a training run compares a few samples with the reference.
 
     Raises:
         InvalidArgument: as `build_features`, or for fewer samples than features.
     """
-    features = build_features(config, workdir, training, held_out)
+    features = build_features(config, folder, training, validation)
     count = config.training.evaluation_samples
     require_enough(features, count, "config.training.evaluation_samples")
-    images, name = build_reference_images(config, training, held_out)
-    reference = build_reference(config, workdir, features, images)
+    images, name = build_reference_images(config, training, validation)
+    reference = build_reference(config, folder, features, images)
 
-    def distance(drawn: np.ndarray) -> float:
-        return frechet_distance(fit_feature_statistics([features.extract(drawn)[0]]), reference)
+    def distance(samples: np.ndarray) -> float:
+        return frechet_distance(fit_feature_statistics([features.extract(samples)[0]]), reference)
 
     source = config.evaluation.reference_statistics or name
     sampling = json.dumps(config.sampling.to_dict(), sort_keys=True)
-    measure = f"{features.name} {features.fingerprint}, n {count}, {source}, {sampling}"
-    return SampleDistance(count, distance, features.name, measure)
+    return SampleDistance(
+        num_samples=count,
+        compute=distance,
+        features=features.name,
+        definition=f"{features.name} {features.fingerprint}, n {count}, {source}, {sampling}",
+    )
 
 
 def require_enough(features: Features, count: int, field: str) -> None:
-    """Refuses fewer samples than features, whose covariance says little.
+    """Refuses fewer samples than features, because their covariance would have no full rank.
 
     Raises:
         InvalidArgument: about `field`.
@@ -156,25 +163,33 @@ def require_enough(features: Features, count: int, field: str) -> None:
         raise InvalidArgument(field, f"be at least the number of features ({features.size})", count)
 
 
-def build_out_of_distribution(config: ConfigDict, held_out: np.ndarray) -> dict[str, np.ndarray]:
-    """Images that are none of the run's kind, as many as `held_out` holds or the source has."""
+def build_out_of_distribution(config: ConfigDict, validation: np.ndarray) -> dict[str, np.ndarray]:
+    """Images that are not of the run's kind, as many as `validation` holds or the source has.
+
+    Returns:
+        name to images [N, H, W, C]: uniform noise, constant images, upside-down and
+        patch-shuffled validation images, and those of `config.evaluation.foreign`.
+
+    Raises:
+        InvalidArgument: if the images of `config.evaluation.foreign` cannot be read.
+    """
     settings, seed = config.evaluation, config.evaluation.seed
-    foreign = {
-        "uniform noise": outliers.uniform_noise(held_out, seed),
-        "constant": outliers.constant(held_out, seed),
-        "upside-down": outliers.flipped(held_out),
+    images = {
+        "uniform noise": uniform_noise(validation, seed),
+        "constant": constant(validation, seed),
+        "upside-down": flipped(validation),
     }
-    patch = held_out.shape[1] // 4
-    if patch and held_out.shape[1] == 4 * patch:
-        foreign["shuffled patches"] = outliers.shuffled_patches(held_out, patch, seed)
+    patch = validation.shape[1] // 4
+    if patch and validation.shape[1] == 4 * patch:
+        images["shuffled patches"] = shuffled_patches(validation, patch, seed)
     if settings.foreign.source:
-        images = _other_data(config)[: len(held_out)]
-        foreign[settings.foreign.name or settings.foreign.source] = images
-    return foreign
+        name = settings.foreign.name or settings.foreign.source
+        images[name] = _other_dataset(config)[: len(validation)]
+    return images
 
 
-def _other_data(config: ConfigDict) -> np.ndarray:
-    """The held-out images of another data set, at the run's size."""
+def _other_dataset(config: ConfigDict) -> np.ndarray:
+    """The validation images of `config.evaluation.foreign`, resized to the run's size."""
     settings, size = config.evaluation.foreign, config.data.image_size
     try:
         _, images = load_images(

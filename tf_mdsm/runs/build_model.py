@@ -1,59 +1,30 @@
-"""From a configuration to the objects of a run: with `build_sampler`, `main` and the runs, the one
-place that reads a ConfigDict."""
-
-import hashlib
-import json
-import os
-from collections.abc import Callable
+"""From a configuration to the strategy, the energy model and its optimizer."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm.datasets import loading, synthetic
 from tf_mdsm.distributed.strategies import create_strategy
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.samplers.base import Sampler
-from tf_mdsm.serving.signatures import ServedEnergy
+from tf_mdsm.runs.build_data import image_shape
 from tf_mdsm.training.optimizers import Adam, WarmUp
 
-__all__ = [
-    "build_images",
-    "build_model",
-    "build_optimizer",
-    "build_served",
-    "build_strategy",
-    "fingerprint",
-    "set_constant_rate",
-    "statistics_path",
-    "true_energy",
-]
-
-
-def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and held-out images, [N, H, W, C] each."""
-    settings = {name: value for name, value in config.data.items() if name != "flip"}
-    for name in ("path", "data_dir", "cache"):
-        settings[name] = os.path.expanduser(settings[name])
-    with group("config.data"):
-        training, held_out = loading.load_images(**settings)
-    batch_size = config.training.batch_size
-    if len(training) < batch_size:
-        raise InvalidArgument(
-            "config.training.batch_size",
-            f"not exceed the number of training images ({len(training)})",
-            batch_size,
-        )
-    return training, held_out
+__all__ = ["build_model", "build_optimizer", "build_strategy", "set_constant_rate"]
 
 
 def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
-    """The strategy that `config.training.strategy` names; before anything else of TensorFlow."""
+    """The distribution strategy of `config.training.strategy`.
+
+    With several machines this comes before every other operation of TensorFlow.
+
+    Raises:
+        InvalidArgument: if the replicas or the accumulation steps cannot share a batch.
+        RunError: if a worker does not appear.
+    """
     settings = config.training
     strategy = create_strategy(
         settings.strategy, settings.cluster, settings.tpu, settings.batch_size
@@ -67,14 +38,18 @@ def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
 
 
 def build_model(config: ConfigDict) -> EnergyModel:
-    """The energy model with fresh weights, to be called under a strategy's scope."""
-    data, training = config.data, config.training
+    """The energy model with initial weights; called under the scope of the strategy.
+
+    Raises:
+        InvalidArgument: for images of a size that the network cannot halve.
+    """
+    training = config.training
     with group("config.data"):
         network = build_network(
             config.network.name,
-            (data.image_size, data.image_size, data.channels),
+            image_shape(config),
             config.network.channels,
-            config.network.head,
+            head=config.network.head,
             seed=config.seed,
             precision=training.precision,
             sigma0=config.noise.sigma0,
@@ -93,7 +68,12 @@ def build_model(config: ConfigDict) -> EnergyModel:
 
 
 def build_optimizer(config: ConfigDict, rate_factor: float = 1.0) -> keras.optimizers.Optimizer:
-    """Adam under the run's learning-rate schedule, all of whose rates are multiplied."""
+    """Adam with the learning-rate schedule of `config.optimizer`.
+
+    Args:
+        config: the run's configuration.
+        rate_factor: factor on all learning rates, below 1 after a rollback.
+    """
     settings, num_steps = config.optimizer, config.training.num_steps
     initial, final = settings.learning_rate, settings.final_learning_rate
     rates = {
@@ -111,42 +91,7 @@ def build_optimizer(config: ConfigDict, rate_factor: float = 1.0) -> keras.optim
 def set_constant_rate(
     config: ConfigDict, optimizer: keras.optimizers.Optimizer, rate_factor: float
 ) -> None:
-    """The rate where it is one number, which a checkpoint has brought back as it was."""
+    """Sets a constant learning rate again after a checkpoint has restored its old value."""
     settings = config.optimizer
     if settings.schedule == "constant" and not settings.warmup_steps:
         optimizer.learning_rate = rate_factor * settings.learning_rate
-
-
-def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
-    """What a server offers of a trained model and its sampler."""
-    return ServedEnergy(
-        model.energy,
-        model.score,
-        model.denoise,
-        sampler.draw,
-        sampler.inpaint,
-        model.image_shape,
-        config.export.max_batch_size,
-        [variable.value for variable in model.trained_network.variables],
-    )
-
-
-def statistics_path(workdir: str) -> str:
-    """The file that keeps the training images' mean and covariance, beside the weights."""
-    return os.path.join(workdir, "checkpoints", "statistics.npz")
-
-
-def fingerprint(settings: dict, model: EnergyModel) -> str:
-    """Of what results follow from, settings and weights: others have other pieces of a job."""
-    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for variable in model.trained_network.variables:
-        content.update(variable.numpy().tobytes())
-    return content.hexdigest()[:12]
-
-
-def true_energy(config: ConfigDict) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """The energy that training should find, where the data's law is known."""
-    if (config.data.source, config.data.name) != ("synthetic", "mixture"):
-        return None
-    sigmas = NoiseLevels(**config.noise).sigmas
-    return lambda points: synthetic.mixture_energy(points, sigmas)

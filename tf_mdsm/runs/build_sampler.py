@@ -1,7 +1,8 @@
-"""From `config.sampling` to a sampler."""
+"""From `config.sampling` to a sampler of a model's energy."""
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -13,7 +14,6 @@ from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
-from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
@@ -23,8 +23,33 @@ from tf_mdsm.system.image_files import read_images
 __all__ = ["build_sampler", "build_temperatures"]
 
 
+def build_sampler(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> Sampler:
+    """The sampler that `config.sampling.sampler` names.
+
+    Args:
+        config: the run's configuration.
+        model: the energy.
+        statistics: mean and covariance of the training images; None if they are not known.
+
+    Raises:
+        InvalidArgument: for a Gaussian start without statistics, or images to start at that
+            cannot be read.
+    """
+    builders: dict[str, Callable[..., Sampler]] = {
+        "annealed_langevin": _build_langevin,
+        "heun": _build_heun,
+        "ancestral": _build_ancestral,
+        "coarse_to_fine": _build_coarse_to_fine,
+        "mala": _build_mala,
+        "hmc": _build_hmc,
+    }
+    return builders[config.sampling.sampler](config, model, statistics)
+
+
 def build_temperatures(config: ConfigDict) -> np.ndarray:
-    """The temperature of every step of the chain."""
+    """The temperature of each step of annealed Langevin dynamics, float32 [steps]."""
     settings = config.sampling
     with group("config.sampling"):
         return annealing_temperatures(
@@ -36,94 +61,109 @@ def build_temperatures(config: ConfigDict) -> np.ndarray:
         )
 
 
-def build_sampler(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> Sampler:
-    """The sampler of `config.sampling`; `statistics` of the training images, where known."""
-    builders = {
-        "annealed_langevin": _build_langevin,
-        "heun": lambda *arguments: _build_on_grid(Heun, *arguments, churn=config.sampling.churn),
-        "ancestral": lambda *arguments: _build_on_grid(AncestralEuler, *arguments),
-        "coarse_to_fine": _build_coarse_to_fine,
-        "mala": _build_metropolis,
-        "hmc": _build_metropolis,
-    }
-    return builders[config.sampling.sampler](config, model, statistics)
-
-
 def _build_langevin(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
 ) -> AnnealedLangevin:
+    """The paper's sampler. Its isotropic start has the paper's sigma = 1."""
     temperatures = build_temperatures(config)
     sigma0 = model.noise.sigma0
-    sigma = sigma0 * temperatures[0] ** 0.5
+    first_sigma = sigma0 * temperatures[0] ** 0.5
     return AnnealedLangevin(
-        model.energy_and_score,
-        model.denoise if config.sampling.denoise else None,
-        _build_start(config, model, statistics, sigma, isotropic_sigma=1.0),
-        temperatures,
-        config.sampling.step_size,
-        sigma0,
+        energy_and_score_fn=model.energy_and_score,
+        denoise_fn=model.denoise if config.sampling.denoise else None,
+        start_fn=_build_start(config, model, statistics, first_sigma, isotropic_sigma=1.0),
+        temperatures=temperatures,
+        step_size=config.sampling.step_size,
+        sigma0=sigma0,
     )
 
 
-def _build_on_grid(
-    sampler: type[NoiseGridSampler],
-    config: ConfigDict,
-    model: EnergyModel,
-    statistics: ImageStatistics | None,
-    **options: float,
-) -> NoiseGridSampler:
-    first, sigmas = _levels(config)
-    start = _build_start(config, model, statistics, first, isotropic_sigma=first)
-    return sampler(model.energy_and_score, start, model.noise.sigma0, sigmas, **options)
+def _build_heun(config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None) -> Heun:
+    """Heun's method over the grid of noise levels."""
+    first, sigmas = _noise_levels(config)
+    return Heun(
+        energy_and_score_fn=model.energy_and_score,
+        start_fn=_build_start(config, model, statistics, first, isotropic_sigma=first),
+        sigma0=model.noise.sigma0,
+        sigmas=sigmas,
+        churn=config.sampling.churn,
+    )
+
+
+def _build_ancestral(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> AncestralEuler:
+    """Ancestral sampling over the grid of noise levels."""
+    first, sigmas = _noise_levels(config)
+    return AncestralEuler(
+        energy_and_score_fn=model.energy_and_score,
+        start_fn=_build_start(config, model, statistics, first, isotropic_sigma=first),
+        sigma0=model.noise.sigma0,
+        sigmas=sigmas,
+    )
 
 
 def _build_coarse_to_fine(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
 ) -> CoarseToFine:
+    """Coarse-to-fine ascent from the first noise level to the last."""
     first, last = _first_and_last_sigma(config)
     return CoarseToFine(
-        model.energy_and_score,
-        _build_start(config, model, statistics, first, isotropic_sigma=first),
-        model.noise.sigma0,
-        growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
-        config.sampling.beta,
+        energy_and_score_fn=model.energy_and_score,
+        start_fn=_build_start(config, model, statistics, first, isotropic_sigma=first),
+        sigma0=model.noise.sigma0,
+        step_sizes=growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
+        beta=config.sampling.beta,
         sigma_start=first,
         sigma_end=last,
     )
 
 
-def _build_metropolis(
+def _build_mala(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
 ) -> Sampler:
-    # TensorFlow Probability takes its time to load, and nothing else needs it.
-    from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
+    """The Metropolis-adjusted Langevin algorithm over the grid of noise levels."""
+    # Imported here: TensorFlow Probability takes its time to load.
+    from tf_mdsm.samplers.metropolis import MetropolisLangevin
 
+    return MetropolisLangevin(**_metropolis_arguments(config, model, statistics))
+
+
+def _build_hmc(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> Sampler:
+    """Hamiltonian Monte Carlo over the grid of noise levels."""
+    from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo
+
+    arguments = _metropolis_arguments(config, model, statistics)
+    return HamiltonianMonteCarlo(**arguments, leapfrog_steps=config.sampling.leapfrog_steps)
+
+
+def _metropolis_arguments(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> dict:
+    """What both samplers with a Metropolis test are built from: T = (sigma / sigma0)^2."""
     settings, sigma0 = config.sampling, model.noise.sigma0
-    first, sigmas = _levels(config)
-    arguments = (
-        model.energy_and_score,
-        _build_start(config, model, statistics, first, isotropic_sigma=first),
-        (sigmas / sigma0) ** 2,
-        settings.step_share * sigmas,
-        settings.moves,
-        sigma0,
-    )
-    if settings.sampler == "mala":
-        return MetropolisLangevin(*arguments)
-    return HamiltonianMonteCarlo(*arguments, settings.leapfrog_steps)
+    first, sigmas = _noise_levels(config)
+    return {
+        "energy_and_score_fn": model.energy_and_score,
+        "start_fn": _build_start(config, model, statistics, first, isotropic_sigma=first),
+        "temperatures": (sigmas / sigma0) ** 2,
+        "step_sizes": settings.step_share * sigmas,
+        "moves": settings.moves,
+        "sigma0": sigma0,
+    }
 
 
-def _levels(config: ConfigDict) -> tuple[float, np.ndarray]:
-    """The first noise level, and all of them down to the last."""
+def _noise_levels(config: ConfigDict) -> tuple[float, np.ndarray]:
+    """The first noise level, and all levels from the first to the last, float32 [N]."""
     first, last = _first_and_last_sigma(config)
     with group("config.sampling"):
         return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
 
 
 def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
-    """Where chains begin and end."""
+    """The noise levels at which sampling begins and ends."""
     return config.sampling.sigma_max or config.noise.sigma_max, final_sigma(config)
 
 
@@ -134,12 +174,21 @@ def _build_start(
     sigma: float,
     isotropic_sigma: float,
 ) -> StartFn:
+    """The start that `config.sampling.start` names.
+
+    Args:
+        config: the run's configuration.
+        model: the energy, for the shape of its images.
+        statistics: of the training images.
+        sigma: noise level of the Gaussian start and of the start at images.
+        isotropic_sigma: standard deviation of the isotropic start.
+    """
     if config.sampling.start == "isotropic":
         return isotropic_start(model.image_shape, isotropic_sigma)
     if config.sampling.start == "images":
         field, path = "config.sampling.start_images", config.sampling.start_images
-        given = read_images([os.path.expanduser(path)], model.image_shape, field)
-        return images_start(given, sigma)
+        images = read_images([os.path.expanduser(path)], model.image_shape, field)
+        return images_start(images, sigma)
     if statistics is None:
         raise InvalidArgument(
             "config.sampling.start",

@@ -1,96 +1,102 @@
-"""The evaluating run: numbers that say how they were made, and a report to look at."""
+"""`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
 import json
 import logging
 import os
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from tf_mdsm.distributed.strategies import place
-from tf_mdsm.evaluation.report import render_report
-from tf_mdsm.evaluation.section import Part, load_part, read_likelihood, save_part
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
+from tf_mdsm.evaluation.report import (
+    Section,
+    load_section,
+    read_likelihood,
+    render_report,
+    save_section,
+)
 from tf_mdsm.runs.evaluation_context import EvaluationContext
-from tf_mdsm.system.atomic import atomic_write, require_writable
+from tf_mdsm.runs.run import Run
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["evaluate"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Parts that look at samples.
-_OF_SAMPLES = {"quality", "memorisation", "energies"}
-
 
 def evaluate(config: ConfigDict, workdir: str) -> list[str]:
-    """Evaluates a run's checkpoint, part by part (`config.evaluation.parts`).
+    """Evaluates a run's checkpoint, one section after the other (`config.evaluation.parts`).
 
-    A part that was computed from the same weights and settings is not computed again. The
-    workers of a cluster share the drawing of samples; all else is the first one's.
+    A section that was computed from the same weights and settings is not computed again. The
+    workers of a cluster share the sampling; the first worker does everything else.
 
     Returns:
-        `workdir/evaluation/metrics.json` and `report.html`; none but for worker 0.
+        `workdir/evaluation/metrics.json` and `report.html`; no paths on the other workers.
 
     Raises:
         InvalidArgument: without a checkpoint, or for data or features that do not fit, before
-            anything is drawn.
-        RunError: if something cannot be read, or a chain leaves the finite numbers.
+            anything is sampled.
+        RunError: if something cannot be read, or an energy is not finite.
     """
-    drawn = ConfigDict(config.to_dict())
-    drawn.sampling.num_samples = config.evaluation.num_samples
-    subject = EvaluationContext(drawn, workdir)
-    require_writable(workdir, "evaluation")
-    todo = {
-        "quality": subject.quality,
-        "memorisation": subject.memorisation,
-        "energies": subject.energies,
-        "outliers": subject.outliers,
-        "denoising": subject.denoising,
-    }
-    asked = config.evaluation.parts.split(",")
-    names = [name for name in todo if name in asked or asked == ["all"]]
-    needs_samples = bool(_OF_SAMPLES & set(names))
-    worker, _ = place(config.training.strategy, config.training.cluster)
-    if not worker:
-        subject.check(names)
-    if (needs_samples and subject.samples is None) or worker:
+    config = ConfigDict(config.to_dict())
+    config.sampling.num_samples = config.evaluation.num_samples
+    context = EvaluationContext(config, workdir)
+    folder = context.run.folder
+    folder.require_writable(folder.evaluation)
+    names = context.section_names
+    rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
+    # Everything that does not fit is found before any sampling.
+    if rank == 0:
+        context.prepare(names)
+    if context.needs_samples(names):
+        context.sample()
+    if rank > 0:
         return []
-    folder = os.path.join(workdir, "evaluation")
-    found = {}
+    sections = {}
     for name in names:
-        path = os.path.join(folder, "parts", f"{name}_{subject.key(name)}")
+        path = folder.evaluation_section(name, context.key(name))
         if not os.path.isdir(path):
             _LOGGER.info("%s …", name)
-            save_part(todo[name](), path)
-        found[name] = load_part(path)
-    return _write(folder, config, subject, found)
+            save_section(context.compute(name), path)
+        sections[name] = load_section(path)
+    return _write(context.run, sections)
 
 
-def _write(
-    folder: str, config: ConfigDict, subject: EvaluationContext, found: dict[str, Part]
-) -> list[str]:
-    """All numbers with what they follow from, and the report."""
-    facts = subject.facts
-    made = (facts["model"]["step"], facts["model"]["weights"])
-    estimated = read_likelihood(os.path.join(folder, "likelihood"), *made)
-    if estimated is not None:
-        found = {**found, "likelihood": estimated}
+def _write(run: Run, sections: dict[str, Section]) -> list[str]:
+    """Writes all numbers with what they depend on, and the report."""
+    likelihood = read_likelihood(run.folder.likelihood_stem, run.step, run.weights)
+    if likelihood is not None:
+        sections = {**sections, "likelihood": likelihood}
+    of_samples = _facts_of_samples(run)
     metrics = [
-        {**facts["model"], **(facts["samples"] if metric["of"] == "samples" else {}), **metric}
-        for part in found.values()
-        for metric in part.metrics
+        {**run.provenance, **(of_samples if metric["of"] == "samples" else {}), **metric}
+        for section in sections.values()
+        for metric in section.metrics
     ]
-    written = [os.path.join(folder, name) for name in ("metrics.json", "report.html")]
-    data = config.data
-    shown = {
+    data, network = run.config.data, run.config.network
+    facts = {
         "data": f"{data.source} {data.name or data.path}".strip(),
-        "network": f"{config.network.name}, {config.network.channels} channels",
-        **facts["model"],
-        **facts["samples"],
+        "network": f"{network.name}, {network.channels} channels",
+        **run.provenance,
+        **of_samples,
     }
-    title = f"Evaluation of {os.path.basename(os.path.normpath(os.path.dirname(folder)))}"
-    page = render_report(title, shown, found, config.to_dict())
-    for path, text in zip(
-        written, (json.dumps({"metrics": metrics}, indent=2) + "\n", page), strict=True
-    ):
+    title = f"Evaluation of {run.folder.name}"
+    texts = {
+        run.folder.metrics: json.dumps({"metrics": metrics}, indent=2) + "\n",
+        run.folder.report: render_report(title, facts, sections, run.config.to_dict()),
+    }
+    for path, text in texts.items():
         with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
             file.write(text)
-    return written
+    return list(texts)
+
+
+def _facts_of_samples(run: Run) -> dict[str, Any]:
+    """What the numbers of samples depend on, besides the weights."""
+    sampling = run.config.sampling
+    return {
+        "sampler": sampling.sampler,
+        "start": sampling.start,
+        "seeds": f"{sampling.seed} … {sampling.seed + sampling.num_samples - 1}",
+        "gradient_evaluations_per_image": run.sampler.max_gradient_evaluations,
+    }

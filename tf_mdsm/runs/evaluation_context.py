@@ -1,9 +1,10 @@
-"""What is evaluated: a run's checkpoint, its samples, its images, and each part of it."""
+"""What an evaluation works with: a run's checkpoint, its images, samples and features."""
 
 import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,27 +13,36 @@ from ml_collections import ConfigDict
 import tf_mdsm
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation import sections as parts
+from tf_mdsm.evaluation import sections
 from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
 from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.section import Part
-from tf_mdsm.runs import build_evaluation
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.sharded_sampling import draw, load, sampling_settings
+from tf_mdsm.evaluation.report import Section
+from tf_mdsm.runs.build_data import build_images, image_shape
+from tf_mdsm.runs.build_evaluation import (
+    build_features,
+    build_out_of_distribution,
+    build_reference,
+    build_reference_images,
+    require_enough,
+)
+from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.sharded_sampling import sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_write
-from tf_mdsm.visualization import images as pictures
-from tf_mdsm.visualization import model_views as views
+from tf_mdsm.visualization.images import sampling_strip
+from tf_mdsm.visualization.model_views import is_points
 
 __all__ = ["EvaluationContext"]
 
-# Noise levels at which images are denoised.
-_LEVELS = 9
+# Number of noise levels at which images are denoised.
+_NUM_LEVELS = 9
 
-# Seconds for which other workers wait for the first one to begin drawing.
-_PATIENCE = 3_600
+# Seconds for which other workers wait until the first one begins to sample: it loads or trains
+# the features before.
+_WAIT_SECONDS = 3_600
 
-# Fields of config.evaluation that a part follows from.
+# Sections of an evaluation, in the order of the report, and the fields of config.evaluation
+# that each depends on.
 _FIELDS = {
     "quality": ("features", "inception_path", "reference", "reference_statistics"),
     "memorisation": ("features", "inception_path", "num_images"),
@@ -41,148 +51,201 @@ _FIELDS = {
     "denoising": ("num_images", "seed"),
 }
 
+# Sections that look at samples.
+_OF_SAMPLES = {"quality", "memorisation", "energies"}
+
 
 class EvaluationContext:
-    """A run's checkpoint, and what is evaluated of it; loaded when first asked for."""
+    """A run's checkpoint, its images and samples, and the sections computed from them.
+
+    `prepare` comes first, then `sample`, then `compute`.
+
+    Args:
+        config: the run's configuration; `sampling.num_samples` samples are evaluated.
+        workdir: the run's folder.
+
+    Attributes:
+        run: the loaded run.
+
+    Raises:
+        InvalidArgument: without a checkpoint of this network, for a run on points of the plane,
+            and for images that cannot be read.
+        RunError: if the checkpoint cannot be read.
+    """
 
     def __init__(self, config: ConfigDict, workdir: str):
-        self._config, self._settings, self._workdir = config, config.evaluation, workdir
-        self._loaded = load(config, workdir, "")
-        self._model, self._sampler, self._step = self._loaded
-        self._drawn_from = sampling_settings(config)
-        if views.is_points(self._model.image_shape):
+        self.run = load_run(config, workdir)
+        self._config, self._settings = config, config.evaluation
+        if is_points(image_shape(config)):
             raise InvalidArgument("--workdir", "hold a run on images, not on points", workdir)
-        self._training, self._all_held_out = build.build_images(config)
-        self._held_out = self._all_held_out[: self._settings.num_images]
+        self._training, self._all_validation = build_images(config)
+        self._validation = self._all_validation[: self._settings.num_images]
+        # Loaded by `prepare`.
+        self._features: Features | None = None
+        self._reference: FeatureStatistics
+        self._out_of_distribution: dict[str, np.ndarray]
 
-    def key(self, part: str) -> str:
-        """Of everything that a part follows from, for the name of its folder."""
-        settings = {name: self._settings[name] for name in _FIELDS[part]}
+    @property
+    def section_names(self) -> list[str]:
+        """The sections that `config.evaluation.parts` asks for, in the order of the report."""
+        names = self._settings.parts.split(",")
+        return [name for name in _FIELDS if name in names or names == ["all"]]
+
+    @staticmethod
+    def needs_samples(names: list[str]) -> bool:
+        """Whether one of these sections looks at samples."""
+        return bool(_OF_SAMPLES & set(names))
+
+    def key(self, section: str) -> str:
+        """A hash of everything that a section depends on, for the name of its folder."""
+        settings = {name: self._settings[name] for name in _FIELDS[section]}
         if "foreign" in settings:
             settings["foreign"] = settings["foreign"].to_dict()
         if settings.get("reference_statistics"):
             with open(os.path.expanduser(settings["reference_statistics"]), "rb") as file:
                 settings["reference_statistics"] = hashlib.sha256(file.read()).hexdigest()
-        relevant = {**self._drawn_from, "evaluation": settings, "version": tf_mdsm.__version__}
-        return build.fingerprint(relevant, self._model)
+        return self.run.fingerprint(
+            {
+                **sampling_settings(self._config),
+                "evaluation": settings,
+                "version": tf_mdsm.__version__,
+            }
+        )
 
-    @functools.cached_property
-    def facts(self) -> dict[str, dict[str, object]]:
-        """What all numbers follow from, and besides what those of samples follow from."""
-        sampling = self._config.sampling
-        model = {
-            "step": self._step,
-            "weights": "raw" if self._model.ema_network is None else "averaged",
-            "version": tf_mdsm.__version__,
-        }
-        last = sampling.seed + sampling.num_samples - 1
-        samples = {
-            "sampler": sampling.sampler,
-            "start": sampling.start,
-            "seeds": f"{sampling.seed} … {last}",
-            "gradients_per_image": self._sampler.max_gradient_evaluations,
-        }
-        return {"model": model, "samples": samples}
+    def prepare(self, names: list[str]) -> None:
+        """Loads features, reference and other images for these sections, before any sampling.
 
-    def check(self, names: list[str]) -> None:
-        """Builds what the parts need, so that what does not fit is found before any drawing."""
+        Raises:
+            InvalidArgument: for features, reference images or other data that do not fit.
+        """
+        if {"quality", "memorisation"} & set(names):
+            self._features = self._load_features()
         if "quality" in names:
-            if self._features is None:
-                needs = "be classifier or inception for the part quality"
-                raise InvalidArgument("config.evaluation.features", needs, "none")
-            count = self._settings.num_samples
-            build_evaluation.require_enough(self._features, count, "config.evaluation.num_samples")
-            _ = self._reference
-        if "memorisation" in names:
-            _ = self._features
+            features, count = self._require_features(), self._settings.num_samples
+            require_enough(features, count, "config.evaluation.num_samples")
+            images, _ = self._reference_images
+            self._reference = build_reference(self._config, self.run.folder, features, images)
         if {"energies", "outliers"} & set(names):
-            _ = self._foreign
+            self._out_of_distribution = build_out_of_distribution(self._config, self._validation)
 
-    @functools.cached_property
-    def samples(self) -> dict[str, np.ndarray] | None:
-        """`images`, `energies` and `chain_states`; None for workers that are not the first."""
-        key = build.fingerprint(self._drawn_from, self._model)
-        stem = os.path.join(self._workdir, "evaluation", f"samples_{key}")
-        if not os.path.exists(f"{stem}.npz"):
-            drawing = draw(self._config, self._workdir, stem, self._loaded, _PATIENCE)
-            if drawing is None:
-                return None
-            drawn = drawing.shards.load(["images", "energies"])
-            states = drawing.shards.read(0, ["chain_states"])
-            with atomic_write(f"{stem}.npz") as partial:
-                np.savez_compressed(partial, **drawn, **states)
-            drawing.shards.remove()
-        with np.load(f"{stem}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+    def sample(self) -> None:
+        """Samples what is missing, together with the other workers; the chief keeps the result.
 
-    def quality(self) -> Part:
-        images, name = self._reference_images
+        Raises:
+            RunError: if an energy is not finite.
+        """
+        if os.path.exists(self._samples_path):
+            return
+        stem = self._samples_path.removesuffix(".npz")
+        samples = sample_in_shards(
+            self._config, self.run.folder.path, stem, run=self.run, wait_seconds=_WAIT_SECONDS
+        )
+        if not samples.is_chief:
+            return
+        arrays = samples.shards.load(["images", "energies"])
+        arrays |= samples.shards.read(0, ["chain_states"])
+        with atomic_write(self._samples_path) as partial:
+            np.savez_compressed(partial, **arrays)  # pyright: ignore[reportArgumentType]
+        samples.shards.remove()
+
+    def compute(self, name: str) -> Section:
+        """Computes one section; `sample` comes first if the section looks at samples."""
+        computations: dict[str, Callable[[], Section]] = {
+            "quality": self._quality,
+            "memorisation": self._memorization,
+            "energies": self._energies,
+            "outliers": self._outliers,
+            "denoising": self._denoising,
+        }
+        return computations[name]()
+
+    def _quality(self) -> Section:
+        """Distances between samples and reference images."""
         count = self._settings.num_samples
-        # Beside the samples, images that are none of the reference's.
-        others = {"held-out images": self._all_held_out}
+        # Next to the samples, real images that are not among the reference images.
+        others = {"held-out images": self._all_validation}
         if self._settings.reference == "held_out":
             others = {"training images": self._training}
-        part = parts.evaluate_quality(
-            self._features,
-            {"samples": self.samples["images"], **{of: s[:count] for of, s in others.items()}},
-            self._reference,
-            os.path.basename(self._settings.reference_statistics) or name,
-            images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)],
-            name,
+        images, name = self._reference_images
+        some = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+        section = sections.evaluate_quality(
+            self._require_features(),
+            {
+                "samples": self._samples["images"],
+                **{of: images[:count] for of, images in others.items()},
+            },
+            reference=self._reference,
+            reference_name=os.path.basename(self._settings.reference_statistics) or name,
+            images=images[some],
+            images_name=name,
         )
-        chain = pictures.sampling_strip(self.samples["chain_states"])
-        return dataclasses.replace(part, pictures={**part.pictures, "From noise to images": chain})
+        strip = sampling_strip(self._samples["chain_states"])
+        pictures = {**section.pictures, "From noise to images": strip}
+        return dataclasses.replace(section, pictures=pictures)
 
-    def memorisation(self) -> Part:
-        return parts.evaluate_memorization(
-            self.samples["images"], self._training, self._held_out, self._features
+    def _memorization(self) -> Section:
+        """Samples next to their nearest training images."""
+        return sections.evaluate_memorization(
+            self._samples["images"], self._training, self._validation, self._features
         )
 
-    def energies(self) -> Part:
+    def _energies(self) -> Section:
+        """Energies of training images, validation images, samples, and other images."""
         sigma = float(np.sqrt(self._config.noise.sigma_min * self._config.noise.sigma_max))
-        clean = to_float(tf.constant(self._held_out)).numpy()
+        clean = to_float(tf.constant(self._validation)).numpy()
         sets = {
             "training images": self._training[: self._settings.num_images],
-            "held-out images": self._held_out,
-            "samples": self.samples["images"][: self._settings.num_images],
+            "held-out images": self._validation,
+            "samples": self._samples["images"][: self._settings.num_images],
             f"held-out images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
         }
-        return parts.evaluate_energies(self._model.energy, {**sets, **self._foreign})
-
-    def outliers(self) -> Part:
-        return parts.evaluate_outliers(
-            self._model.energy_and_score,
-            self._model.noise.sigma0,
-            self._held_out,
-            self._foreign,
+        return sections.evaluate_energies(
+            self.run.model.energy, {**sets, **self._out_of_distribution}
         )
 
-    def denoising(self) -> Part:
+    def _outliers(self) -> Section:
+        """Detection of out-of-distribution images by the energy and by its gradient."""
+        return sections.evaluate_outliers(
+            self.run.model.energy_and_score,
+            self.run.model.noise.sigma0,
+            self._validation,
+            self._out_of_distribution,
+        )
+
+    def _denoising(self) -> Section:
+        """Denoising at known noise levels over the trained range."""
         noise = self._config.noise
-        sigmas = np.unique(np.geomspace(noise.sigma_min, noise.sigma_max, _LEVELS))
-        return parts.evaluate_denoising(
-            self._model.denoise, self._held_out, sigmas, self._settings.seed
+        sigmas = np.unique(np.geomspace(noise.sigma_min, noise.sigma_max, _NUM_LEVELS))
+        return sections.evaluate_denoising(
+            self.run.model.denoise, self._validation, sigmas, self._settings.seed
         )
 
-    @functools.cached_property
-    def _features(self) -> Features | None:
+    def _load_features(self) -> Features | None:
+        """The features of `config.evaluation.features`; None for "none"."""
         if self._settings.features == "none":
             return None
-        return build_evaluation.build_features(
-            self._config, self._workdir, self._training, self._all_held_out
-        )
+        return build_features(self._config, self.run.folder, self._training, self._all_validation)
 
-    @functools.cached_property
-    def _reference(self) -> FeatureStatistics:
-        images, _ = self._reference_images
-        return build_evaluation.build_reference(self._config, self._workdir, self._features, images)
+    def _require_features(self) -> Features:
+        """The features; refuses an evaluation without them."""
+        if self._features is None:
+            needs = "be classifier or inception for the part quality"
+            raise InvalidArgument("config.evaluation.features", needs, "none")
+        return self._features
 
     @property
     def _reference_images(self) -> tuple[np.ndarray, str]:
-        return build_evaluation.build_reference_images(
-            self._config, self._training, self._all_held_out
-        )
+        """The images that samples are compared with, and their name."""
+        return build_reference_images(self._config, self._training, self._all_validation)
+
+    @property
+    def _samples_path(self) -> str:
+        """The file that keeps the samples, named after all that they depend on."""
+        key = self.run.fingerprint(sampling_settings(self._config))
+        return f"{self.run.folder.evaluation_samples_stem(key)}.npz"
 
     @functools.cached_property
-    def _foreign(self) -> dict[str, np.ndarray]:
-        return build_evaluation.build_out_of_distribution(self._config, self._held_out)
+    def _samples(self) -> dict[str, np.ndarray]:
+        """`images`, `energies` and `chain_states`, as `sample` has written them."""
+        with np.load(self._samples_path, allow_pickle=False) as arrays:
+            return dict(arrays)

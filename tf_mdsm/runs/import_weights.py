@@ -1,4 +1,4 @@
-"""The importing run: makes a run's folder of a network that the authors published."""
+"""`--mode=import`: starts a run from a network whose PyTorch weights the authors published."""
 
 import logging
 import os
@@ -9,68 +9,91 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.config.file import save_config
 from tf_mdsm.config.rules import validate
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.pytorch_weights import Published
-from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_model import build_model, build_optimizer
+from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
-__all__ = ["import_checkpoint"]
+__all__ = ["import_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def import_checkpoint(config: ConfigDict, workdir: str, published: Published) -> None:
-    """Writes a run of step 0 that holds the published weights and a fresh optimiser.
+def import_weights(config: ConfigDict, workdir: str, published: Published) -> list[str]:
+    """Writes a run at step 0 with the published weights and a new state of the optimizer.
 
-    Sampling and exporting read it, training goes on from it. The recipe gives noise levels,
-    sampler and optimiser; network and image size are the published network's, and there are
-    no averaged weights beside those that were published.
+    All modes work on the folder; training starts at step 0 from these weights. The recipe gives
+    noise levels, sampler and optimizer. The published network gives the network and the image
+    size. There are no averaged weights (EMA), because none were published.
+
+    Args:
+        config: the recipe; the fields that the network decides are set here.
+        workdir: a folder without a run.
+        published: the network and its weights.
+
+    Returns:
+        no paths: what is written has fixed places in the run's folder.
 
     Raises:
-        InvalidArgument: if the folder holds a run already or cannot be written to, or no run
-            can have such a network.
+        InvalidArgument: if the folder holds a run already or cannot be written to, or if no run
+            can have this network.
         RunError: if the checkpoint cannot be written.
     """
-    for name in ("config.json", "checkpoints"):
-        if os.path.lexists(os.path.join(workdir, name)):
-            raise InvalidArgument("--workdir", f"hold no run yet, and holds {name}", workdir)
-    _follow(config, published)
-    model = build.build_model(config)
-    model.compile(build.build_optimizer(config))
+    folder = RunFolder(workdir)
+    for path in (folder.config, folder.checkpoints):
+        if os.path.lexists(path):
+            empty = f"hold no run yet, and holds {os.path.basename(path)}"
+            raise InvalidArgument("--workdir", empty, workdir)
+    _set_network(config, published)
+    model = build_model(config)
+    model.compile(build_optimizer(config))
     for variable in model.network.variables:
         variable.assign(published.weights[variable.path])
     try:
-        _write(config, workdir, model)
+        _write(config, folder, model)
     except (OSError, tf.errors.OpError) as error:
-        advice = f"be writable ({one_line(error)})"
-        raise InvalidArgument("--workdir", advice, workdir) from error
+        writable = f"be writable ({one_line(error)})"
+        raise InvalidArgument("--workdir", writable, workdir) from error
     _LOGGER.info(
-        "%s: %s, %d channels, %s head, %s parameters, for images of %d x %d x %d; step 0",
-        *(workdir, published.name, published.channels, published.head),
-        *(f"{model.network.count_params():,}", *published.image_shape),
+        "%s: %s, %d channels, %s head, %s parameters, for images of %s; step 0",
+        workdir,
+        published.name,
+        published.channels,
+        published.head,
+        f"{model.network.count_params():,}",
+        " x ".join(map(str, published.image_shape)),
     )
+    return []
 
 
-def _follow(config: ConfigDict, published: Published) -> None:
-    """Sets what the published network decides."""
+def _set_network(config: ConfigDict, published: Published) -> None:
+    """Sets the fields of the configuration that the published network decides.
+
+    Raises:
+        InvalidArgument: about the weights, if no run can have this network.
+    """
     config.network.update(name=published.name, channels=published.channels, head=published.head)
-    side, _, colours = published.image_shape
-    config.data.update(image_size=side, channels=colours)
+    image_size, _, channels = published.image_shape
+    config.data.update(image_size=image_size, channels=channels)
     config.optimizer.ema_momentum = 0.0
     try:
         validate(config)
     except InvalidArgument as error:
-        asks = f"hold a network of which {error.field} can {error.requirement}"
-        raise InvalidArgument("--torch_checkpoint", asks, error.received) from error
+        fits = f"hold a network of which {error.field} can {error.requirement}"
+        raise InvalidArgument("--torch_checkpoint", fits, error.received) from error
 
 
-def _write(config: ConfigDict, workdir: str, model: tf.keras.Model) -> None:
-    """Writes all of it beside its place, then moves it there: config.json, without which no
-    mode takes the folder for a run, last."""
-    os.makedirs(workdir, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-import-", dir=workdir) as partial:
-        folder = os.path.join(partial, "checkpoints")
-        TrainingCheckpoints(folder, model, config.training.keep_checkpoints).save()
-        save_config(config, os.path.join(partial, "config.json"))
-        for name in ("checkpoints", "config.json"):
-            os.rename(os.path.join(partial, name), os.path.join(workdir, name))
+def _write(config: ConfigDict, folder: RunFolder, model: EnergyModel) -> None:
+    """Writes the run into a temporary folder, then renames its parts.
+
+    config.json comes last: without it no mode takes the folder for a run.
+    """
+    os.makedirs(folder.path, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-import-", dir=folder.path) as name:
+        partial = RunFolder(name)
+        TrainingCheckpoints(partial.checkpoints, model, config.training.keep_checkpoints).save()
+        save_config(config, partial.config)
+        os.rename(partial.checkpoints, folder.checkpoints)
+        os.rename(partial.config, folder.config)

@@ -1,128 +1,63 @@
-"""The training run: goes on where its folder stands, and can be stopped at any moment."""
+"""`--mode=train`: trains a run from its newest checkpoint, and can be stopped at any moment."""
 
 import logging
-import time
-from collections.abc import Callable
 
-import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.errors import RunError
-from tf_mdsm.system.progress import progress_bar
+from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.system.signals import stop_on_signals
-from tf_mdsm.training.checkpoints import TrainingCheckpoints
-from tf_mdsm.training.monitor import TrainingMonitor
+from tf_mdsm.training.loop import train_to_end
 from tf_mdsm.training.rollback import LossNotFinite, read_rollbacks, record_rollback
-from tf_mdsm.training.session import Run, naming, prepared
+from tf_mdsm.training.session import TrainingSession
 
-__all__ = ["run_to_end", "train"]
+__all__ = ["train"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def train(config: ConfigDict, workdir: str) -> None:
+def train(config: ConfigDict, workdir: str) -> list[str]:
     """Trains until `config.training.num_steps`, from the newest checkpoint if there is one.
 
-    SIGTERM and SIGINT end the run after the step in hand, with a checkpoint. Of several workers
-    the chief writes and is heard; all read `workdir`, which they share. Where the loss is not
-    finite the run goes back to the last checkpoint, and on at a lower rate, as often as
-    `config.training.max_rollbacks` allows.
+    SIGTERM and SIGINT end the run after the current step, with a checkpoint. Of several workers
+    the chief alone writes and logs; all of them read `workdir`, which they share. If the loss is
+    not finite, the run returns to its last checkpoint and continues at a lower learning rate, as
+    often as `config.training.max_rollbacks` allows.
+
+    Returns:
+        no paths: what training writes has fixed places in the run's folder.
 
     Raises:
         InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
-        KeyboardInterrupt: after a SIGINT, when all is saved.
+        KeyboardInterrupt: after a SIGINT, when everything is saved.
         RunError: if the loss is not finite, a checkpoint cannot be written or read, or a worker
             is lost.
     """
-    while not _train_until_lost(config, workdir):
-        pass
+    while True:
+        with open_session(config, workdir) as session, stop_on_signals() as stop_requested:
+            try:
+                train_to_end(session, stop_requested)
+                return []
+            except LossNotFinite as error:
+                _prepare_rollback(session, error)
 
 
-def _train_until_lost(config: ConfigDict, workdir: str) -> bool:
-    """Trains; False if the loss was not finite, and the run may go on from its checkpoint."""
-    with prepared(config, workdir) as run, stop_on_signals() as stop_requested:
-        try:
-            run_to_end(run, stop_requested)
-            return True
-        except LossNotFinite as lost:
-            count = len(read_rollbacks(run.checkpoints.folder)) + 1
-            if count > run.settings.max_rollbacks:
-                raise
-            if run.workers.is_chief:
-                with naming(f"step {lost.step}", run.workers):
-                    record_rollback(run.checkpoints.folder, lost)
-            rate = run.settings.rollback_rate**count
-            _LOGGER.warning("%s; on from there at %g of the learning rate", lost, rate)
-            if run.workers.place.count > 1:
-                # Workers meet once in a process.
-                again = "start all workers again to go on at a lower rate"
-                raise RunError(f"{lost}; {again}") from lost
-    return False
-
-
-def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> None:
-    """Trains until `run.settings.num_steps`, or until it is asked to stop; ends with a checkpoint.
+def _prepare_rollback(session: TrainingSession, error: LossNotFinite) -> None:
+    """Records a rollback to the last checkpoint, so that the next session starts from there.
 
     Raises:
-        RunError: as `train`.
+        LossNotFinite: if no more rollbacks are allowed.
+        RunError: with several workers, which can meet only once in a process.
     """
-    settings, checkpoints = run.settings, run.checkpoints
-    observer, workers = run.observer, run.workers
-    step, last = checkpoints.step, settings.num_steps
-    # What happens at which intervals, and whether this worker takes part.
-    events = (
-        (observer.log, settings.log_every, True),
-        (observer.validate, settings.validate_every, workers.is_chief),
-        (
-            lambda step: observer.appraise(step, checkpoints.keep_if_best, stop_requested),
-            settings.evaluate_every,
-            workers.is_chief,
-        ),
-        (lambda _: _save(checkpoints, observer), settings.checkpoint_every, True),
-        (
-            lambda step: observer.preview(step, stop_requested),
-            settings.sample_every,
-            workers.is_chief,
-        ),
-    )
-    with progress_bar("training", last, "step", step) as bar:
-        while step < last:
-            with naming(f"step {step + 1}", workers):
-                if workers.any(stop_requested()):
-                    break
-                until = min(_next_multiple(step, every) for _, every, _ in events)
-                count = min(settings.steps_per_call, until - step, last - step)
-                started = time.monotonic()
-                history = run.run_steps(run.batches, tf.constant(count)).numpy()
-            observer.count(count, time.monotonic() - started)
-            _require_finite(history, step, checkpoints.latest_step)
-            step += count
-            bar.update(count)
-            bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
-            for happen, every, takes_part in events:
-                if takes_part and every and step % every == 0:
-                    with naming(f"step {step}", workers):
-                        happen(step)
-        with naming(f"step {step}", workers):
-            _save(checkpoints, observer)
-            workers.wait_for_each_other()
-    ending = "finished" if step == last else "stopped; run again to continue"
-    _LOGGER.info("step %d: %s", step, ending)
-
-
-def _next_multiple(step: int, every: int) -> int:
-    """The first multiple of an interval after a step; none for 0."""
-    return (step // every + 1) * every if every else 2**31
-
-
-def _save(checkpoints: TrainingCheckpoints, observer: TrainingMonitor) -> None:
-    # Events first: what a checkpoint has seen must be in the event file when it is restored.
-    observer.monitor.flush()
-    checkpoints.save()
-
-
-def _require_finite(history: np.ndarray, step: int, checkpoint_step: int | None) -> None:
-    finite = np.isfinite(history).all(axis=1)
-    if not finite.all():
-        raise LossNotFinite(step + int(np.argmin(finite)) + 1, checkpoint_step)
+    settings, workers = session.settings, session.workers
+    count = len(read_rollbacks(session.checkpoints.folder)) + 1
+    if count > settings.max_rollbacks:
+        raise error
+    if workers.is_chief:
+        with workers.errors_at(f"step {error.step}"):
+            record_rollback(session.checkpoints.folder, error)
+    factor = settings.rollback_rate**count
+    _LOGGER.warning("%s; continuing from there at %g of the learning rate", error, factor)
+    if workers.world_size > 1:
+        again = "start all workers again to continue at a lower rate"
+        raise RunError(f"{error}; {again}") from error

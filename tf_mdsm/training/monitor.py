@@ -1,4 +1,4 @@
-"""What a training run shows of itself."""
+"""Monitoring of a training run: scalars, validation loss, preview samples, sample distance."""
 
 import dataclasses
 import os
@@ -10,153 +10,188 @@ import tensorflow as tf
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import NUM_BANDS, EnergyModel
 from tf_mdsm.samplers.chain import Chain
-from tf_mdsm.training.tensorboard import Monitor
-from tf_mdsm.visualization import model_views as views
+from tf_mdsm.training.tensorboard import EventWriter
 from tf_mdsm.visualization.images import to_uint8, write_png
+from tf_mdsm.visualization.model_views import denoising_strip, is_points, samples_picture
 
-__all__ = ["SampleDistance", "TrainingMonitor"]
+__all__ = ["Preview", "SampleDistance", "TrainingMonitor"]
 
 
 class _StopRequested(Exception):
-    """Leaves a chain that is being drawn."""
+    """Ends a sampling run in the middle, because the training run is to stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """How preview samples are drawn and where their pictures go.
+
+    Attributes:
+        sample: a function of seeds and of a callback that is called with the number of steps
+            just done, as `samplers.chain.compile_chain` makes it.
+        seeds: one seed for each image of the preview.
+        folder: where `step_NNNNNNNN.png` is written.
+        true_energy: points [B, 1, 1, 2] to energies [B], for data whose distribution is known.
+    """
+
+    sample: Callable[..., Chain]
+    seeds: Sequence[int] | np.ndarray
+    folder: str
+    true_energy: Callable | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleDistance:
-    """How a few samples are compared with the reference images.
+    """How a few samples are compared with the reference images during training.
 
     Attributes:
-        count: samples that are drawn.
-        distance: images, uint8 [count, H, W, C], to a number; lower is better.
-        name: of the features that are compared.
-        measure: all that distances follow from but the weights.
+        num_samples: number of samples.
+        compute: samples uint8 [num_samples, H, W, C] to their distance; lower is better.
+        features: name of the features that are compared.
+        definition: all that the distance depends on, except the weights; distances of different
+            definitions are not compared.
     """
 
-    count: int
-    distance: Callable[[np.ndarray], float]
-    name: str
-    measure: str
+    num_samples: int
+    compute: Callable[[np.ndarray], float]
+    features: str
+    definition: str
 
 
 class TrainingMonitor:
-    """Scalars, held-out loss and pictures, to TensorBoard and `samples_folder`.
+    """Writes what a training run shows of itself to TensorBoard and to preview pictures.
 
     Args:
-        model: the model that is being trained.
-        monitor: where events go.
-        held_out: images to look at, uint8 or float [N, H, W, C].
-        batch_size: images of one update.
-        sample: seeds and a callback to a chain.
-        seeds: of the previews' images.
-        samples_folder: where previews are written.
-        true_energy: points to energies, where known.
-        appraisal: how samples are compared with the reference images, if they are.
+        model: the model in training.
+        writer: TensorBoard's event files.
+        validation_images: uint8 or float in [0, 1], [N, H, W, C].
+        batch_size: images of one training step, over all replicas.
+        preview: how preview samples are drawn.
+        sample_distance: how samples are compared with the reference images; None: they are not.
     """
 
     def __init__(
         self,
+        *,
         model: EnergyModel,
-        monitor: Monitor,
-        held_out: np.ndarray,
+        writer: EventWriter,
+        validation_images: np.ndarray,
         batch_size: int,
-        sample: Callable[..., Chain],
-        seeds: Sequence[int],
-        samples_folder: str,
-        true_energy: Callable | None = None,
-        appraisal: SampleDistance | None = None,
+        preview: Preview,
+        sample_distance: SampleDistance | None = None,
     ):
-        self.monitor = monitor
-        self._model, self._sample, self._seeds = model, sample, seeds
-        self._held_out = to_float(tf.constant(held_out))
-        self._batch_size, self._samples_folder = batch_size, samples_folder
-        self._true_energy, self._appraisal = true_energy, appraisal
+        self._model, self._writer, self._preview = model, writer, preview
+        self._validation_images = to_float(tf.constant(validation_images))
+        self._batch_size, self._sample_distance = batch_size, sample_distance
         self._images, self._seconds = 0, 0.0
-        self._held_out_losses = tf.function(model.validation_losses, autograph=False)
+        self._validation_losses = tf.function(model.validation_losses, autograph=False)
         self._energy = tf.function(model.energy, autograph=False)
 
-    def count(self, steps: int, seconds: float) -> None:
+    def count_steps(self, steps: int, seconds: float) -> None:
+        """Counts training steps and the time that they took, for images per second."""
         self._images += steps * self._batch_size
         self._seconds += seconds
 
+    def flush(self) -> None:
+        """Writes all events to the file now."""
+        self._writer.flush()
+
     def log(self, step: int) -> None:
-        """Means since the last time; all workers together, as the means are over all of them."""
+        """Logs means since the last call: loss, gradient norm, loss by noise level, speed.
+
+        All workers call this together, because the means are over all of them.
+        """
         model = self._model
         scalars = {metric.name: metric.result() for metric in model.metrics}
-        bands = scalars.pop("loss_per_band").numpy()
+        # The loss of each band of noise levels.
+        loss_of_band = scalars.pop("loss_per_band").numpy()
         band_of_level = np.arange(model.noise.num_levels) * NUM_BANDS // model.noise.num_levels
         for band in np.unique(band_of_level):
             sigmas = model.noise.sigmas[band_of_level == band]
-            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = bands[band]
+            scalars[f"loss_by_sigma/{sigmas[0]:.3g}-{sigmas[-1]:.3g}"] = loss_of_band[band]
         scalars["learning_rate"] = tf.convert_to_tensor(model.optimizer.learning_rate)
         scalars["images_per_second"] = self._images / max(self._seconds, 1e-9)
-        self.monitor.scalars(scalars, step)
+        self._writer.scalars(scalars, step)
         model.reset_metrics()
         self._images, self._seconds = 0, 0.0
 
     def validate(self, step: int) -> None:
-        """Held-out loss, energies of three kinds of image, and the denoising strip."""
+        """Logs the validation loss, energies of three kinds of images, and a denoising strip."""
         losses = [
-            self._held_out_losses(batch, tf.constant(number))
-            for number, batch in enumerate(self._in_batches(self._held_out))
+            self._validation_losses(batch, tf.constant(number))
+            for number, batch in enumerate(self._in_batches(self._validation_images))
         ]
-        generator = np.random.default_rng(0)
-        shape = self._held_out.shape
-        noise = generator.standard_normal(shape).astype(np.float32)
-        kinds = {
-            "clean": self._held_out,
-            "noisy": self._held_out + self._model.noise.sigma_max * noise,
-            "uniform": tf.constant(generator.uniform(size=shape).astype(np.float32)),
-        }
-        scalars = {"held_out_loss": np.concatenate(losses).mean()}
-        for kind, images in kinds.items():
+        scalars = {"validation_loss": np.concatenate(losses).mean()}
+        for kind, images in self._images_by_kind().items():
             energies = [self._energy(batch) for batch in self._in_batches(images)]
             scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
-        self.monitor.scalars(scalars, step)
-        if not views.is_points(self._model.image_shape):
-            strip = views.denoising_strip(self._model, self._held_out[:8].numpy())
-            self.monitor.picture("clean_noisy_denoised", strip, step)
+        self._writer.scalars(scalars, step)
+        if not is_points(self._model.image_shape):
+            strip = denoising_strip(self._model, self._validation_images[:8].numpy())
+            self._writer.picture("clean_noisy_denoised", strip, step)
 
     def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
-        """A few samples, to TensorBoard and samples/; given up when the run is to stop.
+        """Samples a few images and shows them in TensorBoard and in the run's samples folder.
 
-        An energy in the middle of its training may send chains to infinity: nothing to show.
+        Sampling ends early, and nothing is shown, when the run is to stop. Nothing is shown
+        either if the images are not finite, as may happen in the middle of training.
         """
 
-        def give_up_if_stopped(_: int) -> None:
+        def end_if_stopped(_: int) -> None:
             if stop_requested():
                 raise _StopRequested
 
         try:
-            chain = self._sample(self._seeds, give_up_if_stopped)
+            images = self._preview.sample(self._preview.seeds, end_if_stopped).images
         except _StopRequested:
             return
-        if not np.isfinite(chain.images).all():
+        if not np.isfinite(images).all():
             return
-        picture = views.samples_picture(self._model, chain.images, self._true_energy)
-        self.monitor.picture("samples", picture, step)
-        write_png(picture, os.path.join(self._samples_folder, f"step_{step:08d}.png"))
+        picture = samples_picture(self._model, images, self._preview.true_energy)
+        self._writer.picture("samples", picture, step)
+        write_png(picture, os.path.join(self._preview.folder, f"step_{step:08d}.png"))
 
-    def appraise(
+    def evaluate_samples(
         self,
         step: int,
         keep_if_best: Callable[[float, str], None],
         stop_requested: Callable[[], bool],
     ) -> None:
-        """The distance of a few samples to the reference images, to TensorBoard and to
-        `keep_if_best`; given up when the run is to stop, or a chain leaves the finite numbers."""
-        appraisal, images = self._appraisal, []
-        for first in range(0, appraisal.count, self._batch_size):
+        """Logs the distance of a few samples to the reference images; keeps the best checkpoint.
+
+        Sampling ends early when the run is to stop. Samples that are not finite are not compared.
+
+        Args:
+            step: the training step.
+            keep_if_best: called with the distance and its definition.
+            stop_requested: whether the run is to stop.
+        """
+        if self._sample_distance is None:
+            raise ValueError("no sample distance was given to this monitor")
+        distance, parts = self._sample_distance, []
+        for first in range(0, distance.num_samples, self._batch_size):
             if stop_requested():
                 return
-            seeds = np.arange(first, min(first + self._batch_size, appraisal.count))
-            images.append(self._sample(self._seeds[0] + seeds).images)
-        drawn = np.concatenate(images)
-        if not np.isfinite(drawn).all():
+            seeds = np.arange(first, min(first + self._batch_size, distance.num_samples))
+            parts.append(self._preview.sample(self._preview.seeds[0] + seeds).images)
+        samples = np.concatenate(parts)
+        if not np.isfinite(samples).all():
             return
-        distance = appraisal.distance(to_uint8(drawn))
-        self.monitor.scalars({f"distance/{appraisal.name}": distance}, step)
-        keep_if_best(distance, appraisal.measure)
+        value = distance.compute(to_uint8(samples))
+        self._writer.scalars({f"distance/{distance.features}": value}, step)
+        keep_if_best(value, distance.definition)
+
+    def _images_by_kind(self) -> dict[str, tf.Tensor]:
+        """Validation images, the same under noise of the largest level, and uniform noise."""
+        generator = np.random.default_rng(0)
+        shape = tuple(self._validation_images.shape.as_list())
+        noise = generator.standard_normal(shape).astype(np.float32)
+        return {
+            "clean": self._validation_images,
+            "noisy": self._validation_images + self._model.noise.sigma_max * noise,
+            "uniform": tf.constant(generator.uniform(size=shape).astype(np.float32)),
+        }
 
     def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """The images in batches of the training's size; the last batch may be smaller."""
         size = self._batch_size
         return [images[first : first + size] for first in range(0, len(images), size)]

@@ -1,0 +1,227 @@
+"""From a configuration to a training session: data, model, checkpoints, monitor."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from tf_mdsm.config.file import load_config, save_config
+from tf_mdsm.config.rules import check_same_run
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.datasets.image_statistics import (
+    ImageStatistics,
+    fit_statistics,
+    load_statistics,
+    save_statistics,
+)
+from tf_mdsm.distributed.workers import Workers
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.runs.build_data import build_images, build_true_energy
+from tf_mdsm.runs.build_model import (
+    build_model,
+    build_optimizer,
+    build_strategy,
+    set_constant_rate,
+)
+from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.system.locks import training_lock
+from tf_mdsm.training.checkpoints import TrainingCheckpoints
+from tf_mdsm.training.monitor import Preview, SampleDistance, TrainingMonitor
+from tf_mdsm.training.rollback import read_rollbacks
+from tf_mdsm.training.session import LoopSettings, TrainingSession, require_same_run
+from tf_mdsm.training.steps import compile_steps
+from tf_mdsm.training.tensorboard import EventWriter
+
+__all__ = ["open_session"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def open_session(config: ConfigDict, workdir: str) -> Iterator[TrainingSession]:
+    """Prepares training up to its next step: data, model, and the newest checkpoint of a folder.
+
+    Inside the block no other process can train in the folder.
+
+    Raises:
+        InvalidArgument: for settings, data or a folder that cannot be used.
+        RunError: if a worker is lost, or none of the checkpoints can be read.
+    """
+    with contextlib.ExitStack() as lock:
+        yield _prepare(config, RunFolder(workdir), lock)
+
+
+def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) -> TrainingSession:
+    """Builds the session; `lock` receives the lock on the folder."""
+    if os.path.exists(folder.config):
+        check_same_run(config, load_config(folder.config))
+    # Workers meet first: nothing of TensorFlow may come before.
+    strategy = build_strategy(config)
+    workers = Workers(strategy)
+    if not workers.is_chief:
+        logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
+    rate_factor = config.training.rollback_rate ** len(read_rollbacks(folder.checkpoints))
+    with workers.errors_at("the start"):
+        # The model, the images and all that is built from them.
+        with strategy.scope():
+            model = build_model(config)
+            model.compile(build_optimizer(config, rate_factor))
+        images, validation_images = build_images(config)
+        statistics = load_statistics(folder.image_statistics) or fit_statistics(images)
+        preview = _build_preview(config, folder, model, statistics)
+        distance = None
+        if config.training.evaluate_every and workers.is_chief:
+            distance = _build_sample_distance(config, folder, images, validation_images)
+        # The state of the newest checkpoint.
+        checkpoints = _restore(config, folder, model, workers, len(images), lock)
+        set_constant_rate(config, model.optimizer, rate_factor)
+        if workers.is_chief and not os.path.exists(folder.image_statistics):
+            save_statistics(statistics, folder.image_statistics)
+        monitor = TrainingMonitor(
+            model=model,
+            writer=_open_writer(config, folder, workers, checkpoints.step),
+            validation_images=validation_images[: config.training.validation_images],
+            batch_size=config.training.batch_size,
+            preview=preview,
+            sample_distance=distance,
+        )
+    _log_start(config, folder, model, workers, len(images), checkpoints.step)
+    return TrainingSession(
+        settings=_loop_settings(config),
+        model=model,
+        run_steps=compile_steps(model),
+        batches=iter(_distribute_batches(config, images, strategy, workers, checkpoints.step)),
+        checkpoints=checkpoints,
+        monitor=monitor,
+        workers=workers,
+    )
+
+
+def _loop_settings(config: ConfigDict) -> LoopSettings:
+    """Length and intervals of `config.training`."""
+    names = [field.name for field in dataclasses.fields(LoopSettings)]
+    return LoopSettings(**{name: config.training[name] for name in names})
+
+
+def _build_preview(
+    config: ConfigDict, folder: RunFolder, model: EnergyModel, statistics: ImageStatistics
+) -> Preview:
+    """Preview samples by the run's own sampler."""
+    sampler = build_sampler(config, model, statistics)
+    return Preview(
+        sample=compile_chain(sampler, config.sampling.show_every),
+        seeds=config.sampling.seed + np.arange(config.training.preview_images),
+        folder=folder.samples,
+        true_energy=build_true_energy(config),
+    )
+
+
+def _build_sample_distance(
+    config: ConfigDict, folder: RunFolder, images: np.ndarray, validation_images: np.ndarray
+) -> SampleDistance:
+    """Imported here: features take their time to load, and most runs do not need them."""
+    from tf_mdsm.runs.build_evaluation import build_sample_distance
+
+    return build_sample_distance(config, folder, images, validation_images)
+
+
+def _restore(
+    config: ConfigDict,
+    folder: RunFolder,
+    model: EnergyModel,
+    workers: Workers,
+    num_images: int,
+    lock: contextlib.ExitStack,
+) -> TrainingCheckpoints:
+    """Locks the folder, restores its newest checkpoint, and writes its config.json."""
+    settings = config.training
+    try:
+        if workers.is_chief:
+            lock.enter_context(training_lock(folder.checkpoints))
+        checkpoints = TrainingCheckpoints(
+            folder.checkpoints, model, settings.keep_checkpoints, workers.is_chief
+        )
+        with model.distribute_strategy.scope():
+            checkpoints.restore_latest()
+        step = checkpoints.step
+        if step > settings.num_steps:
+            done = f"be at least the {step} steps already done"
+            raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
+        require_same_run(
+            workers, settings=_shared_settings(config), num_images=num_images, step=step
+        )
+        if workers.is_chief:
+            save_config(config, folder.config)
+    except (OSError, tf.errors.OpError) as error:
+        if workers.is_lost_worker(error):
+            raise
+        writable = f"be writable ({one_line(error)})"
+        raise InvalidArgument("--workdir", writable, folder.path) from error
+    return checkpoints
+
+
+def _shared_settings(config: ConfigDict) -> dict:
+    """The configuration without the places of data, which may differ from machine to machine."""
+    settings = config.to_dict()
+    settings["data"] |= {"path": "", "data_dir": "", "cache": ""}
+    return settings
+
+
+def _open_writer(config: ConfigDict, folder: RunFolder, workers: Workers, step: int) -> EventWriter:
+    """TensorBoard's writer; workers other than the chief write nothing."""
+    writer = EventWriter(folder.tensorboard if workers.is_chief else None, step)
+    if step == 0:
+        writer.text("config", f"```\n{config}\n```", step=0)
+    return writer
+
+
+def _distribute_batches(
+    config: ConfigDict,
+    images: np.ndarray,
+    strategy: tf.distribute.Strategy,
+    workers: Workers,
+    step: int,
+) -> tf.distribute.DistributedDataset:
+    """The batches from `step` on, each replica's share to itself."""
+    return strategy.distribute_datasets_from_function(
+        lambda _: training_batches(
+            images,
+            config.training.batch_size,
+            config.seed,
+            flip=config.data.flip,
+            first_step=step,
+            num_replicas=strategy.num_replicas_in_sync,
+            worker=workers.rank,
+            num_workers=workers.world_size,
+        )
+    )
+
+
+def _log_start(
+    config: ConfigDict,
+    folder: RunFolder,
+    model: EnergyModel,
+    workers: Workers,
+    num_images: int,
+    step: int,
+) -> None:
+    """Logs the first line of a training run."""
+    _LOGGER.info(
+        "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
+        folder.path,
+        num_images,
+        f"{model.network.count_params():,}",
+        model.distribute_strategy.num_replicas_in_sync,
+        "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
+        f" on {workers.world_size} workers" if workers.world_size > 1 else "",
+        step,
+        config.training.num_steps,
+    )

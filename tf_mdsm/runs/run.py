@@ -1,0 +1,90 @@
+"""A trained run, loaded: configuration, energy with the weights of a checkpoint, sampler."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from tf_mdsm import __version__
+from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.runs.build_model import build_model
+from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.training.checkpoints import restore_weights
+
+__all__ = ["Run", "load_run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder opened for use after training.
+
+    Attributes:
+        folder: the paths of its files.
+        config: its configuration, with the settings of the command line over it.
+        model: the energy with the weights of the checkpoint.
+        statistics: mean and covariance of the training images; None if the run keeps none.
+        step: training step of the checkpoint.
+    """
+
+    folder: RunFolder
+    config: ConfigDict
+    model: EnergyModel
+    statistics: ImageStatistics | None
+    step: int
+
+    @functools.cached_property
+    def sampler(self) -> Sampler:
+        """The sampler of `config.sampling`."""
+        return self.build_sampler(self.config)
+
+    def build_sampler(self, config: ConfigDict) -> Sampler:
+        """A sampler of this run's energy by the `sampling` settings of another configuration."""
+        return build_sampler(config, self.model, self.statistics)
+
+    @property
+    def weights(self) -> str:
+        """Which weights are used: "averaged" (EMA) or "raw"."""
+        return "raw" if self.model.ema_network is None else "averaged"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What every result depends on: training step, kind of weights, version of the program."""
+        return {"step": self.step, "weights": self.weights, "version": __version__}
+
+    def fingerprint(self, settings: Mapping[str, Any]) -> str:
+        """A hash of the weights and of some settings, 12 hexadecimal digits.
+
+        It names intermediate files, so that results of other weights or settings never mix.
+        """
+        content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for variable in self.model.trained_network.variables:
+            content.update(variable.numpy().tobytes())
+        return content.hexdigest()[:12]
+
+
+def load_run(config: ConfigDict, workdir: str, device: str = "") -> Run:
+    """Loads a run: builds its model and restores the checkpoint that `config.checkpoint` names.
+
+    Args:
+        config: the run's configuration.
+        workdir: the run's folder.
+        device: where the variables live; "" lets TensorFlow choose.
+
+    Raises:
+        InvalidArgument: if there is no checkpoint of this network.
+        RunError: if the checkpoint or the image statistics cannot be read.
+    """
+    folder = RunFolder(workdir)
+    with tf.device(device):
+        model = build_model(config)
+        step = restore_weights(folder.checkpoints, model, config.checkpoint)
+        statistics = load_statistics(folder.image_statistics)
+    return Run(folder=folder, config=config, model=model, statistics=statistics, step=step)

@@ -1,0 +1,122 @@
+"""The training loop: compiled steps, with logging, validation, previews, checkpoints between."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mdsm.system.progress import progress_bar
+from tf_mdsm.training.rollback import LossNotFinite
+from tf_mdsm.training.session import TrainingSession
+
+__all__ = ["train_to_end"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Event:
+    """Something that happens at regular training steps.
+
+    Attributes:
+        interval: in training steps; 0 means never.
+        action: a function of the step.
+        on_this_worker: whether this worker takes part; all workers stop at the step.
+    """
+
+    interval: int
+    action: Callable[[int], None]
+    on_this_worker: bool = True
+
+    def next_step(self, step: int) -> int:
+        """The first step after `step` at which the event happens; 2^31 if it never does."""
+        return (step // self.interval + 1) * self.interval if self.interval else 2**31
+
+    def is_due(self, step: int) -> bool:
+        """Whether this worker runs the event after training step `step`."""
+        return bool(self.on_this_worker and self.interval and step % self.interval == 0)
+
+
+def train_to_end(
+    session: TrainingSession, stop_requested: Callable[[], bool] = lambda: False
+) -> None:
+    """Trains until `session.settings.num_steps` or a request to stop, then saves a checkpoint.
+
+    Args:
+        session: an open session.
+        stop_requested: asked before every compiled call; a stop on one worker stops all.
+
+    Raises:
+        LossNotFinite: if the loss or its gradient is NaN or infinite; nothing is saved then.
+        RunError: if a checkpoint cannot be written, or another worker is lost.
+    """
+    settings, checkpoints, workers = session.settings, session.checkpoints, session.workers
+    events = _events(session, stop_requested)
+    step, last = checkpoints.step, settings.num_steps
+    with progress_bar("training", last, "step", step) as bar:
+        while step < last:
+            # Train up to the next event, in one compiled call.
+            with workers.errors_at(f"step {step + 1}"):
+                if workers.any(stop_requested()):
+                    break
+                next_event = min(event.next_step(step) for event in events)
+                count = min(settings.steps_per_call, next_event - step, last - step)
+                started = time.monotonic()
+                history = session.run_steps(session.batches, tf.constant(count)).numpy()
+            session.monitor.count_steps(count, time.monotonic() - started)
+            _require_finite(history, step, checkpoints.latest_step)
+            step += count
+            bar.update(count)
+            bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
+            # Run the events of this step.
+            for event in events:
+                if event.is_due(step):
+                    with workers.errors_at(f"step {step}"):
+                        event.action(step)
+        with workers.errors_at(f"step {step}"):
+            _save(session)
+            workers.barrier()
+    ending = "finished" if step == last else "stopped; run again to continue"
+    _LOGGER.info("step %d: %s", step, ending)
+
+
+def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> list[_Event]:
+    """What happens between training steps, in the order in which it happens at one step."""
+    settings, monitor = session.settings, session.monitor
+    is_chief = session.workers.is_chief
+    keep_if_best = session.checkpoints.keep_if_best
+    return [
+        _Event(settings.log_every, monitor.log),
+        _Event(settings.validate_every, monitor.validate, on_this_worker=is_chief),
+        _Event(
+            settings.evaluate_every,
+            lambda step: monitor.evaluate_samples(step, keep_if_best, stop_requested),
+            on_this_worker=is_chief,
+        ),
+        _Event(settings.checkpoint_every, lambda step: _save(session)),
+        _Event(
+            settings.sample_every,
+            lambda step: monitor.preview(step, stop_requested),
+            on_this_worker=is_chief,
+        ),
+    ]
+
+
+def _save(session: TrainingSession) -> None:
+    """Saves a checkpoint, after the TensorBoard events of all steps before it."""
+    session.monitor.flush()
+    session.checkpoints.save()
+
+
+def _require_finite(history: np.ndarray, step: int, checkpoint_step: int | None) -> None:
+    """Refuses losses and gradient norms [steps, 2] that are not finite.
+
+    Raises:
+        LossNotFinite: naming the first such step.
+    """
+    finite = np.isfinite(history).all(axis=1)
+    if not finite.all():
+        raise LossNotFinite(step + int(np.argmin(finite)) + 1, checkpoint_step)
