@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a verdict: environment, linter, the tests.
+# From a fresh clone to a verdict: environment, linter, types, the tests.
 # Arguments go to pytest:  launch/test.sh -k langevin      (--long: also what takes long and tries
 # again in another way; -n0: one after the other)
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -27,5 +27,6 @@ debian /usr/bin/chromedriver chromium chromium-driver
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/pyright --pythonpath .venv/bin/python --warnings
 # Two files at a time: much of a test's time is one thread that traces graphs.
 .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"
