@@ -6,7 +6,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from tf_mdsm.distributed.strategies import place
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.evaluation.report import render_report
 from tf_mdsm.evaluation.section import Part, load_part, read_likelihood, save_part
 from tf_mdsm.runs.evaluation_context import EvaluationContext
@@ -48,7 +48,7 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
     asked = config.evaluation.parts.split(",")
     names = [name for name in todo if name in asked or asked == ["all"]]
     needs_samples = bool(_OF_SAMPLES & set(names))
-    worker, _ = place(config.training.strategy, config.training.cluster)
+    worker, _ = read_worker_rank(config.training.strategy, config.training.cluster)
     if not worker:
         subject.check(names)
     if (needs_samples and subject.samples is None) or worker:

@@ -12,7 +12,8 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.datasets.image_statistics import load_statistics
-from tf_mdsm.distributed.strategies import local_devices, place
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
+from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import RunError
 from tf_mdsm.runs import build_model as build
@@ -87,7 +88,7 @@ def draw(
         RunError: if it cannot be read, a chain leaves the finite numbers, or training has gone
             on meanwhile.
     """
-    worker, num_workers = place(config.training.strategy, config.training.cluster)
+    worker, num_workers = read_worker_rank(config.training.strategy, config.training.cluster)
     devices = local_devices()[: 1 if config.training.strategy == "one_device" else None]
     model, sampler, step = loaded or load(config, workdir, devices[0])
     require_writable(workdir, os.path.relpath(os.path.dirname(stem), workdir))

@@ -14,7 +14,7 @@ from tf_mdsm.system.signals import stop_on_signals
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 from tf_mdsm.training.monitor import TrainingMonitor
 from tf_mdsm.training.rollback import LossNotFinite, read_rollbacks, record_rollback
-from tf_mdsm.training.session import Run, naming, prepared
+from tf_mdsm.training.session import Run, prepared
 
 __all__ = ["run_to_end", "train"]
 
@@ -50,11 +50,11 @@ def _train_until_lost(config: ConfigDict, workdir: str) -> bool:
             if count > run.settings.max_rollbacks:
                 raise
             if run.workers.is_chief:
-                with naming(f"step {lost.step}", run.workers):
+                with run.workers.errors_at(f"step {lost.step}"):
                     record_rollback(run.checkpoints.folder, lost)
             rate = run.settings.rollback_rate**count
             _LOGGER.warning("%s; on from there at %g of the learning rate", lost, rate)
-            if run.workers.place.count > 1:
+            if run.workers.world_size > 1:
                 # Workers meet once in a process.
                 again = "start all workers again to go on at a lower rate"
                 raise RunError(f"{lost}; {again}") from lost
@@ -88,7 +88,7 @@ def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> 
     )
     with progress_bar("training", last, "step", step) as bar:
         while step < last:
-            with naming(f"step {step + 1}", workers):
+            with workers.errors_at(f"step {step + 1}"):
                 if workers.any(stop_requested()):
                     break
                 until = min(_next_multiple(step, every) for _, every, _ in events)
@@ -102,11 +102,11 @@ def run_to_end(run: Run, stop_requested: Callable[[], bool] = lambda: False) -> 
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
             for happen, every, takes_part in events:
                 if takes_part and every and step % every == 0:
-                    with naming(f"step {step}", workers):
+                    with workers.errors_at(f"step {step}"):
                         happen(step)
-        with naming(f"step {step}", workers):
+        with workers.errors_at(f"step {step}"):
             _save(checkpoints, observer)
-            workers.wait_for_each_other()
+            workers.barrier()
     ending = "finished" if step == last else "stopped; run again to continue"
     _LOGGER.info("step %d: %s", step, ending)
 

@@ -16,9 +16,9 @@ from tf_mdsm.config.file import load_config, save_config
 from tf_mdsm.config.rules import check_same_run
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import fit_statistics, load_statistics, save_statistics
-from tf_mdsm.distributed.strategies import Workers
+from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
+from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.samplers.base import Sampler
@@ -30,7 +30,7 @@ from tf_mdsm.training.rollback import read_rollbacks
 from tf_mdsm.training.steps import compile_steps
 from tf_mdsm.training.tensorboard import Monitor
 
-__all__ = ["Run", "naming", "prepared"]
+__all__ = ["Run", "prepared"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> R
         logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
     rollbacks = read_rollbacks(os.path.join(workdir, "checkpoints"))
     rate_factor = config.training.rollback_rate ** len(rollbacks)
-    with naming("the start", workers):
+    with workers.errors_at("the start"):
         with strategy.scope():
             model = build.build_model(config)
             model.compile(build.build_optimizer(config, rate_factor))
@@ -108,14 +108,14 @@ def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> R
     batches = strategy.distribute_datasets_from_function(
         lambda _: training_batches(
             *(images, settings.batch_size, config.seed, config.data.flip, step),
-            *(replicas, *workers.place),
+            *(replicas, workers.rank, workers.world_size),
         )
     )
     _LOGGER.info(
         "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
         *(workdir, len(images), f"{model.network.count_params():,}", replicas),
         "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
-        f" on {workers.place.count} workers" if workers.place.count > 1 else "",
+        f" on {workers.world_size} workers" if workers.world_size > 1 else "",
         *(step, settings.num_steps),
     )
     return Run(settings, model, compile_steps(model), iter(batches), checkpoints, observer, workers)
@@ -148,7 +148,7 @@ def _restore(
         if workers.is_chief:
             save_config(config, os.path.join(workdir, "config.json"))
     except (OSError, tf.errors.OpError) as error:
-        if workers.lost_one(error):
+        if workers.is_lost_worker(error):
             raise
         raise InvalidArgument("--workdir", f"be writable ({one_line(error)})", workdir) from error
     return checkpoints
@@ -159,11 +159,11 @@ def _require_one_run(config: ConfigDict, workers: Workers, step: int, num_images
     settings = config.to_dict()
     # These may have other places on each machine.
     settings["data"] |= {"path": "", "data_dir": "", "cache": ""}
-    if not workers.agree([zlib.crc32(json.dumps(settings, sort_keys=True).encode())]):
+    if not workers.agree_on([zlib.crc32(json.dumps(settings, sort_keys=True).encode())]):
         raise InvalidArgument("--config", "be the same for all workers", "different ones")
-    if not workers.agree([num_images]):
+    if not workers.agree_on([num_images]):
         raise InvalidArgument("config.data", "be the same for all workers", f"{num_images} images")
-    if not workers.agree([step]):
+    if not workers.agree_on([step]):
         raise InvalidArgument("--workdir", "be shared by all workers", f"step {step} here")
 
 
@@ -193,15 +193,3 @@ def _observer(
         build.true_energy(config),
         appraisal,
     )
-
-
-@contextlib.contextmanager
-def naming(moment: str, workers: Workers) -> Iterator[None]:
-    """What fails in the block is said to have failed at this moment."""
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        if workers.lost_one(error):
-            again = "start all workers again to go on from the last checkpoint"
-            raise RunError(f"{moment}: a worker was lost; {again}") from error
-        raise RunError(f"{moment}: {one_line(error)}") from error
