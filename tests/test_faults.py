@@ -1,4 +1,4 @@
-"""Faults of each kind but signals, which the tests of runs send; `tests/faults.py` takes many."""
+"""One fault of each kind except signals, which other tests send; `tests/faults.py` has many."""
 
 import pytest
 from faults import Faults, lost, markdown
@@ -35,7 +35,7 @@ def test_the_clock_jumps(faults):
     assert_nothing_lost(faults, "the clock jumps", 1)
 
 
-def test_another_process_is_there(faults):
+def test_another_process_trains_in_the_folder(faults):
     faults.two_processes(1)
     assert_nothing_lost(faults, "a second process", 1)
 
@@ -46,7 +46,7 @@ def test_an_image_is_damaged(faults):
     assert_nothing_lost(faults, "an image in a folder is damaged", 1)
 
 
-def test_what_was_lost_is_said():
+def test_lost_results_are_reported():
     table = {"the disk is full": {"said; with room again, result as without it": 2}}
     assert lost(table) == []
     table["SIGKILL in train"] = {"loss 4 differs": 1}
