@@ -28,7 +28,8 @@ def create_strategy(
 
     Args:
         name: "mirrored" (all GPUs of this machine, or its CPU), "one_device" (the first of these
-            devices), "multi_worker_mirrored" (all GPUs of several machines) or "tpu".
+            devices), "multi_worker_mirrored" (all GPUs of several machines) or "tpu" (has not been
+            tried on a TPU).
         source: what describes the workers, as `config.training.cluster`.
         tpu: name of the TPU; empty: the environment names it.
         batch_size: size of the global batch, which must be divisible by the number of replicas.
