@@ -1,5 +1,6 @@
-# Sourced by the other scripts: goes to the project's root and makes .venv there, once.
-# Install again after a change of requirements.lock; nothing to do otherwise.
+# Changes to the project's root and creates the virtual environment .venv there; other scripts
+# source this file. If .venv exists, dependencies are installed only after a change of
+# requirements.lock.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,8 +10,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   exit 1
 fi
 
-# install STAMP FILE... -- PIP_ARGUMENTS...: runs pip unless FILEs are as at the last time.
-# Returns pip's status; after a failure the next call tries again.
+# install STAMP FILE... -- PIP_ARGUMENTS...
+# Runs `pip install PIP_ARGUMENTS`, unless the content of the FILEs is the same as at the last
+# successful call with this STAMP. Returns pip's status; after a failure the next call tries again.
 install() {
   local stamp=".venv/$1" files=() sum
   shift
@@ -24,8 +26,9 @@ install() {
 }
 
 if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
-  echo "Making .venv …"
+  echo "Creating .venv …"
   "$python" -m venv .venv
 fi
-# All of it is listed with its hashes: nothing else is looked for, and no file is taken that is not it.
+# requirements.lock lists all packages with the hashes of their files. pip installs no other package
+# and refuses files with other hashes.
 install requirements.installed requirements.lock -- --require-hashes --no-deps -r requirements.lock

@@ -1,10 +1,11 @@
-"""Prepares TFDS' fashion_mnist from Debian's package dataset-fashion-mnist, without network.
+"""Prepares the data set fashion_mnist of TFDS from a Debian package, without network.
 
     apt-get install dataset-fashion-mnist
     .venv/bin/python launch/prepare_fashion_mnist.py [FOLDER_OF_THE_FILES] [DATA_DIR]
 
-Debian recompresses nothing but strips name and time from the gzip headers, so TFDS does not
-recognise the files; with the original header put back, their SHA-256 is the registered one.
+Debian's files are the published ones, but name and time are removed from their gzip headers; so
+TFDS does not recognize them. With the original headers restored, the files have the SHA-256 that
+TFDS expects.
 """
 
 import pathlib
@@ -12,12 +13,17 @@ import struct
 import sys
 import tempfile
 
-# Modification times in the headers of the published files.
+# Modification times in the gzip headers of the published files.
 _TIMES = {"train": 1504176606, "t10k": 1504176627}
 
 
 def with_original_header(content: bytes, name: str) -> bytes:
-    """A gzip file of Debian's with the published header: flag, time and name."""
+    """Returns one of Debian's gzip files with the header of the published file.
+
+    Args:
+        content: the file; a file that already has a name in its header is returned unchanged.
+        name: name of the published file, without ".gz".
+    """
     if content[:4] == b"\x1f\x8b\x08\x08":
         return content
     if content[:4] != b"\x1f\x8b\x08\x00":
@@ -27,7 +33,12 @@ def with_original_header(content: bytes, name: str) -> bytes:
 
 
 def prepare(folder: pathlib.Path, data_dir: str | None) -> None:
-    """Restores the four files and lets the stock TFDS builder prepare them."""
+    """Restores the four published files, and lets TFDS prepare the data set from them.
+
+    Args:
+        folder: folder with the four files of the Debian package.
+        data_dir: where TFDS keeps its data sets; None: its default folder.
+    """
     paths = sorted(folder.glob("*-ubyte.gz"))
     if len(paths) != 4:
         raise SystemExit(f"{folder} must hold the four files of dataset-fashion-mnist")

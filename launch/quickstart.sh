@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# From a fresh clone to pictures of digits: environment, training, samples.
-# May be run again at any time; training goes on where it stopped.
+# Trains on 8x8 digits and samples 64 new ones, after creating the environment .venv:
+#   launch/quickstart.sh
+# Needs bash, Python 3.11 or later, and access to PyPI. Can be started again at any time: training
+# resumes from its last checkpoint. Writes runs/digits/.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 .venv/bin/python -m tf_mdsm.main --config=configs/digits.py

@@ -1,23 +1,30 @@
 #!/usr/bin/env bash
-# Serves a run's exported model by TensorFlow Serving's official image, gRPC and REST.
+# Serves the exported model of a run with TensorFlow Serving in Docker, over gRPC and REST.
 #
 #   launch/serve.sh WORKDIR [--name=tf_mdsm] [--image=tensorflow/serving:2.19.1]
 #                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [--patience=1800]
 #                   [-- DOCKER_ARGUMENTS]
 #
-# --name is the container's; the model is always tf_mdsm. Any image that TensorFlow Serving
-# publishes will do, from 2.19 on; on GPUs  --image=tensorflow/serving:2.19.1-gpu -- --gpus=all.
-# Nobody is asked for a password, so only this machine may ask unless --bind says otherwise.
-# Loading ends with two whole chains, which take minutes on a CPU; --patience, in seconds, is how
-# long the script waits for it. A version exported later is loaded by itself.
-# Settings: launch/serving/; for an export with an export.max_batch_size other than theirs, a copy
-# with fitting batches is made in WORKDIR/serving. Start anew after exporting with another limit.
+# --name      name of the container; the name of the model is always tf_mdsm
+# --image     an official image of TensorFlow Serving, 2.19 or later; with GPUs
+#             --image=tensorflow/serving:2.19.1-gpu -- --gpus=all
+# --bind      address of this machine at which the server listens; by default only this machine has
+#             access, since the server asks for no password
+# --patience  seconds to wait until the model is loaded; loading ends with two complete sampling
+#             runs, which take minutes on a CPU
+#
+# A version that is exported later is loaded automatically. The server's settings are in
+# launch/serving/. If the export has another export.max_batch_size than they have, a copy with
+# fitting batch sizes is written to WORKDIR/serving; after an export with another limit, start the
+# server again.
+#
+# Not verified: the script has been tested with a stand-in for docker, never with the real images.
 set -euo pipefail
 
 workdir= name=tf_mdsm image=tensorflow/serving:2.19.1 bind=127.0.0.1 grpc_port=8500 rest_port=8501
 model=tf_mdsm patience=1800
 
-# fail STATUS MESSAGE
+# fail STATUS MESSAGE: prints the message and exits.
 fail() { echo "serve.sh: $2" >&2; exit "$1"; }
 
 while [ $# -gt 0 ]; do
@@ -55,7 +62,8 @@ done
 [ -n "$version" ] || fail 1 "no exported version in $workdir/export; make one with
   python -m tf_mdsm.main --workdir=$workdir --mode=export"
 
-# A merged batch larger than the export takes would fail everybody's requests.
+# The server merges requests into batches. A batch larger than the export's limit would fail, and
+# with it all requests in it; so the limit must be known.
 provenance="$workdir/export/$version/assets.extra/tf_mdsm.json"
 [ -f "$provenance" ] || fail 1 "there is no $provenance, which says how many images a request may hold; export again"
 limit="$(sed -n 's/.*"max_batch_size": *\([0-9]*\).*/\1/p' "$provenance")"
@@ -69,7 +77,7 @@ if docker container inspect "$name" > /dev/null 2>&1; then
   fail 1 "there is a container $name already; remove it with  docker rm --force $name  or give another --name"
 fi
 
-# fitted_batches LIMIT: batching.config for batches of at most so many images
+# fitted_batches LIMIT: prints batching.config with batches of at most LIMIT images.
 fitted_batches() {
   sed -e "s/^max_batch_size .*/max_batch_size { value: $1 }/" -e '/^allowed_batch_sizes:/d' \
     "$settings/batching.config"
@@ -82,7 +90,7 @@ fitted_batches() {
 
 if ! grep --quiet "^max_batch_size { value: $limit }" "$settings/batching.config"; then
   fitted="$workdir/serving"
-  # Readable by whomever the server runs as.
+  # The server may run as another user, which must be able to read these files.
   (umask 022 && mkdir -p "$fitted" && fitted_batches "$limit" > "$fitted/batching.config" &&
     cp "$settings/models.config" "$settings/monitoring.config" "$fitted") ||
     fail 1 "$fitted cannot be written; settings for batches of $limit images belong there"
@@ -100,9 +108,9 @@ container="$(docker create --name "$name" \
   --enable_batching=true \
   --batching_parameters_file=/etc/tf_serving/batching.config \
   --monitoring_config_file=/etc/tf_serving/monitoring.config \
-  --rest_api_timeout_in_ms=1800000)" || fail 1 "docker could not make the container"
+  --rest_api_timeout_in_ms=1800000)" || fail 1 "docker could not create the container"
 if ! docker start "$container" > /dev/null; then
-  # A port is taken, say. What is left would hold the name.
+  # The container exists although it did not start (its port may be in use): free its name.
   docker rm --force "$container" > /dev/null
   fail 1 "docker could not start it"
 fi
@@ -115,7 +123,7 @@ until curl --silent --max-time 5 "$status" | grep --quiet '"AVAILABLE"'; do
   if [ "$(docker container inspect --format '{{.State.Running}}' "$name")" != true ]; then
     docker logs --tail 20 "$name" >&2
     docker rm --force "$name" > /dev/null
-    fail 1 "the server ended; its last words are above"
+    fail 1 "the server ended; its last messages are above"
   fi
   [ "$SECONDS" -lt "$deadline" ] || fail 1 "not ready after $patience s; docker logs $name says why"
   sleep 1

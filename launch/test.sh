@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# From a fresh clone to a verdict: environment, linter, types, the tests.
-# Arguments go to pytest:  launch/test.sh -k langevin      (--long: also what takes long and tries
-# again in another way; -n0: one after the other)
+# Creates the environment .venv, runs the linter, then the tests. Arguments are passed to pytest:
+#   launch/test.sh                 all tests except the long ones
+#   launch/test.sh --long          also the long ones, which repeat other tests in another way
+#   launch/test.sh -k langevin     tests whose name contains "langevin"
+#   launch/test.sh -n0             one test after the other, in one process
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
 
-# PyTorch, for the tests that read the authors' checkpoints and those that compare with programs
-# that need it; without it they are skipped.
+# PyTorch and JAX, for tests that read the authors' checkpoints and tests of the benchmarks that
+# compare with them; without these packages the tests are skipped.
 install torch.installed pyproject.toml -- --editable '.[torch,peers]' ||
   echo "PyTorch could not be installed: its tests are skipped"
 
-# debian FILE PACKAGE...: installs packages that bring a file, where this is Debian and we may.
+# debian FILE PACKAGE...
+# Installs Debian packages unless FILE exists; does nothing without apt-get or without root's rights.
 debian() {
   local file="$1"
   shift
@@ -21,12 +24,11 @@ debian() {
     echo "Debian's $* could not be installed: tests are skipped"
 }
 
-# Real Fashion-MNIST for the data tests, and a browser that opens the report.
+# Fashion-MNIST for tests of the data, and a browser for tests of the evaluation report.
 debian /usr/share/datasets/fashion-mnist dataset-fashion-mnist
 debian /usr/bin/chromedriver chromium chromium-driver
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/pyright --pythonpath .venv/bin/python --warnings
-# Two files at a time: much of a test's time is one thread that traces graphs.
+# Two test files run at the same time, since tracing graphs, which takes long, uses one thread only.
 .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"

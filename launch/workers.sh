@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Trains on N workers of this machine, as a try-out of many machines:
+# Trains with N workers on this machine, to try out training on several machines:
 #   launch/workers.sh 2 --config=configs/digits.py --workdir=runs/two
-# What follows N goes to every worker. They talk on the loopback interface, each line they print
-# begins with the worker's number, and when one fails the others end. Ctrl-C and SIGTERM go to
-# all: they save, then stop. PYTHON names another interpreter than the environment's.
+# Arguments after N are passed to every worker. The workers communicate over the loopback interface.
+# Every line that a worker prints begins with its number. If one worker fails, the others end.
+# Ctrl-C and SIGTERM are passed on to all workers, which save and stop. The variable PYTHON names the
+# interpreter; by default it is `python` of the active environment.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python}"
@@ -14,14 +15,14 @@ if ! [[ "$count" =~ ^[1-9][0-9]*$ ]]; then
 fi
 shift
 
-# Free ports, all held at once so that they differ.
+# Finds free ports; all are open at the same time, so that they differ.
 addresses="$("$python" -c '
 import json, socket, sys
 held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
 print(json.dumps([f"localhost:{s.getsockname()[1]}" for s in held]))
 ' "$count")" || exit 2
 
-# Job control gives every worker a process group, so that a terminal's Ctrl-C comes to us alone.
+# Job control gives every worker its own process group: a terminal's Ctrl-C reaches this script only.
 set -m
 workers=()
 for ((i = 0; i < count; i++)); do
@@ -32,21 +33,21 @@ for ((i = 0; i < count; i++)); do
   workers+=($!)
 done
 set +m
-tell() { kill "-$1" "${workers[@]}" 2> /dev/null; }
-trap 'tell INT' INT
-trap 'tell TERM' TERM
+send_signal() { kill "-$1" "${workers[@]}" 2> /dev/null; }
+trap 'send_signal INT' INT
+trap 'send_signal TERM' TERM
 
-# The first that fails gives the exit status; the others get half a minute to notice themselves.
-status=0 left="$count" deadline=
-while [ "$left" -gt 0 ]; do
-  left=0
+# The exit status is that of the first worker that fails; the others have 30 seconds to end.
+status=0 running="$count" deadline=
+while [ "$running" -gt 0 ]; do
+  running=0
   for worker in "${workers[@]}"; do
-    if kill -0 "$worker" 2> /dev/null; then left=$((left + 1)); continue; fi
+    if kill -0 "$worker" 2> /dev/null; then running=$((running + 1)); continue; fi
     wait "$worker"
-    ended=$?
-    if [ "$ended" != 0 ] && [ "$status" = 0 ]; then status="$ended" deadline=$((SECONDS + 30)); fi
+    worker_status=$?
+    if [ "$worker_status" != 0 ] && [ "$status" = 0 ]; then status="$worker_status" deadline=$((SECONDS + 30)); fi
   done
-  if [ -n "$deadline" ] && [ "$SECONDS" -ge "$deadline" ]; then tell KILL; fi
+  if [ -n "$deadline" ] && [ "$SECONDS" -ge "$deadline" ]; then send_signal KILL; fi
   sleep 0.2
 done
 exit "$status"

@@ -1,9 +1,10 @@
-"""Long runs of a tiny model: what grows with time, and should not.
+"""Endurance test: memory, open files and written files during long runs of a tiny model.
 
     python tests/endurance.py --output=runs/endurance [--steps=20000] [--images=50000]
 
-Trains, then draws, as processes of their own, and looks at them from outside: memory, open files,
-the size of what they write. Writes DIR/endurance.{json,md}: each at tenths of the run.
+Trains, then samples, each in a process of its own, and measures these processes from outside:
+memory, open files, threads, size of what they write. None of it should grow without limit. Writes
+DIR/endurance.{json,md}: the measurements at tenths of the run.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import small_runs as runs
 
 from tf_mdsm.system.atomic import atomic_write
 
-_LOOK_SECONDS = 0.5
+# Seconds between two measurements.
+_INTERVAL_SECONDS = 0.5
 _TRAINING = {
     "training__steps_per_call": 10,
     "training__checkpoint_every": 200,
@@ -30,9 +32,14 @@ _TRAINING = {
 }
 
 
-def look(process: int, folder: pathlib.Path) -> dict[str, float]:
-    """Memory in MiB, open files, MiB of events and of all files, checkpoints; of a process."""
-    with open(f"/proc/{process}/status", encoding="ascii") as file:
+def measure(process_id: int, folder: pathlib.Path) -> dict[str, float]:
+    """Returns memory (MiB), open files, threads, event files (MiB), all files (MiB), checkpoints.
+
+    Args:
+        process_id: the process to measure.
+        folder: the run's folder, which the process writes.
+    """
+    with open(f"/proc/{process_id}/status", encoding="ascii") as file:
         fields = dict(line.split(":", 1) for line in file)
 
     def mib(pattern: str) -> float:
@@ -41,7 +48,7 @@ def look(process: int, folder: pathlib.Path) -> dict[str, float]:
 
     return {
         "memory": int(fields["VmRSS"].split()[0]) / 1_024,
-        "open files": len(os.listdir(f"/proc/{process}/fd")),
+        "open files": len(os.listdir(f"/proc/{process_id}/fd")),
         "threads": int(fields["Threads"]),
         "events": mib("tensorboard/*"),
         "all files": mib("**/*"),
@@ -50,8 +57,12 @@ def look(process: int, folder: pathlib.Path) -> dict[str, float]:
 
 
 def watch(arguments: list[str], folder: pathlib.Path) -> list[dict[str, float]]:
-    """Looks at a run of the program, each with the seconds since its start."""
-    looks, begin = [], time.monotonic()
+    """Runs the program; returns measurements at short intervals, with the seconds since its start.
+
+    Raises:
+        RuntimeError: if the program fails.
+    """
+    measurements, begin = [], time.monotonic()
     process = subprocess.Popen(
         runs.command(*arguments, f"--workdir={folder}"),
         cwd=runs.ROOT,
@@ -61,33 +72,36 @@ def watch(arguments: list[str], folder: pathlib.Path) -> list[dict[str, float]]:
     )
     while process.poll() is None:
         try:
-            found = look(process.pid, folder)
-        except (OSError, KeyError):  # A file, or the process, went while it was looked at.
+            values = measure(process.pid, folder)
+        except (OSError, KeyError):  # A file or the process ended during the measurement.
             continue
-        looks.append({"seconds": time.monotonic() - begin, **found})
-        time.sleep(_LOOK_SECONDS)
+        measurements.append({"seconds": time.monotonic() - begin, **values})
+        time.sleep(_INTERVAL_SECONDS)
     if process.returncode:
         raise RuntimeError(process.stderr.read().decode())
-    return looks
+    return measurements
 
 
-def at_tenths(looks: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The looks nearest to each tenth of the run, without its start and its end."""
-    count = len(looks)
-    return [looks[min(count - 1, round(tenth * count / 10))] for tenth in range(2, 10)]
+def at_tenths(measurements: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Returns the measurements at 2/10, 3/10, … 9/10 of the run, without its start and end."""
+    last = len(measurements) - 1
+    indices = (round(tenth * len(measurements) / 10) for tenth in range(2, 10))
+    return [measurements[min(last, index)] for index in indices]
 
 
 def markdown(report: dict[str, list[dict[str, float]]]) -> str:
+    """Returns a Markdown table of measurements for each run."""
     lines = []
-    for name, looks in report.items():
-        keys = list(looks[0])
+    for name, rows in report.items():
+        keys = list(rows[0])
         lines += [f"{name}:", "", f"| {' | '.join(keys)} |", "| --- " * len(keys) + "|"]
-        lines += [f"| {' | '.join(f'{one[key]:.4g}' for key in keys)} |" for one in looks]
+        lines += [f"| {' | '.join(f'{row[key]:.4g}' for key in keys)} |" for row in rows]
         lines.append("")
     return "\n".join(lines)
 
 
 def main(argv: list[str]) -> int:
+    """Runs training and sampling, and writes the report; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python tests/endurance.py")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--steps", type=int, default=20_000)
@@ -95,11 +109,11 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv[1:])
     folder = options.output.resolve() / "run"
     training = runs.flags(training__num_steps=options.steps, **_TRAINING)
-    drawing = ["--mode=sample", f"--config.sampling.num_samples={options.images}"]
-    drawing += ["--config.sampling.batch_size=256"]
+    sampling = ["--mode=sample", f"--config.sampling.num_samples={options.images}"]
+    sampling += ["--config.sampling.batch_size=256"]
     report = {
         f"{options.steps:,} training steps": at_tenths(watch(training, folder)),
-        f"{options.images:,} images drawn": at_tenths(watch(drawing, folder)),
+        f"{options.images:,} images sampled": at_tenths(watch(sampling, folder)),
     }
     stem = str(options.output / "endurance")
     with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:

@@ -1,12 +1,13 @@
-"""What goes wrong while the program runs, on purpose, and what is left then.
+"""Fault injection: kills, damaged files, full disks and other faults, and the results after them.
 
     python tests/faults.py --output=runs/faults [--count=120] [--seed=0] [--only=train,export,…]
 
-Small runs of every kind are killed, stopped and interrupted at random moments, over and over, until
-they are through; their checkpoints are cut and their bits turned; the disk is full, the folder
-cannot be written, the clock jumps, another process is there. Results are compared with those of
-runs that nothing happened to. Writes DIR/faults.{json,md}: fault, how often, what came of it. Ends
-with status 1 if anything was lost. `tests/test_faults.py` takes a few of each.
+Small runs of training, sampling, evaluation and export get SIGKILL, SIGTERM or SIGINT at random
+moments, and are started again until they finish. Checkpoints are truncated or get a flipped bit,
+images of a folder are damaged, the disk is full, the folder cannot be written, the clock jumps, a
+second process starts in the same folder, the loss diverges. Results are compared with those of runs
+without faults. Writes DIR/faults.{json,md}: a table of faults, counts and outcomes. Exits with
+status 1 if a result was lost or differs. `tests/test_faults.py` tries one fault of each kind.
 """
 
 import argparse
@@ -33,28 +34,32 @@ from PIL import Image
 from tf_mdsm.system.atomic import atomic_write
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-# How a process may end that got one: of the system's own action, or in good order.
+# Exit statuses that are right after each signal: the system's default action, or an orderly stop.
 ENDINGS = {
     signal.SIGKILL: {-signal.SIGKILL},
     signal.SIGTERM: {-signal.SIGTERM, 0},
     signal.SIGINT: {-signal.SIGINT, 130},
 }
-# Until then Python itself is starting, and what it says of a signal is not ours.
+# During these first seconds Python itself starts, and may print a traceback for a signal.
 _STARTING_SECONDS = 1.5
 
-# A fault's kind to its outcomes, each counted.
+# The outcome after which nothing is lost, and the beginnings of all such outcomes.
+_SAME_RESULT = "the same result as without the fault"
+_GOOD_OUTCOMES = ("the same result", "refused", "reported", "returned to", "not tried")
+
+# For each kind of fault, how often each outcome was seen.
 Table = dict[str, collections.Counter]
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Something the program does in a run's folder.
+    """A mode of the program, run in a run's folder.
 
     Args:
-        name: of it.
-        arguments: of the command line, but for the folder.
-        result: of a folder in which it is done, for comparison.
-        needs: whether it takes a trained run.
+        name: name of the mode.
+        arguments: arguments of the command line, without the folder.
+        result: function from a folder, after the job, to the arrays that are compared.
+        needs_a_run: whether the folder must hold a trained run.
     """
 
     name: str
@@ -62,32 +67,35 @@ class Job:
     result: Callable[[pathlib.Path], object]
     needs_a_run: bool = True
 
-    def typed(self, workdir: pathlib.Path) -> list[str]:
-        """What stands on the command line."""
+    def command_line(self, workdir: pathlib.Path) -> list[str]:
+        """Returns all arguments of the command line."""
         return [*self.arguments, f"--workdir={workdir}"]
 
     def run(self, workdir: pathlib.Path) -> subprocess.CompletedProcess:
-        """Does it, to its end."""
-        return runs.call(*self.typed(workdir))
+        """Runs the job and waits for its end."""
+        return runs.call(*self.command_line(workdir))
 
 
-def trained(workdir: pathlib.Path) -> dict:
+def training_result(workdir: pathlib.Path) -> dict:
+    """Returns the final weights and all logged losses."""
     losses = {f"loss {step}": np.float64(loss) for step, loss in runs.events(workdir, "loss")}
     return runs.final_weights(workdir) | losses
 
 
-def drawn(workdir: pathlib.Path) -> dict:
+def sampling_result(workdir: pathlib.Path) -> dict:
+    """Returns all arrays of the file of samples."""
     (path,) = glob.glob(str(workdir / "samples" / "*.npz"))
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def evaluated(workdir: pathlib.Path) -> dict:
+def evaluation_result(workdir: pathlib.Path) -> dict:
+    """Returns the content of metrics.json."""
     return {"metrics": json.loads((workdir / "evaluation" / "metrics.json").read_text())}
 
 
-def exported(workdir: pathlib.Path) -> dict:
-    """The weights of the newest version."""
+def export_result(workdir: pathlib.Path) -> dict:
+    """Returns the weights of the newest exported version."""
     versions = [name for name in os.listdir(workdir / "export") if name.isdigit()]
     reader = tf.train.load_checkpoint(
         str(workdir / "export" / max(versions, key=int) / "variables" / "variables")
@@ -100,10 +108,12 @@ JOBS = {
     "train": Job(
         "train",
         runs.flags(training__num_steps=200, training__steps_per_call=1),
-        trained,
+        training_result,
         needs_a_run=False,
     ),
-    "sample": Job("sample", ["--mode=sample", "--config.sampling.num_samples=400"], drawn),
+    "sample": Job(
+        "sample", ["--mode=sample", "--config.sampling.num_samples=400"], sampling_result
+    ),
     "evaluate": Job(
         "evaluate",
         [
@@ -111,24 +121,32 @@ JOBS = {
             *("--config.evaluation.num_images=64", "--config.evaluation.features=none"),
             "--config.evaluation.parts=memorisation,energies,outliers,denoising",
         ],
-        evaluated,
+        evaluation_result,
     ),
-    "export": Job("export", ["--mode=export"], exported),
+    "export": Job("export", ["--mode=export"], export_result),
 }
 
 
-def differ(ours: dict, theirs: dict) -> str | None:
-    """The first thing that is not the same."""
-    if ours.keys() != theirs.keys():
-        return f"{sorted(ours.keys() ^ theirs.keys())[:3]} are only in one of them"
-    for name, value in ours.items():
-        if not np.array_equal(value, theirs[name]):
+def first_difference(result: dict, expected: dict) -> str | None:
+    """Returns a description of the first difference between two results; None if they are equal."""
+    if result.keys() != expected.keys():
+        return f"{sorted(result.keys() ^ expected.keys())[:3]} are only in one of them"
+    for name, value in result.items():
+        if not np.array_equal(value, expected[name]):
             return f"{name} differs"
     return None
 
 
 class Faults:
-    """All faults on folders below `folder`, and a table of what came of them."""
+    """Injects faults into runs, and keeps a table of their outcomes.
+
+    Args:
+        folder: folder for all runs.
+        seed: seed of the random moments and places.
+
+    Attributes:
+        table: outcomes by kind of fault, with their counts.
+    """
 
     def __init__(self, folder: pathlib.Path, seed: int):
         self.folder, self.table = folder, collections.defaultdict(collections.Counter)
@@ -137,22 +155,23 @@ class Faults:
         self._references: dict[str, tuple[dict, float]] = {}
 
     def note(self, kind: str, outcome: str, count: int = 1) -> None:
+        """Adds an outcome to the table."""
         self.table[kind][outcome] += count
 
     def run_folder(self, name: str, job: Job) -> pathlib.Path:
-        """A new folder; with a trained run in it, if the job takes one."""
+        """Creates a new folder for a job, with a trained run in it if the job needs one."""
         workdir = self.folder / name
         shutil.rmtree(workdir, ignore_errors=True)
         if job.needs_a_run:
             self.reference("train")
-            shutil.copytree(self.folder / "whole-train", workdir)
+            shutil.copytree(self.folder / "reference-train", workdir)
         return workdir
 
     def reference(self, name: str) -> tuple[dict, float]:
-        """A job's result without faults, and the seconds that it took."""
+        """Returns the result of a job without faults, and the seconds that the job took."""
         if name not in self._references:
             job = JOBS[name]
-            workdir = self.run_folder(f"whole-{name}", job)
+            workdir = self.run_folder(f"reference-{name}", job)
             begin = time.monotonic()
             done = job.run(workdir)
             assert done.returncode == 0, done.stderr
@@ -160,80 +179,86 @@ class Faults:
         return self._references[name]
 
     def signals(self, name: str, count: int) -> None:
-        """Signals at random moments of a job, which is started again until it is through."""
+        """Sends `count` signals to a job at random moments; restarts it until it finishes."""
         job = JOBS[name]
         expected, seconds = self.reference(name)
         done = 0
         while done < count:
             workdir = self.run_folder(f"hit-{name}", job)
-            kinds = []
+            sent: list[signal.Signals] = []
             finished = False
             while not finished:
-                kind = SIGNALS[(done + len(kinds)) % len(SIGNALS)]
+                kind = SIGNALS[(done + len(sent)) % len(SIGNALS)]
                 moment = self.random.uniform(0.1, 1.1 * seconds)
-                # Enough of them on one folder: what is left is done in peace.
-                spared = done + len(kinds) >= count or len(kinds) >= 12
-                finished = self._hit(job, workdir, None if spared else kind, moment, kinds)
-            difference = differ(job.result(workdir), expected)
-            for kind in kinds:
-                outcome = difference or "result as of a run without it"
-                self.note(f"{kind.name} in {name}", outcome)
-            done += max(1, len(kinds))
+                # After 12 signals in one folder, or enough in all, the job runs to its end.
+                if done + len(sent) >= count or len(sent) >= 12:
+                    kind = None
+                finished = self._finishes_before_signal(job, workdir, kind, moment)
+                if not finished:
+                    sent.append(kind)
+            difference = first_difference(job.result(workdir), expected)
+            for kind in sent:
+                self.note(f"{kind.name} in {name}", difference or _SAME_RESULT)
+            done += max(1, len(sent))
 
-    def _hit(self, job, workdir, kind, moment: float, kinds: list) -> bool:
-        """Starts the job and sends it a signal, if it still runs then; whether it came to its
-        end."""
-        with runs.started(*job.typed(workdir)) as process:
+    def _finishes_before_signal(
+        self, job: Job, workdir: pathlib.Path, kind: signal.Signals | None, moment: float
+    ) -> bool:
+        """Starts a job, and sends it a signal if it still runs after `moment` seconds.
+
+        With None as the signal, waits for the job's end. Notes a wrong exit status.
+        """
+        with runs.started(*job.command_line(workdir)) as process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moment if kind else 600)
-            hit = process.poll() is None
-            if hit:
+            still_runs = process.poll() is None
+            if still_runs:
                 process.send_signal(kind)
             process.wait(120)
             stderr = process.stderr.read()
-        if not hit:
+        if not still_runs:
             if process.returncode:
                 self.note(f"{job.name}, started again", stderr[-300:])
             return True
-        kinds.append(kind)
-        # Also 0: it was at its end.
+        # Status 0 is right as well: the job may have been at its end.
         if process.returncode not in ENDINGS[kind] | {0}:
             self.note(f"{kind.name} in {job.name}", f"status {process.returncode}")
         if "Traceback" in stderr and moment > _STARTING_SECONDS:
             self.note(f"{kind.name} in {job.name}", "a traceback was shown")
         return False
 
-    def damage(self, count: int) -> None:
-        """The newest checkpoint cut or with a bit turned, at random places; training goes on."""
+    def damaged_checkpoint(self, count: int) -> None:
+        """Truncates the newest checkpoint or flips one of its bits; training is started again."""
         expected, _ = self.reference("train")
         job = JOBS["train"]
         for number in range(count):
             workdir = self.folder / "damaged"
             shutil.rmtree(workdir, ignore_errors=True)
-            shutil.copytree(self.folder / "whole-train", workdir)
+            shutil.copytree(self.folder / "reference-train", workdir)
             newest = max(
                 workdir.glob("checkpoints/step-*.index"), key=lambda p: int(p.stem.split("-")[1])
             )
             step = int(newest.stem.split("-")[1])
             path = self.random.choice(sorted(newest.parent.glob(f"{newest.stem}.*")))
             content = bytearray(path.read_bytes())
-            place = self.random.randrange(len(content))
-            kind = "a checkpoint cut short" if number % 2 else "a bit of a checkpoint turned"
+            position = self.random.randrange(len(content))
+            kind = "a checkpoint is truncated" if number % 2 else "a bit of a checkpoint is flipped"
             if number % 2:
-                content = content[:place]
+                content = content[:position]
             else:
-                content[place] ^= 1 << self.random.randrange(8)
+                content[position] ^= 1 << self.random.randrange(8)
             path.write_bytes(content)
             done = job.run(workdir)
-            said = "is taken" in done.stderr and f"step-{step}" in done.stderr
-            if done.returncode or not said:
+            is_reported = "is taken" in done.stderr and f"step-{step}" in done.stderr
+            if done.returncode or not is_reported:
                 self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
                 continue
-            difference = differ(job.result(workdir), expected)
-            self.note(kind, difference or "said, the one before taken, result as without it")
+            difference = first_difference(job.result(workdir), expected)
+            outcome = "reported; the previous checkpoint is used, with the same result"
+            self.note(kind, difference or outcome)
 
     def full_disk(self, count: int) -> None:
-        """A small file system of its own fills up; with room again the run goes on."""
+        """Fills up a small file system while a run writes to it; then makes space and restarts."""
         expected, _ = self.reference("train")
         job = JOBS["train"]
         for _ in range(count):
@@ -254,11 +279,11 @@ class Faults:
                 if again.returncode:
                     self.note(kind, f"afterwards: {again.stderr[-300:]}")
                     continue
-                difference = differ(job.result(workdir), expected)
-                self.note(kind, difference or "said; with room again, result as without it")
+                difference = first_difference(job.result(workdir), expected)
+                self.note(kind, difference or "reported; with free space again the same result")
 
     def read_only(self) -> None:
-        """A folder on a file system that nothing may be written to."""
+        """Starts a run on a read-only file system."""
         kind = "the folder cannot be written"
         with small_disk(self.folder / "disk", kilobytes=64, options="ro") as disk:
             if disk is None:
@@ -271,7 +296,7 @@ class Faults:
             self.note(kind, outcome)
 
     def jumping_clock(self) -> None:
-        """Every look at the clock tells another day."""
+        """Trains while the clock returns another random time at every call."""
         expected, _ = self.reference("train")
         workdir = self.run_folder("clock", JOBS["train"])
         code = (
@@ -279,33 +304,34 @@ class Faults:
             "time.time = lambda: real() + random.uniform(-1e6, 1e6);"
             "sys.argv[0] = 'main'; runpy.run_module('tf_mdsm.main', run_name='__main__')"
         )
-        command = [sys.executable, "-c", code, *JOBS["train"].typed(workdir)]
+        command = [sys.executable, "-c", code, *JOBS["train"].command_line(workdir)]
         done = subprocess.run(command, cwd=runs.ROOT, env=runs.environment(), capture_output=True)
         difference = done.stderr.decode()[-300:] if done.returncode else None
-        difference = difference or differ(JOBS["train"].result(workdir), expected)
-        self.note("the clock jumps", difference or "result as without it")
+        difference = difference or first_difference(JOBS["train"].result(workdir), expected)
+        self.note("the clock jumps", difference or _SAME_RESULT)
 
     def two_processes(self, count: int) -> None:
-        """A second process on a folder that is being trained in."""
+        """Starts a second process in a folder in which one trains."""
         expected, _ = self.reference("train")
         job = JOBS["train"]
         for _ in range(count):
             workdir = self.run_folder("twice", job)
-            with runs.started(*job.typed(workdir)) as first:
+            with runs.started(*job.command_line(workdir)) as first:
                 lock = workdir / "checkpoints" / "lock"
                 runs.wait_for(lambda lock=lock: lock.exists() and lock.read_text(), first)
                 second = job.run(workdir)
                 still_there = first.poll() is None
                 first.wait(300)
             named = f"process {first.pid} on" in second.stderr
-            outcome = differ(job.result(workdir), expected)
+            outcome = first_difference(job.result(workdir), expected)
             if second.returncode != 2 or not named or not still_there:
                 outcome = f"status {second.returncode}: {second.stderr[-300:]}"
-            self.note("a second process", outcome or "refused, naming the first; that one's result")
+            good = "refused, naming the first, which finishes with the same result"
+            self.note("a second process", outcome or good)
 
     def damaged_image(self, count: int) -> None:
-        """A picture in the middle of a folder, cut or with a byte of its pixels changed."""
-        folder = self.folder / "pictures"
+        """Truncates an image of a folder, or changes a byte of its pixels; trains on the folder."""
+        folder = self.folder / "images"
         folder.mkdir(exist_ok=True)
         pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
         for number, image in enumerate(pixels):
@@ -318,28 +344,28 @@ class Faults:
         )
         for number in range(count):
             path = folder / f"{self.random.randrange(10, 30):02d}.png"
-            whole = path.read_bytes()
-            place = self.random.randrange(whole.index(b"IDAT") + 4, len(whole) - 16)
-            changed = bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
-            path.write_bytes(whole[:place] + (b"" if number % 2 else changed))
+            original = path.read_bytes()
+            position = self.random.randrange(original.index(b"IDAT") + 4, len(original) - 16)
+            changed = bytes([original[position] ^ 0xFF]) + original[position + 1 :]
+            path.write_bytes(original[:position] + (b"" if number % 2 else changed))
             kind = "an image in a folder is damaged"
-            for choice in (False, True):
-                workdir = self.folder / "of_pictures"
+            for skips_damaged in (False, True):
+                workdir = self.folder / "of_images"
                 shutil.rmtree(workdir, ignore_errors=True)
-                skip = f"--config.data.skip_damaged={choice}"
+                skip = f"--config.data.skip_damaged={skips_damaged}"
                 done = runs.call(*arguments, skip, f"--workdir={workdir}")
                 trains = done.returncode == 0 and runs.latest_step(workdir) == 5
                 refused = done.returncode == 2 and len(done.stderr.splitlines()) == 1
-                if path.name not in done.stderr or not (trains if choice else refused):
+                if path.name not in done.stderr or not (trains if skips_damaged else refused):
                     self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
                     break
             else:
-                self.note(kind, "said, naming it: refused, or left out, as configured")
-            path.write_bytes(whole)
+                self.note(kind, "reported with its name; refused or skipped, as configured")
+            path.write_bytes(original)
 
-    def lost_loss(self) -> None:
-        """A learning rate at which the loss is lost: back, and on at a lower one."""
-        workdir = self.folder / "lost"
+    def non_finite_loss(self) -> None:
+        """Trains with a learning rate at which the loss diverges, and with rollbacks."""
+        workdir = self.folder / "diverged"
         shutil.rmtree(workdir, ignore_errors=True)
         arguments = runs.flags(
             optimizer__learning_rate=10.0,
@@ -354,7 +380,7 @@ class Faults:
             return
         count = len(json.loads((workdir / "checkpoints" / "rollbacks.json").read_text()))
         finite = all(np.isfinite(v).all() for v in runs.final_weights(workdir).values())
-        outcome = "back to the last checkpoint, on at a lower rate, finished"
+        outcome = "returned to the last checkpoint, finished at a lower learning rate"
         self.note(kind, outcome if finite else "weights that are not finite", count)
 
 
@@ -362,7 +388,7 @@ class Faults:
 def small_disk(
     folder: pathlib.Path, kilobytes: int, options: str = "rw"
 ) -> Iterator[pathlib.Path | None]:
-    """A file system in memory; None where this process may not mount one."""
+    """Mounts a file system in memory; yields None where this process may not mount one."""
     folder.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,{options}", "tmpfs", str(folder)]
     try:
@@ -376,29 +402,27 @@ def small_disk(
             subprocess.run(["umount", str(folder)], check=True)
 
 
-# What a table may say without anything being lost.
-_GOOD = ("result as", "refused", "said", "back to", "not tried")
-
-
-def lost(table: Table) -> list[str]:
-    """Faults that cost something, each with its outcome."""
+def failures(table: Table) -> list[str]:
+    """Returns the faults after which a result was lost or differed, each with its outcome."""
     return [
         f"{kind}: {outcome}"
         for kind, outcomes in table.items()
         for outcome in outcomes
-        if not outcome.startswith(_GOOD)
+        if not outcome.startswith(_GOOD_OUTCOMES)
     ]
 
 
 def markdown(table: Table) -> str:
+    """Returns the table of outcomes in Markdown."""
     lines = ["| fault | count | outcome |", "| --- | --- | --- |"]
     for kind, outcomes in table.items():
         lines += [f"| {kind} | {count} | {outcome} |" for outcome, count in outcomes.items()]
     total = sum(sum(outcomes.values()) for outcomes in table.values())
-    return "\n".join([*lines, f"| all | {total} | {len(lost(table))} lost or corrupted |", ""])
+    return "\n".join([*lines, f"| all | {total} | {len(failures(table))} lost or corrupted |", ""])
 
 
 def main(argv: list[str]) -> int:
+    """Injects faults and writes the table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python tests/faults.py")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     parser.add_argument("--count", type=int, default=120)
@@ -411,13 +435,13 @@ def main(argv: list[str]) -> int:
         "sample": lambda: faults.signals("sample", count // 6),
         "evaluate": lambda: faults.signals("evaluate", count // 6),
         "export": lambda: faults.signals("export", count // 8),
-        "damage": lambda: faults.damage(count // 8),
+        "damage": lambda: faults.damaged_checkpoint(count // 8),
         "full_disk": lambda: faults.full_disk(max(1, count // 40)),
         "read_only": faults.read_only,
         "clock": faults.jumping_clock,
         "two_processes": lambda: faults.two_processes(max(1, count // 60)),
         "damaged_image": lambda: faults.damaged_image(max(2, count // 20)),
-        "lost_loss": faults.lost_loss,
+        "non_finite_loss": faults.non_finite_loss,
     }
     for name in options.only.split(",") if options.only else kinds:
         kinds[name]()
@@ -427,7 +451,7 @@ def main(argv: list[str]) -> int:
         json.dump(faults.table, file, indent=2)
     with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(markdown(faults.table))
-    return 1 if lost(faults.table) else 0
+    return 1 if failures(faults.table) else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Coverage-guided fuzzing of all readers of foreign files.
+"""Coverage-guided fuzzing (atheris) of all functions that read a user's files.
 
     pip install -e '.[fuzz]'
     python tests/fuzz.py --output=runs/fuzz [--seconds=600] [--only=idx,npz,…]
 
-Each reader gets its share of the time, in a process of its own, and starts from a valid file. Any
-error but a refusal ends its process and is kept, with the bytes that brought it about. Writes
-DIR/fuzz.{json,md}: executions, what was found. Ends with status 1 if there was anything.
+The time is divided equally between the readers. Each runs in a process of its own and starts from
+a valid file. An error other than a refusal ends the process, and the bytes that caused it are kept.
+Writes DIR/fuzz.{json,md}: number of executions and findings of each reader. Exits with status 1 if
+there are findings.
 """
 
 import argparse
@@ -17,12 +18,12 @@ import re
 import subprocess
 import sys
 
-# What one input may take: seconds, and MiB beyond which a process is ended.
+# Limits of one input: seconds, and MiB of the process's memory. More is a finding.
 _INPUT_SECONDS, _MEMORY_MIB = 20, 4_096
 
 
 def fuzz_one(name: str, folder: str, seconds: int) -> None:
-    """Fuzzes one reader in this process, which does not come back."""
+    """Fuzzes one reader in this process; does not return, since atheris ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["tf_mdsm", "numpy.lib", "zipfile", "gzip", "PIL"]):
@@ -43,7 +44,39 @@ def fuzz_one(name: str, folder: str, seconds: int) -> None:
     atheris.Fuzz()
 
 
+def fuzz_in_a_process(name: str, output: str, seconds: int) -> dict:
+    """Fuzzes one reader in a new process; returns its row of the report."""
+    folder = os.path.abspath(os.path.join(output, re.sub(r"\W+", "_", name)))
+    os.makedirs(folder, exist_ok=True)
+    command = [sys.executable, __file__, f"--output={folder}", f"--seconds={seconds}"]
+    done = subprocess.run([*command, f"--reader={name}"], capture_output=True, text=True)
+    executions = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
+    findings = [
+        os.path.basename(path)
+        for kind in ("crash", "timeout", "oom", "slow-unit")
+        for path in glob.glob(os.path.join(glob.escape(folder), f"{kind}-*"))
+    ]
+    return {
+        "seconds": seconds,
+        "executions": int(executions[1]) if executions else 0,
+        "found": findings,
+        "status": done.returncode,
+        "last_words": done.stderr[-2_000:] if done.returncode else "",
+    }
+
+
+def markdown(report: dict[str, dict]) -> str:
+    """Returns the report as a Markdown table."""
+    lines = ["| reader | seconds | executions | crashes, hangs |", "| --- " * 4 + "|"]
+    lines += [
+        f"| {name} | {row['seconds']} | {row['executions']:,} | {', '.join(row['found']) or 0} |"
+        for name, row in report.items()
+    ]
+    return "\n".join(lines)
+
+
 def main(argv: list[str]) -> int:
+    """Fuzzes readers one after the other, and writes the report; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python tests/fuzz.py")
     parser.add_argument("--output", required=True)
     parser.add_argument("--seconds", type=int, default=600)
@@ -55,36 +88,15 @@ def main(argv: list[str]) -> int:
     from hostile_files import all_readers
 
     names = options.only.split(",") if options.only else list(all_readers())
-    share = max(1, options.seconds // len(names))
+    seconds = max(1, options.seconds // len(names))
     report = {}
     for name in names:
-        folder = os.path.abspath(os.path.join(options.output, re.sub(r"\W+", "_", name)))
-        os.makedirs(folder, exist_ok=True)
-        command = [sys.executable, __file__, f"--output={folder}", f"--seconds={share}"]
-        done = subprocess.run([*command, f"--reader={name}"], capture_output=True, text=True)
-        executed = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
-        found = [
-            os.path.basename(path)
-            for kind in ("crash", "timeout", "oom", "slow-unit")
-            for path in glob.glob(os.path.join(glob.escape(folder), f"{kind}-*"))
-        ]
-        report[name] = {
-            "seconds": share,
-            "executions": int(executed[1]) if executed else 0,
-            "found": found,
-            "status": done.returncode,
-            "last_words": done.stderr[-2_000:] if done.returncode else "",
-        }
-        print(f"{name}: {report[name]['executions']:,} executions, found {found}", flush=True)
-    lines = ["| reader | seconds | executions | crashes, hangs |", "| --- " * 4 + "|"]
-    lines += [
-        f"| {name} | {row['seconds']} | {row['executions']:,} | {', '.join(row['found']) or 0} |"
-        for name, row in report.items()
-    ]
+        row = report[name] = fuzz_in_a_process(name, options.output, seconds)
+        print(f"{name}: {row['executions']:,} executions, found {row['found']}", flush=True)
     stem = os.path.join(options.output, "fuzz")
     pathlib.Path(f"{stem}.json").write_text(json.dumps(report, indent=2) + "\n")
-    pathlib.Path(f"{stem}.md").write_text("\n".join([*lines, ""]))
-    print("\n".join(lines))
+    pathlib.Path(f"{stem}.md").write_text(markdown(report) + "\n")
+    print(markdown(report))
     return 1 if any(row["found"] or row["status"] for row in report.values()) else 0
 
 

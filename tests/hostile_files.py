@@ -1,8 +1,7 @@
-"""Readers of files that a user names, with bytes that nobody meant; shared by two ways to make
-them.
+"""Readers of a user's files, to be tried with arbitrary bytes.
 
-`tests/test_hostile_files.py` changes valid files at random, `tests/fuzz.py` by what the code that
-is reached tells it.
+`tests/test_hostile_files.py` changes valid files at random; `tests/fuzz.py` changes them guided by
+the code that they reach.
 """
 
 import contextlib
@@ -26,12 +25,12 @@ from tf_mdsm.system.torch_files import read_state_dict
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """A reader, the name of its file in a folder, and a valid file's bytes.
+    """A function that reads a file, and a valid file for it.
 
     Args:
-        file_name: in a folder.
-        read: the path of the file; raises `InvalidArgument`, or a `RunError`, at worst.
-        valid: what it reads.
+        file_name: name that the file must have.
+        read: reads the file at a path; refuses it with `InvalidArgument`.
+        valid: bytes of a valid file.
     """
 
     file_name: str
@@ -39,7 +38,7 @@ class Reader:
     valid: bytes
 
     def try_bytes(self, content: bytes, folder: str) -> bool:
-        """Whether it could be read; any error but a refusal goes through."""
+        """Returns whether the content is read (not refused); raises any other error."""
         path = os.path.join(folder, self.file_name)
         pathlib.Path(path).write_bytes(content)
         try:
@@ -61,7 +60,7 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _picture(kind: str) -> bytes:
+def _image(kind: str) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
@@ -84,7 +83,7 @@ _SHAPE = (8, 8, 1)
 
 
 def all_readers() -> dict[str, Reader]:
-    """Every reader of foreign files, by name; PyTorch's where that is installed."""
+    """Returns every reader of a user's files by name; that of PyTorch files if it is installed."""
     idx_name = "train-images-idx3-ubyte"
 
     def read_idx(path: str):
@@ -99,19 +98,19 @@ def all_readers() -> dict[str, Reader]:
     def read_mask(path: str):
         return image_files.read_mask(path, _SHAPE, 2)
 
-    found = {
+    readers_by_name = {
         "idx": Reader(idx_name, read_idx, _IDX),
         "idx.gz": Reader(f"{idx_name}.gz", read_idx, gzip.compress(_IDX, mtime=0)),
         "npz": Reader("data.npz", readers.read_npz, _npz(images=_IMAGES)),
-        "folder, png": Reader("a.png", read_folder, _picture("PNG")),
-        "folder, jpg": Reader("a.jpg", read_folder, _picture("JPEG")),
-        "folder, gif": Reader("a.gif", read_folder, _picture("GIF")),
-        "folder, bmp": Reader("a.bmp", read_folder, _picture("BMP")),
-        "folder, tiff": Reader("a.tiff", read_folder, _picture("TIFF")),
-        "folder, webp": Reader("a.webp", read_folder, _picture("WEBP")),
+        "folder, png": Reader("a.png", read_folder, _image("PNG")),
+        "folder, jpg": Reader("a.jpg", read_folder, _image("JPEG")),
+        "folder, gif": Reader("a.gif", read_folder, _image("GIF")),
+        "folder, bmp": Reader("a.bmp", read_folder, _image("BMP")),
+        "folder, tiff": Reader("a.tiff", read_folder, _image("TIFF")),
+        "folder, webp": Reader("a.webp", read_folder, _image("WEBP")),
         "images.npy": Reader("a.npy", read_images, _npy(_IMAGES)),
         "images.npz": Reader("a.npz", read_images, _npz(images=_IMAGES)),
-        "image.png": Reader("a.png", read_images, _picture("PNG")),
+        "image.png": Reader("a.png", read_images, _image("PNG")),
         "mask.npz": Reader("m.npz", read_mask, _npz(mask=_IMAGES // 255)),
         "statistics": Reader(
             "s.npz",
@@ -123,5 +122,5 @@ def all_readers() -> dict[str, Reader]:
         ),
     }
     with contextlib.suppress(ImportError):
-        found["torch"] = Reader("a.pt", read_state_dict, _torch_file())
-    return found
+        readers_by_name["torch"] = Reader("a.pt", read_state_dict, _torch_file())
+    return readers_by_name

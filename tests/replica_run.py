@@ -1,9 +1,9 @@
-"""Run by `test_replicas`: trains on N logical devices and writes the weights.
+"""Trains on N logical devices and writes the weights; a program for `test_replicas`.
 
     python replica_run.py N VARIANT FILE
 
-VARIANT: "loop" is the program's own loop; "sgd" the same with plain gradient descent, as Adam
-would hide a wrong scale of the gradients; "fit" is Keras' loop.
+VARIANT is "loop" (this project's training loop), "sgd" (the same with plain gradient descent, since
+Adam would hide a wrong scale of the gradients) or "fit" (Keras's loop).
 """
 
 import sys
@@ -22,7 +22,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * replicas,
 )
-# Plain gradient descent is to show the gradients' scale, which clipping would hide.
+# No clipping in variant "sgd": it would hide the scale of the gradients.
 clip_norm = 0.0 if variant == "sgd" else 1.0
 config = small_config(
     training__num_steps=20,
@@ -56,8 +56,8 @@ else:
         lambda _: training_batches(images, 16, config.seed, config.data.flip, 0, replicas)
     )
     compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
-# Gradients and what is measured, together, in the one graph of a step.
-assert len(reductions) == (replicas if replicas > 1 else 0), "something is reduced again"
+# A step has one all-reduce, of gradients and metrics together.
+assert len(reductions) == (replicas if replicas > 1 else 0), "a step has more than one all-reduce"
 weights = {v.path: v.numpy() for v in model.network.trainable_variables}
 averages = {
     f"average/{average.path}": average.numpy()
@@ -66,7 +66,7 @@ averages = {
 }
 scalars = {"loss": model.loss_tracker.result(), "bands": model.band_tracker.result()}
 scalars["gradient_norm"] = model.gradient_norm_tracker.result()
-if is_sgd:  # One update, by itself: the weights would hide its size.
+if is_sgd:  # The update alone: compared with the weights it is small.
     updates = {
         v.path: v.numpy() - old
         for v, old in zip(model.network.trainable_variables, start, strict=True)

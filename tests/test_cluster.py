@@ -1,4 +1,4 @@
-"""Many machines: who belongs to a cluster, and that its workers compute one machine's training."""
+"""Several machines: descriptions of a cluster, and training on two workers as on one machine."""
 
 import contextlib
 import json
@@ -22,8 +22,10 @@ from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
 from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.batches import training_batches
-from tf_mdsm.distributed import cluster_spec as schedulers
-from tf_mdsm.distributed import strategies as cluster
+from tf_mdsm.distributed import cluster_sources, kubernetes, rendezvous, slurm, strategies
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
+from tf_mdsm.distributed.cluster_spec import ClusterSpec
+from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.runs.train import train
 
@@ -52,9 +54,9 @@ def tf_config(jobs: dict, job: str = "worker", index: object = 0) -> str:
         ({"worker": ["mdsm-worker-0.ns.svc:2222"], "ps": []}, "worker", "0", (0, 1)),
     ],
 )
-def test_place_in_tf_config(monkeypatch, jobs, job, index, expected):
+def test_rank_by_tf_config(monkeypatch, jobs, job, index, expected):
     monkeypatch.setenv("TF_CONFIG", tf_config(jobs, job, index))
-    assert cluster.place("multi_worker_mirrored", "tf_config") == expected
+    assert read_worker_rank("multi_worker_mirrored", "tf_config") == expected
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,8 @@ def test_place_in_tf_config(monkeypatch, jobs, job, index, expected):
         (tf_config({"chief": ["a:1", "b:1"]}, "chief"), "have one chief"),
         (tf_config(TWO, "chief"), "give this process a job of worker. Received: chief"),
         (tf_config(TWO, index=2), r"its job's tasks \(2\). Received: 2"),
+        (tf_config(TWO, ["worker"]), "give this process a job of worker. Received: .'worker'."),
+        (tf_config(TWO, index=float("inf")), "must be {"),
         (tf_config(TWO, index=-1), r"its job's tasks \(2\). Received: -1"),
         (tf_config({"worker": ["a:1", "a:1"]}), "its own address. Received: a:1"),
         (tf_config({"chief": ["a:1"], "worker": ["a:1"]}), "its own address. Received: a:1"),
@@ -78,61 +82,61 @@ def test_place_in_tf_config(monkeypatch, jobs, job, index, expected):
         (tf_config({"worker": [7]}), "a host:port. Received: 7"),
     ],
 )
-def test_a_tf_config_that_cannot_be_is_refused(monkeypatch, text, message):
+def test_a_wrong_tf_config_is_refused(monkeypatch, text, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InvalidArgument, match=message) as caught:
-        cluster.create_strategy("multi_worker_mirrored")
+        strategies.create_strategy("multi_worker_mirrored")
     assert caught.value.field == "TF_CONFIG"
 
 
 @pytest.mark.parametrize("strategy", ["mirrored", "one_device"])
-def test_several_workers_do_not_train_the_same_run_each(monkeypatch, strategy):
+def test_several_workers_need_the_strategy_for_several_workers(monkeypatch, strategy):
     monkeypatch.setenv("TF_CONFIG", tf_config(TWO))
-    for start in (cluster.create_strategy, cluster.place):
+    for function in (strategies.create_strategy, read_worker_rank):
         with pytest.raises(InvalidArgument, match=f"one worker under the strategy {strategy}"):
-            start(strategy, "tf_config")
+            function(strategy, "tf_config")
     monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1"]}))
-    assert cluster.place(strategy, "tf_config") == (0, 1)
+    assert read_worker_rank(strategy, "tf_config") == (0, 1)
 
 
-def test_without_a_cluster_a_process_is_alone(monkeypatch):
-    for variable in schedulers.SOURCES.values():
+def test_without_a_description_there_is_one_worker(monkeypatch):
+    for variable in cluster_sources.SOURCES.values():
         monkeypatch.delenv(variable, raising=False)
     for strategy in ("mirrored", "one_device", "multi_worker_mirrored", "tpu"):
         for source in ("tf_config", "slurm", "kubernetes"):
-            assert cluster.place(strategy, source) == (0, 1)
+            assert read_worker_rank(strategy, source) == (0, 1)
 
 
 @pytest.mark.parametrize("strategy", ["mirrored", "one_device", "multi_worker_mirrored"])
-def test_what_describes_nothing_is_passed_over(monkeypatch, strategy):
-    """TF_CONFIG={}, and what Slurm gives to a batch script that starts no step."""
+def test_an_empty_description_is_ignored(monkeypatch, strategy):
+    """TF_CONFIG={}, and Slurm's variables in a batch script outside of any step."""
     monkeypatch.setenv("TF_CONFIG", "{}")
-    assert cluster.place(strategy, "tf_config") == (0, 1)
+    assert read_worker_rank(strategy, "tf_config") == (0, 1)
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert cluster.place(strategy, "slurm") == (0, 1)
+    assert read_worker_rank(strategy, "slurm") == (0, 1)
 
 
-def test_workers_of_another_source_are_not_each_alone(monkeypatch):
+def test_workers_that_another_source_describes_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    by_slurm = r"config.training.cluster` must be slurm, .*SLURM_STEP_NODELIST.* tf_config"
-    for start in (cluster.place, cluster.create_strategy):
-        with pytest.raises(InvalidArgument, match=by_slurm):
-            start("multi_worker_mirrored", "tf_config")
+    described = r"config.training.cluster` must be slurm, .*SLURM_STEP_NODELIST.* tf_config"
+    for function in (read_worker_rank, strategies.create_strategy):
+        with pytest.raises(InvalidArgument, match=described):
+            function("multi_worker_mirrored", "tf_config")
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     monkeypatch.setenv("TF_CONFIG", tf_config(TWO))
     with pytest.raises(InvalidArgument, match="must be tf_config, which describes this process"):
-        cluster.place("multi_worker_mirrored", "slurm")
+        read_worker_rank("multi_worker_mirrored", "slurm")
 
 
-def test_a_batch_is_shared_by_all_replicas_of_all_workers(monkeypatch):
+def test_the_batch_size_must_be_divisible_by_the_replicas_of_all_workers(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", tf_config({"worker": ["a:1", "b:2", "c:3"]}))
     with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(3\)"):
-        cluster.create_strategy("multi_worker_mirrored", batch_size=16)
+        strategies.create_strategy("multi_worker_mirrored", batch_size=16)
 
 
 SLURM = {
@@ -143,16 +147,16 @@ SLURM = {
 }
 
 
-def test_place_in_a_slurm_step(monkeypatch):
+def test_rank_in_a_slurm_step(monkeypatch):
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    found = schedulers.read_cluster("slurm")
-    # In the order of ranks: n9 has two of them, and a sorted list would begin with m5 and n10.
-    assert found.workers == ("n9:30576", "n9:30577", "n10:30576", "m5:30576")
-    assert found.index == 2
-    assert cluster.place("multi_worker_mirrored", "slurm") == (2, 4)
+    cluster = cluster_sources.read_cluster_spec("slurm")
+    # In the order of ranks, which is not sorted by name: n9 has two tasks, then n10, then m5.
+    assert cluster.addresses == ("n9:30576", "n9:30577", "n10:30576", "m5:30576")
+    assert cluster.rank == 2
+    assert read_worker_rank("multi_worker_mirrored", "slurm") == (2, 4)
     with pytest.raises(InvalidArgument, match="one worker under the strategy mirrored"):
-        cluster.place("mirrored", "slurm")
+        read_worker_rank("mirrored", "slurm")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_place_in_a_slurm_step(monkeypatch):
         ("SLURM_STEP_TASKS_PER_NODE", "1,1,17", "at most 16 tasks a node"),
     ],
 )
-def test_slurm_variables_that_cannot_be_are_refused(monkeypatch, name, value, message):
+def test_wrong_slurm_variables_are_refused(monkeypatch, name, value, message):
     for key, text in SLURM.items():
         monkeypatch.setenv(key, text)
     if value is None:
@@ -178,22 +182,30 @@ def test_slurm_variables_that_cannot_be_are_refused(monkeypatch, name, value, me
     else:
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidArgument, match=message):
-        cluster.create_strategy("multi_worker_mirrored", "slurm")
+        strategies.create_strategy("multi_worker_mirrored", "slurm")
 
 
 @pytest.mark.parametrize("nodes", ["n1", "n[1-3]", "n[08-11,14],m5", "gpu-a,gpu-b[1,3-4],x"])
-def test_node_lists_are_read_as_tensorflow_reads_them(nodes):
-    assert schedulers.expand_nodes(nodes) == slurm_cluster_resolver.expand_hostlist(nodes)
+def test_node_lists_expand_as_in_tensorflow(nodes):
+    assert slurm.expand_node_list(nodes) == slurm_cluster_resolver.expand_hostlist(nodes)
 
 
 @pytest.mark.parametrize("tasks", ["1", "2(x3)", "3(x2),2,1"])
-def test_task_counts_are_read_as_tensorflow_reads_them(tasks):
+def test_task_counts_expand_as_in_tensorflow(tasks):
     theirs = slurm_cluster_resolver.expand_tasks_per_node(tasks)
-    assert schedulers.expand_counts(tasks) == theirs
+    assert slurm.expand_task_counts(tasks) == theirs
 
 
-def in_a_pod(monkeypatch, tmp_path, pods: list[tuple], error: Exception | None = None) -> None:
-    """This process as the pod cifar-1 of two, with an API that lists (name, phase, address)."""
+@pytest.mark.parametrize("module", ["cluster_sources", "rendezvous", "watchdog"])
+def test_a_cluster_is_described_and_awaited_without_tensorflow(module):
+    program = f"import sys, tf_mdsm.distributed.{module}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=runs.ROOT).returncode == 0
+
+
+def pretend_to_be_a_pod(
+    monkeypatch, tmp_path, pods: list[tuple], error: Exception | None = None
+) -> None:
+    """Makes this process the pod cifar-1 of two; its API lists pods as (name, phase, address)."""
 
     def listed(namespace: str, label_selector: str):
         assert (namespace, label_selector) == ("mine", "job-name=cifar")
@@ -217,8 +229,8 @@ def in_a_pod(monkeypatch, tmp_path, pods: list[tuple], error: Exception | None =
     )
     monkeypatch.setitem(sys.modules, "kubernetes", package)
     (tmp_path / "namespace").write_text("mine\n")
-    monkeypatch.setattr(schedulers, "_NAMESPACE_FILE", str(tmp_path / "namespace"))
-    monkeypatch.setattr(schedulers, "_POD_SECONDS", 0.0)
+    monkeypatch.setattr(kubernetes, "_NAMESPACE_FILE", str(tmp_path / "namespace"))
+    monkeypatch.setattr(kubernetes, "_POD_SECONDS", 0.0)
     monkeypatch.setenv("TF_MDSM_PODS", "job-name=cifar")
     monkeypatch.setenv("TF_MDSM_WORKERS", "2")
     monkeypatch.setenv("TF_MDSM_POD", "cifar-1")
@@ -232,38 +244,38 @@ A, B = ("cifar-0", "Running", "10.0.0.1"), ("cifar-1", "Running", "fd00::2")
 
 
 def test_kubernetes_needs_its_package(monkeypatch, tmp_path):
-    in_a_pod(monkeypatch, tmp_path, [A, B])
+    pretend_to_be_a_pod(monkeypatch, tmp_path, [A, B])
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(InvalidArgument, match="pip install kubernetes"):
-        cluster.place("multi_worker_mirrored", "kubernetes")
+        read_worker_rank("multi_worker_mirrored", "kubernetes")
 
 
-def test_place_among_pods(monkeypatch, tmp_path):
-    """By names, whatever the order of the list, and passing over pods that have ended."""
+def test_rank_among_pods(monkeypatch, tmp_path):
+    """Ranks follow the names, in whatever order pods are listed; ended pods are ignored."""
     ended = [("cifar-00", "Failed", "10.0.0.8"), ("cifar-01", "Succeeded", "10.0.0.9")]
-    in_a_pod(monkeypatch, tmp_path, [B, *ended, A])
-    found = schedulers.read_cluster("kubernetes")
-    assert found.workers == ("10.0.0.1:8470", "[fd00::2]:8470")
-    assert cluster.place("multi_worker_mirrored", "kubernetes") == (1, 2)
+    pretend_to_be_a_pod(monkeypatch, tmp_path, [B, *ended, A])
+    cluster = cluster_sources.read_cluster_spec("kubernetes")
+    assert cluster.addresses == ("10.0.0.1:8470", "[fd00::2]:8470")
+    assert read_worker_rank("multi_worker_mirrored", "kubernetes") == (1, 2)
     with pytest.raises(InvalidArgument, match="one worker under the strategy mirrored"):
-        cluster.place("mirrored", "kubernetes")
+        read_worker_rank("mirrored", "kubernetes")
     monkeypatch.setenv("TF_MDSM_POD", "other")
     with pytest.raises(InvalidArgument, match="be among the pods of job-name=cifar"):
-        cluster.place("multi_worker_mirrored", "kubernetes")
+        read_worker_rank("multi_worker_mirrored", "kubernetes")
 
 
 @pytest.mark.parametrize("others", [[], [("cifar-0", "Pending", None)], [A, ("c", *A[1:])]])
-def test_pods_that_do_not_come_to_run(monkeypatch, tmp_path, others):
-    in_a_pod(monkeypatch, tmp_path, [B, *others])
+def test_pods_that_do_not_run_in_time(monkeypatch, tmp_path, others):
+    pretend_to_be_a_pod(monkeypatch, tmp_path, [B, *others])
     number = 3 if len(others) == 2 else 1
     with pytest.raises(RunError, match=f"job-name=cifar in mine: {number} of 2 run after"):
-        cluster.place("multi_worker_mirrored", "kubernetes")
+        read_worker_rank("multi_worker_mirrored", "kubernetes")
 
 
-def test_an_account_that_may_not_list_pods_is_told(monkeypatch, tmp_path):
-    in_a_pod(monkeypatch, tmp_path, [A, B], Refused())
+def test_an_account_without_the_right_to_list_pods_is_reported(monkeypatch, tmp_path):
+    pretend_to_be_a_pod(monkeypatch, tmp_path, [A, B], Refused())
     with pytest.raises(RunError, match=r"cannot be listed \(403 Forbidden"):
-        cluster.place("multi_worker_mirrored", "kubernetes")
+        read_worker_rank("multi_worker_mirrored", "kubernetes")
 
 
 def free_addresses(count: int) -> list[str]:
@@ -272,63 +284,65 @@ def free_addresses(count: int) -> list[str]:
         return [f"localhost:{server.getsockname()[1]}" for server in held]
 
 
-def test_workers_meet():
-    """Each goes on when all are there, and goes on listening, as TensorFlow's server does."""
+def test_workers_wait_for_each_other():
+    """Each returns when all listen, and can then listen again, as TensorFlow's server does."""
     addresses = tuple(free_addresses(3))
-    all_met = threading.Barrier(3)
-    met = []
+    all_returned = threading.Barrier(3)
+    returned = []
 
     def worker(index: int) -> None:
         time.sleep(0.3 * index)
-        cluster.meet(schedulers.Cluster("TF_CONFIG", addresses, index), 30)
-        met.append(index)
+        rendezvous.wait_for_workers(ClusterSpec("TF_CONFIG", addresses, index), 30)
+        returned.append(index)
         with socket.create_server(("", int(addresses[index].split(":")[1]))):
-            all_met.wait(30)
+            all_returned.wait(30)
 
     threads = [threading.Thread(target=worker, args=(index,)) for index in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(met) == [0, 1, 2]
-    assert not all_met.broken
+    assert sorted(returned) == [0, 1, 2]
+    assert not all_returned.broken
 
 
 def test_a_worker_that_never_appears_is_named():
     addresses = free_addresses(2)
-    waiting = schedulers.Cluster("TF_CONFIG", tuple(addresses), 0)
+    waiting = ClusterSpec("TF_CONFIG", tuple(addresses), 0)
     missing = re.escape(f"worker 1 at {addresses[1]} did not appear in 0.1 seconds")
     with pytest.raises(RunError, match=missing):
-        cluster.meet(waiting, 0.1)
+        rendezvous.wait_for_workers(waiting, 0.1)
 
 
-def test_a_port_that_is_taken_is_named():
+def test_a_port_in_use_is_named():
     with socket.create_server(("", 0)) as other:
         own = f"localhost:{other.getsockname()[1]}"
-        waiting = schedulers.Cluster("TF_CONFIG", (own, "localhost:1"), 0)
+        waiting = ClusterSpec("TF_CONFIG", (own, "localhost:1"), 0)
         with pytest.raises(RunError, match=f"cannot listen at {own}"):
-            cluster.meet(waiting, 0.1)
+            rendezvous.wait_for_workers(waiting, 0.1)
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
-def test_workers_are_heard_by_both_protocols():
+def test_workers_listen_by_ipv4_and_ipv6():
     with contextlib.ExitStack() as stack:
         (address,) = free_addresses(1)
         port = int(address.split(":")[1])
-        stack.enter_context(cluster._listen(address, 2))
+        stack.enter_context(rendezvous._listen(address, 2))
         for host in ("127.0.0.1", "[::1]"):
-            assert cluster._is_there(f"{host}:{port}"), host
+            assert rendezvous._is_listening(f"{host}:{port}"), host
 
 
 @contextlib.contextmanager
-def left_alone(index: int, seconds: float):
-    """A worker that has met another, which vanished before TensorFlow connected them."""
+def worker_without_its_peer(index: int, seconds: float):
+    """A process that connects as one of two workers, while the other one does not exist."""
     addresses = tuple(free_addresses(2))
     program = (
-        "from tf_mdsm import cluster, schedulers; import sys; print('here', flush=True);"
-        f"cluster._CONNECT_SECONDS = {seconds};"
-        f"found = schedulers.Cluster('TF_CONFIG', {addresses}, {index});"
-        "cluster._multi_worker_strategy(found, 0)"
+        "from tf_mdsm.distributed import strategies;"
+        "from tf_mdsm.distributed.cluster_spec import ClusterSpec;"
+        "print('imported', flush=True);"
+        f"strategies._CONNECT_SECONDS = {seconds};"
+        f"cluster = ClusterSpec('TF_CONFIG', {addresses}, {index});"
+        "strategies._connect_workers(cluster, 0)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -339,7 +353,7 @@ def left_alone(index: int, seconds: float):
         text=True,
     ) as process:
         try:
-            assert process.stdout.readline() == "here\n"
+            assert process.stdout.readline() == "imported\n"
             yield process
         finally:
             process.kill()
@@ -347,45 +361,62 @@ def left_alone(index: int, seconds: float):
 
 @pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_worker_lost_while_connecting_ends_the_others(index):
-    with left_alone(index, 3) as process:
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 1, said
+    with worker_without_its_peer(index, 3) as process:
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1, stderr
     last = "tf_mdsm: a worker was lost while connecting; start all workers again"
-    assert said.splitlines()[-1] == last
-    assert "Traceback" not in said
-    assert "Timeout" not in said
+    assert stderr.splitlines()[-1] == last
+    assert "Traceback" not in stderr
+    assert "Timeout" not in stderr
 
 
-def test_ctrl_c_ends_a_worker_that_connects():
-    with left_alone(0, 600) as process:
-        time.sleep(3)  # Until TensorFlow waits.
+def test_ctrl_c_ends_a_worker_while_it_connects():
+    with worker_without_its_peer(0, 600) as process:
+        time.sleep(3)  # By now TensorFlow is waiting.
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == -signal.SIGINT, said
-    assert "a worker was lost" not in said
+        stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT, stderr
+    assert "a worker was lost" not in stderr
 
 
-def test_workers_see_that_they_differ(monkeypatch):
-    together = cluster.Workers(tf.distribute.get_strategy())
-    assert together.agree([10])
-    together.place = cluster.Place(0, 2)
+def test_workers_notice_different_numbers(monkeypatch):
+    workers_of_run = Workers(tf.distribute.get_strategy())
+    assert workers_of_run.agree_on([10])
+    workers_of_run.rank, workers_of_run.world_size = 0, 2
     for theirs, same in ((10, True), (7, False)):
         monkeypatch.setattr(
-            together,
-            "_total",
+            workers_of_run,
+            "_sum_over_workers",
             lambda mine, theirs=theirs: mine + tf.constant([3, theirs], tf.int64),
         )
-        assert together.agree([3, 10]) == same
+        assert workers_of_run.agree_on([3, 10]) == same
 
 
-def test_a_tpu_that_is_not_there_is_a_wrong_call(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "world_size", "message"),
+    [
+        (OSError("no space left"), 1, "step 3: no space left"),
+        (tf.errors.UnavailableError(None, None, "gone"), 1, "step 3: gone"),
+        (tf.errors.UnavailableError(None, None, "gone"), 2, "step 3: a worker was lost; start all"),
+        (tf.errors.InternalError(None, None, "Collective ops is aborted"), 2, "a worker was lost"),
+        (tf.errors.InternalError(None, None, "no memory"), 2, "step 3: no memory"),
+    ],
+)
+def test_errors_name_the_moment_and_a_lost_worker(error, world_size, message):
+    workers_of_run = Workers(tf.distribute.get_strategy())
+    workers_of_run.world_size = world_size
+    with pytest.raises(RunError, match=message), workers_of_run.errors_at("step 3"):
+        raise error
+
+
+def test_a_tpu_that_cannot_be_reached_is_refused(monkeypatch):
     for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InvalidArgument, match=r"config.training.tpu` must name a TPU"):
-        cluster.create_strategy("tpu")
+        strategies.create_strategy("tpu")
 
 
-def test_a_tpu_is_connected_before_its_strategy_is_made(monkeypatch):
+def test_a_tpu_is_initialized_before_its_strategy_is_created(monkeypatch):
     calls = []
 
     def note(name, result=None):
@@ -395,21 +426,21 @@ def test_a_tpu_is_connected_before_its_strategy_is_made(monkeypatch):
     resolvers = tf.distribute.cluster_resolver
     monkeypatch.setattr(resolvers, "TPUClusterResolver", note("resolve", "resolver"))
     monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", note("connect"))
-    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", note("initialise"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", note("initialize"))
     monkeypatch.setattr(tf.distribute, "TPUStrategy", note("strategy", strategy))
-    assert cluster.create_strategy("tpu", tpu="pod", batch_size=16) is strategy
+    assert strategies.create_strategy("tpu", tpu="pod", batch_size=16) is strategy
     assert calls == [
         ("resolve", (), {"tpu": "pod"}),
         ("connect", ("resolver",), {}),
-        ("initialise", ("resolver",), {}),
+        ("initialize", ("resolver",), {}),
         ("strategy", ("resolver",), {}),
     ]
     with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(8\)"):
-        cluster.create_strategy("tpu", tpu="pod", batch_size=12)
+        strategies.create_strategy("tpu", tpu="pod", batch_size=12)
 
 
 @pytest.mark.parametrize(("replicas", "workers"), [(2, 2), (4, 2), (6, 3)])
-def test_workers_are_served_their_shares_of_the_same_batches(replicas, workers):
+def test_workers_get_their_shares_of_the_same_batches(replicas, workers):
     images = np.arange(50, dtype=np.float32).reshape(50, 1, 1, 1)
     local = replicas // workers
 
@@ -417,24 +448,24 @@ def test_workers_are_served_their_shares_of_the_same_batches(replicas, workers):
         batches = training_batches(images, 12, 3, False, 5, *arguments)
         return list(batches.take(count).as_numpy_iterator())
 
-    whole = first(2)
+    all_batches = first(2)
     shares = [first(2 * local, replicas, worker, workers) for worker in range(workers)]
     for step in (0, 1):
         parts = [share for served in shares for share in served[step * local : (step + 1) * local]]
-        np.testing.assert_array_equal(np.concatenate(parts), whole[step])
+        np.testing.assert_array_equal(np.concatenate(parts), all_batches[step])
 
 
 @pytest.mark.parametrize("by_another", [True, False])
-def test_tfds_data_that_another_worker_prepared_first_are_used(tmp_path, monkeypatch, by_another):
-    """TFDS' last renaming fails for the slower of two that prepare one folder."""
+def test_tfds_data_that_another_worker_has_prepared_are_used(tmp_path, monkeypatch, by_another):
+    """When two workers prepare one folder, TFDS fails to rename the slower one's result."""
     prepared = []
 
-    def too_late(*_, **__):
+    def fail_to_rename(*_, **__):
         prepared.append(by_another)
         raise OSError("Directory not empty")
 
     builder = types.SimpleNamespace(
-        download_and_prepare=too_late,
+        download_and_prepare=fail_to_rename,
         is_prepared=lambda: prepared == [True],
         info=types.SimpleNamespace(features={"image": None}),
         as_dataset=lambda **_: tf.data.Dataset.from_tensors({"image": tf.zeros([2, 2, 1])}),
@@ -449,7 +480,7 @@ def test_tfds_data_that_another_worker_prepared_first_are_used(tmp_path, monkeyp
 
 @contextlib.contextmanager
 def workers(workdir, **changes):
-    """Two workers, running; killed at the end if they still do."""
+    """Starts two workers; kills those that still run at the end of the block."""
     addresses = free_addresses(2)
     strategy = {"training__strategy": "multi_worker_mirrored"}
     settings = {**CHANGES, **strategy, **changes}
@@ -473,16 +504,16 @@ def workers(workdir, **changes):
 
 
 def run_to_the_end(workdir) -> list[str]:
-    """What the two workers say."""
+    """Waits for two workers; returns what each printed to standard error."""
     with workers(workdir) as processes:
-        said = [process.communicate(timeout=200)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], said
-    return said
+        stderr = [process.communicate(timeout=200)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], stderr
+    return stderr
 
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory):
-    """An uninterrupted run of two workers, and what they said."""
+    """The folder of an uninterrupted run of two workers, and what each of them printed."""
     workdir = tmp_path_factory.mktemp("two")
     return workdir, run_to_the_end(workdir)
 
@@ -507,7 +538,7 @@ def test_two_workers_compute_what_two_devices_compute(two_workers, tmp_path):
     workdir, _ = two_workers
     program = (
         "import sys, tensorflow as tf; from small_runs import small_config;"
-        "from tf_mdsm.train import train;"
+        "from tf_mdsm.runs.train import train;"
         "tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0],"
         "[tf.config.LogicalDeviceConfiguration()] * 2);"
         f"train(small_config(**{CHANGES}), sys.argv[1])"
@@ -518,7 +549,7 @@ def test_two_workers_compute_what_two_devices_compute(two_workers, tmp_path):
     assert_nearly_same(runs.final_weights(workdir), runs.final_weights(tmp_path))
 
 
-def test_only_the_chief_writes_and_speaks(two_workers):
+def test_only_the_chief_writes_files_and_logs(two_workers):
     workdir, (chief, other) = two_workers
     assert {path.name for path in workdir.iterdir()} == {
         *("checkpoints", "config.json", "samples", "tensorboard")
@@ -531,46 +562,47 @@ def test_only_the_chief_writes_and_speaks(two_workers):
     assert [step for step, _ in runs.events(workdir, "loss")] == list(range(4, STEPS + 1, 4))
     assert "2 CPU replica(s) on 2 workers" in chief
     assert f"step {STEPS}: finished" in chief
-    for said in (chief, other):
-        assert "waiting for 1 worker(s) at localhost:" in said
+    for stderr in (chief, other):
+        assert "waiting for 1 worker(s) at localhost:" in stderr
     assert len(other.splitlines()) == 1, other
 
 
-def test_a_lost_worker_ends_the_run_and_all_again_go_on(two_workers, tmp_path):
-    whole, _ = two_workers
+def test_a_lost_worker_ends_the_run_and_a_restart_resumes_it(two_workers, tmp_path):
+    uninterrupted, _ = two_workers
     with workers(tmp_path) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path), processes[0])
         processes[1].kill()
-        said = processes[0].communicate(timeout=100)[1]
-        assert processes[0].returncode == 1, said
-    assert re.search(r"\ntf_mdsm: step \d+: a worker was lost; start all workers again", said), said
-    assert "Traceback" not in said
+        stderr = processes[0].communicate(timeout=100)[1]
+        assert processes[0].returncode == 1, stderr
+    message = r"\ntf_mdsm: step \d+: a worker was lost; start all workers again"
+    assert re.search(message, stderr), stderr
+    assert "Traceback" not in stderr
     killed_at = runs.latest_step(tmp_path)
     assert 0 < killed_at < STEPS
     run_to_the_end(tmp_path)
-    runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(whole))
-    assert runs.events(tmp_path, "loss") == runs.events(whole, "loss")
+    runs.assert_same_weights(runs.final_weights(tmp_path), runs.final_weights(uninterrupted))
+    assert runs.events(tmp_path, "loss") == runs.events(uninterrupted, "loss")
 
 
-def test_one_worker_that_is_told_to_stop_stops_both_and_a_lost_chief_ends_the_other(tmp_path):
-    # More steps than they can take before the signal comes, however late that is.
+def test_a_signal_to_one_worker_stops_both_and_a_lost_chief_ends_the_other(tmp_path):
+    # So many steps that the run cannot end before the signal comes.
     with workers(tmp_path, training__num_steps=100_000) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path), processes[0])
         processes[1].send_signal(signal.SIGTERM)
-        said = [process.communicate(timeout=100)[1] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], said
-    assert "stopped; run again to continue" in said[0]
+        stderr = [process.communicate(timeout=100)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], stderr
+    assert "stopped; run again to continue" in stderr[0]
     stopped_at = runs.latest_step(tmp_path)
     assert 0 < stopped_at < 100_000
     with workers(tmp_path, training__num_steps=100_000) as processes:
         runs.wait_for(lambda: runs.latest_step(tmp_path) > stopped_at, processes[0])
         processes[0].kill()
-        said = processes[1].communicate(timeout=100)[1]
-        assert processes[1].returncode == 1, (processes[1].returncode, said)
-    assert "a worker was lost; start all workers again" in said
+        stderr = processes[1].communicate(timeout=100)[1]
+        assert processes[1].returncode == 1, (processes[1].returncode, stderr)
+    assert "a worker was lost; start all workers again" in stderr
 
 
-def test_launcher_needs_a_number():
+def test_launcher_needs_the_number_of_workers():
     result = subprocess.run(
         ["bash", "launch/workers.sh", "--config=x"], cwd=runs.ROOT, capture_output=True, text=True
     )
@@ -578,8 +610,8 @@ def test_launcher_needs_a_number():
     assert "How many workers?" in result.stderr
 
 
-def test_launcher_passes_on_what_workers_say_and_their_end(tmp_path):
-    """A wrong call of all workers: one line of each, and status 2."""
+def test_launcher_passes_on_output_and_exit_status(tmp_path):
+    """A wrong setting: every worker prints one line, and the status is 2."""
     arguments = ["2", "--config=configs/digits.py", "--config.training.batch_size=0"]
     result = subprocess.run(
         ["bash", "launch/workers.sh", *arguments, f"--workdir={tmp_path}/run"],
@@ -597,7 +629,7 @@ def test_launcher_passes_on_what_workers_say_and_their_end(tmp_path):
 
 
 def check_flags(command: list[str]) -> None:
-    """The program's arguments in a launch file are such as it takes."""
+    """Checks that the program accepts the arguments that a launch file gives it."""
     from tf_mdsm import main
 
     assert command[:3] == ["python", "-m", "tf_mdsm.main"]
@@ -611,7 +643,7 @@ def check_flags(command: list[str]) -> None:
     assert given["config.training.strategy"] == "multi_worker_mirrored"
 
 
-def test_kubernetes_manifest():
+def test_kubeflow_manifest():
     text = (runs.ROOT / "launch" / "kubernetes" / "train.yaml").read_text()
     parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
     assert set(parts) == {"TFJob", "PersistentVolumeClaim"}
@@ -634,7 +666,7 @@ def test_kubernetes_manifest():
     assert mount["name"] == volume["name"]
 
 
-def test_manifest_of_pods_that_find_each_other():
+def test_plain_kubernetes_manifest():
     text = (runs.ROOT / "launch" / "kubernetes" / "pods.yaml").read_text()
     parts = {part["kind"]: part for part in yaml.safe_load_all(text)}
     assert set(parts) == {"ServiceAccount", "Role", "RoleBinding", "Job"}
@@ -669,7 +701,7 @@ def test_scripts_parse(name):
     subprocess.run(["bash", "-n", f"launch/{name}"], cwd=runs.ROOT, check=True)
 
 
-def test_the_image_holds_what_the_program_needs():
+def test_the_image_contains_what_the_program_needs():
     lines = (runs.ROOT / "launch" / "Dockerfile").read_text().splitlines()
     sources = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
     assert {"requirements.txt", "tf_mdsm", "configs"} <= set(sources)

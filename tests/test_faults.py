@@ -1,7 +1,7 @@
-"""Faults of each kind but signals, which the tests of runs send; `tests/faults.py` takes many."""
+"""One fault of each kind except signals, which other tests send; `tests/faults.py` has many."""
 
 import pytest
-from faults import Faults, lost, markdown
+from faults import Faults, failures, markdown
 
 
 @pytest.fixture(scope="module")
@@ -11,12 +11,12 @@ def faults(tmp_path_factory):
 
 def assert_nothing_lost(faults, kind: str, count: int) -> None:
     assert sum(faults.table[kind].values()) == count, markdown(faults.table)
-    assert not lost(faults.table), markdown(faults.table)
+    assert not failures(faults.table), markdown(faults.table)
 
 
 def test_a_checkpoint_is_damaged(faults):
-    faults.damage(1)
-    assert_nothing_lost(faults, "a bit of a checkpoint turned", 1)
+    faults.damaged_checkpoint(1)
+    assert_nothing_lost(faults, "a bit of a checkpoint is flipped", 1)
 
 
 @pytest.mark.long
@@ -35,7 +35,7 @@ def test_the_clock_jumps(faults):
     assert_nothing_lost(faults, "the clock jumps", 1)
 
 
-def test_another_process_is_there(faults):
+def test_another_process_trains_in_the_folder(faults):
     faults.two_processes(1)
     assert_nothing_lost(faults, "a second process", 1)
 
@@ -46,9 +46,9 @@ def test_an_image_is_damaged(faults):
     assert_nothing_lost(faults, "an image in a folder is damaged", 1)
 
 
-def test_what_was_lost_is_said():
-    table = {"the disk is full": {"said; with room again, result as without it": 2}}
-    assert lost(table) == []
+def test_lost_results_are_reported():
+    table = {"the disk is full": {"reported; with free space again the same result": 2}}
+    assert failures(table) == []
     table["SIGKILL in train"] = {"loss 4 differs": 1}
-    assert lost(table) == ["SIGKILL in train: loss 4 differs"]
+    assert failures(table) == ["SIGKILL in train: loss 4 differs"]
     assert "| all | 3 | 1 lost or corrupted |" in markdown(table)

@@ -1,4 +1,4 @@
-"""Files that are damaged, foreign or made to hurt: refused, whatever their bytes."""
+"""Damaged, wrong or malicious files: each is read or refused, whatever bytes it holds."""
 
 import gzip
 import io
@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tf_mdsm.datasets import readers
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system import image_files
-from tf_mdsm.system import npz as arrays
+from tf_mdsm.system import image_files, npz
 
 READERS = all_readers()
 
@@ -29,15 +28,15 @@ def test_a_valid_file_is_read(name, tmp_path):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_changed_bytes_are_read_or_refused(name, data):
-    """Cut, lengthened, with other bytes anywhere: an image perhaps, a refusal, nothing else."""
+    """A valid file is cut, lengthened, or gets other bytes anywhere: no error but a refusal."""
     content = bytearray(READERS[name].valid)
     size = len(content)
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, size - 1))
-        content[place : place + 1] = data.draw(st.binary(min_size=1, max_size=4))
-    kept = data.draw(st.integers(0, size + 8))
+        position = data.draw(st.integers(0, size - 1))
+        content[position : position + 1] = data.draw(st.binary(min_size=1, max_size=4))
+    new_size = data.draw(st.integers(0, size + 8))
     with tempfile.TemporaryDirectory() as folder:
-        READERS[name].try_bytes(bytes(content[:kept]), folder)
+        READERS[name].try_bytes(bytes(content[:new_size]), folder)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -48,8 +47,8 @@ def test_any_bytes_are_refused(name, content):
         assert not READERS[name].try_bytes(content, folder)
 
 
-def test_what_would_fill_the_memory_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays.os, "sysconf", lambda name: 1_000)  # A million bytes in all.
+def test_a_file_that_unpacks_to_more_than_half_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz.os, "sysconf", lambda name: 1_000)  # One million bytes of memory.
     fits = "unpack to at most 500,000 bytes, half of this machine's memory"
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((9, 300, 300), np.uint8))
     assert (tmp_path / "zeros.npz").stat().st_size < 5_000
@@ -63,8 +62,8 @@ def test_what_would_fill_the_memory_is_not_unpacked(tmp_path, monkeypatch):
         readers.read_idx(str(tmp_path), "train")
 
 
-def test_a_file_that_lies_about_its_size_takes_no_memory(tmp_path):
-    """A header of a petabyte over a few bytes, in the archive's directory and in the array."""
+def test_a_header_with_a_false_size_takes_no_memory(tmp_path):
+    """The array's header claims 64 PiB, and a few bytes follow."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": (2**50, 8, 8)}
@@ -76,7 +75,7 @@ def test_a_file_that_lies_about_its_size_takes_no_memory(tmp_path):
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
-    """Unpickling runs what is in the file."""
+    """Unpickling would run code from the file."""
     np.savez(tmp_path / "objects.npz", images=np.array([print, "hurt"], object))
     with pytest.raises(InvalidArgument, match="allow_pickle=False"):
         readers.read_npz(str(tmp_path / "objects.npz"))
@@ -85,7 +84,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
         image_files.read_images([str(tmp_path / "objects.npy")], (8, 8, 1))
 
 
-def test_a_picture_of_too_many_pixels_is_refused(tmp_path):
+def test_an_image_of_too_many_pixels_is_refused(tmp_path):
     from PIL import Image
 
     Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")

@@ -1,4 +1,4 @@
-"""One, two and four replicas compute the same training."""
+"""Training on one, two and four replicas gives the same weights."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from small_runs import ROOT, environment
 
 
 def train_on(replicas: int, variant: str, folder) -> dict[str, np.ndarray]:
-    """Weights after 20 steps in a process of its own: two strategies in one do not mix."""
+    """Returns the weights after 20 steps, trained in a new process: a process has one strategy."""
     path = folder / f"{replicas}_{variant}.npz"
     arguments = [sys.executable, "tests/replica_run.py", str(replicas), variant, str(path)]
     paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
@@ -32,18 +32,18 @@ def one_replica(tmp_path_factory):
 
 
 @pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_replicas_compute_the_same_training(tmp_path, one_replica, replicas):
+def test_several_replicas_give_the_same_weights(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "loop", tmp_path), one_replica)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_fit_computes_the_same_training(tmp_path, one_replica, replicas):
+def test_keras_fit_gives_the_same_weights(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "fit", tmp_path), one_replica)
 
 
-def test_gradients_have_the_same_scale(tmp_path):
+def test_gradients_have_the_same_scale_on_two_replicas(tmp_path):
     one, two = train_on(1, "sgd", tmp_path), train_on(2, "sgd", tmp_path)
     assert np.linalg.norm(one["update"]) > 1e-3
-    # The update is a difference of weights, each rounded to 24 bits.
+    # The update is the difference of two weights that are rounded to 24 bits.
     assert relative_error(two["update"], one["update"]) < 1e-4

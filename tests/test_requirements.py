@@ -1,4 +1,4 @@
-"""What is installed: every file of every package by its hash, and what we ask for among them."""
+"""requirements.lock: it holds every package of requirements.txt, and hashes of all files."""
 
 import re
 
@@ -8,17 +8,17 @@ LOCK = (ROOT / "requirements.lock").read_text()
 
 
 def pins(text: str) -> dict[str, set[str]]:
-    """Packages, under their normalised names, with the versions that are named."""
-    found: dict[str, set[str]] = {}
+    """Returns the pinned versions of each package, by its normalized name."""
+    versions: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE):
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
-    return found
+        versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
+    return versions
 
 
-def test_the_lock_holds_what_we_ask_for():
-    asked, locked = pins((ROOT / "requirements.txt").read_text()), pins(LOCK)
-    assert len(asked) > 15
-    for name, versions in asked.items():
+def test_the_lock_file_agrees_with_the_requirements():
+    required, locked = pins((ROOT / "requirements.txt").read_text()), pins(LOCK)
+    assert len(required) > 15
+    for name, versions in required.items():
         assert locked.get(name) == versions, f"{name}: run the command in requirements.lock again"
 
 

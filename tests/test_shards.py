@@ -1,4 +1,4 @@
-"""Long jobs in pieces: shared by processes, continued after a kill."""
+"""Shards of a long job: shared by several processes, and kept after a kill."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def squares(number: int) -> dict[str, np.ndarray]:
     return {"squares": np.array([2 * number, 2 * number + 1]) ** 2}
 
 
-def test_pieces_are_joined_in_their_order(tmp_path):
+def test_shards_are_joined_in_order(tmp_path):
     shards = Shards(str(tmp_path / "shards"), 12)
     assert sorted(shards.compute(squares)) == list(range(12))
     np.testing.assert_array_equal(shards.load(["squares"])["squares"], np.arange(24) ** 2)
@@ -29,44 +29,45 @@ def test_pieces_are_joined_in_their_order(tmp_path):
     assert not (tmp_path / "shards").exists()
 
 
-def test_what_is_there_is_not_computed_again(tmp_path):
+def test_existing_shards_are_not_computed_again(tmp_path):
     folder = str(tmp_path / "shards")
     first = Shards(folder, 5).compute(squares)
     done = {next(first), next(first)}
-    (tmp_path / "shards" / ".partial-000003_by_0.npz").write_bytes(b"half-written by a kill")
+    # A process that is killed while it writes leaves a partial file.
+    (tmp_path / "shards" / ".partial-000003_by_0.npz").write_bytes(b"half of a file")
     assert set(Shards(folder, 5).compute(squares)) == set(range(5)) - done
     np.testing.assert_array_equal(
         Shards(folder, 5).load(["squares"])["squares"], np.arange(10) ** 2
     )
 
 
-def test_workers_divide_the_work_and_stand_in_for_each_other(tmp_path):
+def test_workers_share_the_work_and_replace_a_lost_worker(tmp_path):
     folder = str(tmp_path / "shards")
     ours, theirs = (Shards(folder, 7, worker, 2) for worker in range(2))
     assert theirs.missing()[:3] == [1, 3, 5]
     first = theirs.compute(squares)
-    assert next(first) == 1  # … and then the worker is lost.
+    assert next(first) == 1  # Then this worker is lost.
     assert list(ours.compute(squares)) == [0, 2, 4, 6, 5, 3]
     assert list(first) == []
     np.testing.assert_array_equal(ours.load(["squares"])["squares"], np.arange(14) ** 2)
 
 
-def test_a_worker_ends_when_the_result_has_been_written(tmp_path):
-    """Even when it is in the middle of a piece: the folder does not come back."""
+def test_a_worker_ends_when_the_folder_has_been_removed(tmp_path):
+    """Also while it computes a shard: the folder is not created again."""
     ours, theirs = (Shards(str(tmp_path / "shards"), 4, worker, 2) for worker in range(2))
 
-    def while_the_other_finishes(number: int) -> dict[str, np.ndarray]:
+    def compute_while_the_other_finishes(number: int) -> dict[str, np.ndarray]:
         if number == 3:
             list(ours.compute(squares))
             ours.remove()
         return squares(number)
 
-    assert list(theirs.compute(while_the_other_finishes)) == [1]
+    assert list(theirs.compute(compute_while_the_other_finishes)) == [1]
     assert not (tmp_path / "shards").exists()
 
 
-def test_a_piece_in_work_is_left_to_its_worker(tmp_path):
-    """Neither of two workers computes what the other is about to bring."""
+def test_a_shard_in_progress_is_left_to_its_worker(tmp_path):
+    """Neither of two workers computes a shard that the other one is computing."""
     done = ([], [])
 
     def work(worker: int) -> None:
@@ -94,22 +95,22 @@ def workdir(tmp_path_factory):
     return folder
 
 
-def drawn(workdir) -> dict[str, np.ndarray]:
+def read_samples(workdir) -> dict[str, np.ndarray]:
     with np.load(workdir / "samples" / f"{STEM}.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="module")
-def whole(workdir):
-    """The images of an uninterrupted run."""
+def uninterrupted(workdir):
+    """The images and energies of an uninterrupted run."""
     sample(get_config(str(workdir)), str(workdir))
-    arrays = drawn(workdir)
+    arrays = read_samples(workdir)
     for path in (workdir / "samples").iterdir():
         path.unlink()
     return arrays
 
 
-def test_a_killed_run_draws_the_rest(workdir, whole):
+def test_a_killed_run_samples_only_the_missing_images(workdir, uninterrupted):
     def done() -> int:
         return len(list((workdir / "samples").glob("*.shards/[0-9]*_by_0.npz")))
 
@@ -121,14 +122,14 @@ def test_a_killed_run_draws_the_rest(workdir, whole):
     result = runs.call(f"--workdir={workdir}", "--mode=sample")
     assert result.returncode == 0, result.stderr
     assert f"{before} of 12 batches are there already" in result.stderr
-    for name, value in whole.items():
-        np.testing.assert_array_equal(drawn(workdir)[name], value, err_msg=name)
+    for name, value in uninterrupted.items():
+        np.testing.assert_array_equal(read_samples(workdir)[name], value, err_msg=name)
     assert not list((workdir / "samples").glob("*.shards"))
 
 
 @pytest.mark.long
-def test_other_settings_do_not_meet_old_shards(workdir, whole):
-    """What a killed run left is of its own seeds."""
+def test_shards_of_other_settings_are_not_used(workdir, uninterrupted):
+    """A killed run with other seeds has left shards."""
     with runs.started(
         f"--workdir={workdir}", "--mode=sample", "--config.sampling.seed=5"
     ) as process:
@@ -136,10 +137,10 @@ def test_other_settings_do_not_meet_old_shards(workdir, whole):
         process.kill()
     result = runs.call(f"--workdir={workdir}", "--mode=sample")
     assert "are there already" not in result.stderr
-    np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
+    np.testing.assert_array_equal(read_samples(workdir)["images"], uninterrupted["images"])
 
 
-def test_workers_draw_together(workdir, whole):
+def test_two_workers_sample_together(workdir, uninterrupted):
     arguments = ["2", f"--workdir={workdir}", "--mode=sample"]
     result = subprocess.run(
         ["launch/workers.sh", *arguments],
@@ -154,5 +155,5 @@ def test_workers_draw_together(workdir, whole):
     assert result.stdout.splitlines() == [
         f"[0] {workdir}/samples/{STEM}{ending}" for ending in endings
     ]
-    np.testing.assert_array_equal(drawn(workdir)["images"], whole["images"])
-    np.testing.assert_array_equal(drawn(workdir)["energies"], whole["energies"])
+    np.testing.assert_array_equal(read_samples(workdir)["images"], uninterrupted["images"])
+    np.testing.assert_array_equal(read_samples(workdir)["energies"], uninterrupted["energies"])

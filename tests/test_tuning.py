@@ -1,4 +1,4 @@
-"""What the process is told: memory that is freed is kept, convolutions are by oneDNN."""
+"""CPU tuning of the process: freed memory is kept, and convolutions are computed by oneDNN."""
 
 import os
 import platform
@@ -8,11 +8,11 @@ import sys
 import pytest
 from small_runs import ROOT
 
-# Memory of three steps of a run, taken and freed again and again; pages that had to be cleared.
+# Allocates and frees memory as training steps do; prints how many pages the kernel had to clear.
 PROGRAM = """
 import resource, sys
 import numpy as np
-from tf_mdsm.tuning import keep_freed_memory
+from tf_mdsm.system.cpu_tuning import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_pages_are_cleared_once_and_not_at_every_step():
+def test_pages_are_cleared_once_instead_of_in_every_step():
     pages = {
         how: int(
             subprocess.run(
@@ -41,8 +41,8 @@ def test_pages_are_cleared_once_and_not_at_every_step():
     assert pages["kept"] < 0.2 * pages["given back"], pages
 
 
-ASK = """
-from tf_mdsm.tuning import tune_process
+PRINT_WHETHER_ONEDNN = """
+from tf_mdsm.system.cpu_tuning import tune_process
 tune_process()
 from tensorflow.python.util import _pywrap_util_port
 print(_pywrap_util_port.IsMklEnabled())
@@ -50,17 +50,17 @@ print(_pywrap_util_port.IsMklEnabled())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="another processor")
-@pytest.mark.parametrize("environment_says", [None, "0", "1"])
-def test_convolutions_are_by_onednn_unless_the_environment_says_otherwise(environment_says):
+@pytest.mark.parametrize("environment_value", [None, "0", "1"])
+def test_onednn_is_used_unless_the_environment_forbids_it(environment_value):
     environment = {name: value for name, value in os.environ.items() if "ONEDNN" not in name}
-    if environment_says is not None:
-        environment["TF_ENABLE_ONEDNN_OPTS"] = environment_says
+    if environment_value is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = environment_value
     done = subprocess.run(
-        [sys.executable, "-c", ASK],
+        [sys.executable, "-c", PRINT_WHETHER_ONEDNN],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(environment_says != "0")
+    assert done.stdout.strip() == str(environment_value != "0")

@@ -1,4 +1,4 @@
-"""Samples with two devices, in a process of its own: python tests/two_devices.py WORKDIR."""
+"""Samples on two logical devices; a program: python tests/two_devices.py WORKDIR."""
 
 import sys
 

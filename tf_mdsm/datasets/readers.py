@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.image_files import NO_PICTURE, open_picture
+from tf_mdsm.system.image_files import IMAGE_READ_ERRORS, open_image
 from tf_mdsm.system.npz import read_npz_arrays, require_memory
 
 __all__ = [
@@ -120,9 +120,9 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
         raise InvalidArgument("path", f"be a folder of image files ({_IMAGE_FILES})", path)
     for name in names:
         try:
-            with open_picture(name) as image:
+            with open_image(name) as image:
                 pixels = _rgb(image)
-        except NO_PICTURE as error:
+        except IMAGE_READ_ERRORS as error:
             if not skip_damaged:
                 raise InvalidArgument("path", f"hold images only ({error})", name) from error
             _LOGGER.warning("%s is left out (%s)", name, one_line(error))

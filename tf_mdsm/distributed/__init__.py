@@ -1,1 +1,1 @@
-"""Several devices and machines: strategies, workers, cluster descriptions."""
+"""Training on several devices and machines: strategies, workers, descriptions of a cluster."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tf_mdsm import __version__
 from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.datasets.pixels import to_float
-from tf_mdsm.distributed.strategies import place
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.errors import RunError, group
 from tf_mdsm.evaluation.likelihood import bounds
 from tf_mdsm.evaluation.likelihood.adaptation import Adaptation, adapt
@@ -62,7 +62,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
             be written.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
-    worker, _ = place(config.training.strategy, config.training.cluster)
+    worker, _ = read_worker_rank(config.training.strategy, config.training.cluster)
     if worker:
         return []
     settings = config.likelihood

@@ -1,1 +1,1 @@
-"""What touches the operating system: files, locks, signals, memory."""
+"""Everything that deals with the operating system: files, locks, signals, memory, terminal."""

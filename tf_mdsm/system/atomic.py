@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes: a file or folder appears complete under its name, or not at all."""
 
 import contextlib
 import glob
@@ -12,15 +12,22 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["atomic_folder", "atomic_write", "require_writable"]
 
-_LEFTOVER, _DAY = ".partial-folder-", 86_400
+# Beginning of the names of temporary folders, and the age at which they are removed.
+_TEMPORARY_FOLDER, _MAX_AGE_SECONDS = ".partial-folder-", 86_400
 
 
 @contextlib.contextmanager
 def atomic_write(path: str) -> Iterator[str]:
-    """Yields a temporary name beside `path`, which takes its place when the block succeeds.
+    """Yields the path of a temporary file, which is renamed to `path` when the block succeeds.
 
-    The temporary name keeps the ending, as many writers go by it. After an error, whatever
-    was at `path` is still there, and the temporary file is not.
+    The temporary file is in the same folder and has the same ending, since many writers choose
+    the format by it. After an error it is removed, and an earlier file at `path` is unchanged.
+
+    Args:
+        path: the file to write; missing folders above it are created.
+
+    Raises:
+        OSError: if the folder or the file cannot be written.
     """
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
@@ -35,33 +42,42 @@ def atomic_write(path: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str) -> Iterator[str]:
-    """Yields a new folder beside `path`, which takes that name when the block succeeds.
+    """Yields the path of a temporary folder, which is renamed to `path` when the block succeeds.
 
-    Several processes may write the same `path`: each has a folder of its own, and the first
-    that is ready gets the name. What a killed process left is cleared away after a day.
+    Several processes may write the same `path`: each has a folder of its own, and the first one
+    that is ready gets the name. A temporary folder that a killed process left is removed by the
+    next call after a day.
+
+    Args:
+        path: the folder to write; missing folders above it are created.
 
     Raises:
-        OSError: if there is something at `path` by then.
+        OSError: if something exists at `path` at the end of the block, or nothing can be written.
     """
     parent, name = os.path.split(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
-    _clear_leftovers(parent)
-    with tempfile.TemporaryDirectory(prefix=_LEFTOVER, dir=parent) as private:
-        # A folder in it has the access rights that others expect; a private one has not.
+    _remove_leftovers(parent)
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY_FOLDER, dir=parent) as private:
+        # `private` is readable by its owner only; a folder inside it has the usual access rights.
         partial = os.path.join(private, name)
         os.mkdir(partial)
         yield partial
         os.rename(partial, path)
 
 
-def _clear_leftovers(parent: str) -> None:
-    for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_LEFTOVER}*")):
-        if os.path.getmtime(leftover) < time.time() - _DAY:
+def _remove_leftovers(parent: str) -> None:
+    """Removes temporary folders that killed processes left in a folder more than a day ago."""
+    for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_TEMPORARY_FOLDER}*")):
+        if os.path.getmtime(leftover) < time.time() - _MAX_AGE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def require_writable(workdir: str, name: str) -> None:
-    """Makes the folder `name` of a run, and tries it.
+    """Creates a folder of a run, and checks that files can be written there.
+
+    Args:
+        workdir: the run's folder, which the message names.
+        name: path of the folder within it.
 
     Raises:
         InvalidArgument: if nothing can be written there.

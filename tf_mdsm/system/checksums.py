@@ -1,4 +1,4 @@
-"""Whether files are as they were written: disks flip bits, and machines go down in the middle."""
+"""Checksums (SHA-256) of a folder's files, to notice files that a disk or a crash has damaged."""
 
 import hashlib
 import json
@@ -9,24 +9,41 @@ from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["changed_file", "forget", "record"]
 
-_NAME = "checksums.json"
+_FILE_NAME = "checksums.json"
 
 
 def record(folder: str, names: Iterable[str]) -> None:
-    """Keeps the SHA-256 of some of a folder's files in it, beside those of others still there."""
+    """Records the checksums of some of a folder's files in its checksums.json.
+
+    Checksums of the folder's other files stay, unless the file no longer exists.
+
+    Args:
+        folder: path of the folder.
+        names: names of files in it.
+
+    Raises:
+        OSError: if a file cannot be read, or the checksums cannot be written.
+    """
     known = {n: d for n, d in _load(folder).items() if os.path.exists(os.path.join(folder, n))}
     _store(folder, known | {name: _digest(os.path.join(folder, name)) for name in names})
 
 
 def forget(folder: str, names: Iterable[str]) -> None:
-    """Drops what is kept of files that are about to be written anew."""
+    """Removes the checksums of files that are about to be overwritten; arguments as `record`.
+
+    Raises:
+        OSError: if the checksums cannot be written.
+    """
     known, names = _load(folder), set(names)
     if names & known.keys():
         _store(folder, {name: digest for name, digest in known.items() if name not in names})
 
 
 def changed_file(folder: str, names: Iterable[str]) -> str | None:
-    """The first of a folder's files that is not as it was recorded; none if all are, or were not.
+    """Returns the first file whose content differs from its checksum; arguments as `record`.
+
+    Returns:
+        The file's name; None if no file differs. A file without a checksum counts as unchanged.
 
     Raises:
         OSError: for a file that cannot be read.
@@ -44,9 +61,9 @@ def _digest(path: str) -> str:
 
 
 def _load(folder: str) -> dict[str, str]:
-    """What is recorded; nothing where the record itself is missing or damaged."""
+    """Returns the recorded checksums by file name; none if checksums.json is missing or damaged."""
     try:
-        with open(os.path.join(folder, _NAME), encoding="utf-8") as file:
+        with open(os.path.join(folder, _FILE_NAME), encoding="utf-8") as file:
             known = json.load(file)
     except (OSError, ValueError):
         return {}
@@ -54,7 +71,7 @@ def _load(folder: str) -> dict[str, str]:
 
 
 def _store(folder: str, known: dict[str, str]) -> None:
-    path = os.path.join(folder, _NAME)
+    path = os.path.join(folder, _FILE_NAME)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(known, file, indent=2, sort_keys=True)
         file.write("\n")

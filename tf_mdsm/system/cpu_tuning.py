@@ -1,4 +1,4 @@
-"""What a process is told before TensorFlow's first operation, so that CPUs are fast."""
+"""Settings of the process that make TensorFlow fast on CPUs: memory allocation and oneDNN."""
 
 import ctypes
 import os
@@ -6,17 +6,19 @@ import platform
 
 __all__ = ["keep_freed_memory", "tune_process"]
 
-# malloc.h's numbers, and what each is set to, in bytes.
+# Numbers of the parameters of mallopt (malloc.h), and the value of each in bytes.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_SETTINGS = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26, _MMAP_THRESHOLD: 2**30}
+_MALLOC_PARAMETERS = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26, _MMAP_THRESHOLD: 2**30}
 
 
 def tune_process() -> None:
-    """Keeps freed memory, and has convolutions by oneDNN on every x86 processor.
+    """Makes this process keep freed memory, and use oneDNN's convolutions on x86 processors.
 
-    TensorFlow itself takes oneDNN only where it finds instructions made for networks
-    (AVX512_VNNI and later); where there is AVX2 alone its own convolutions are half as fast. What
-    the environment says already (TF_ENABLE_ONEDNN_OPTS) stays.
+    Must be called before TensorFlow is imported.
+
+    By itself TensorFlow uses oneDNN only on processors with instructions for neural networks
+    (AVX512_VNNI and later). With AVX2 alone its own convolutions run at half the speed of
+    oneDNN's. If the environment variable TF_ENABLE_ONEDNN_OPTS is set, it is left unchanged.
     """
     keep_freed_memory()
     if platform.machine() in ("x86_64", "AMD64"):
@@ -24,18 +26,19 @@ def tune_process() -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Makes this process keep the memory that it frees, for what it needs next.
+    """Makes this process keep the memory that it frees, and use it for the next allocations.
 
-    A training step frees its activations, some hundred megabytes, and the next one needs as much.
-    Left alone, glibc's malloc gives such blocks back to the kernel, which has to clear every page
-    of them again before it is used: up to half of a step's time on a CPU. Peak memory stays, as
-    what is kept is used. Other C libraries are left as they are.
+    A training step frees its activations, some hundred megabytes, and the next step needs as
+    much. By default glibc's malloc returns blocks of that size to the kernel, which has to clear
+    every page before it hands it out again: up to half of the time of a step on a CPU. The peak
+    of memory stays the same, because kept memory is used again. Other C libraries are left
+    unchanged.
 
     Returns:
-        whether it is so.
+        Whether the process keeps freed memory now.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    taken = [mallopt(*setting) for setting in _SETTINGS.items()]
-    return all(taken)
+    accepted = [mallopt(*parameter) for parameter in _MALLOC_PARAMETERS.items()]
+    return all(accepted)

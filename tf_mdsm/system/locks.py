@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Lock on a run's checkpoint folder: only one process may train in it."""
 
 import contextlib
 import errno
@@ -17,13 +17,16 @@ _LOGGER = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def training_lock(folder: str) -> Iterator[None]:
-    """Keeps every other process from training in a run's folder of checkpoints in the block.
+    """Locks a checkpoint folder, so that no other process trains in it during the block.
 
-    The kernel holds the lock and drops it with the process, however that ends: there is nothing
-    to clear away after a kill.
+    The kernel holds the lock and releases it when the process ends, however it ends: nothing has
+    to be removed after a kill. On a file system without locks there is a warning and no lock.
+
+    Args:
+        folder: the checkpoint folder; created if it does not exist.
 
     Raises:
-        InvalidArgument: if another process is at it, naming it.
+        InvalidArgument: if another process holds the lock; the message names that process.
         OSError: if nothing can be written there.
     """
     os.makedirs(folder, exist_ok=True)
@@ -46,5 +49,5 @@ def training_lock(folder: str) -> Iterator[None]:
         try:
             yield
         finally:
-            # The file stays: whoever removed it might remove that of the next process.
+            # The file is emptied and not removed: a removal could hit the next process's file.
             file.truncate(0)

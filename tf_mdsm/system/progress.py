@@ -1,4 +1,4 @@
-"""The progress bar of all long work."""
+"""Progress bar for training, sampling and all other long work."""
 
 from tqdm import tqdm
 
@@ -6,7 +6,14 @@ __all__ = ["progress_bar"]
 
 
 def progress_bar(description: str, total: int, unit: str, done: int = 0) -> tqdm:
-    """A bar with rate and remaining time on a terminal; nothing elsewhere."""
+    """Returns a progress bar; it is shown on a terminal only, and silent elsewhere.
+
+    Args:
+        description: text before the bar.
+        total: number of units of the whole work.
+        unit: name of a unit: "step".
+        done: units that an earlier run has already done.
+    """
     return tqdm(
         desc=description, total=total, initial=done, unit=unit, disable=None, dynamic_ncols=True
     )

@@ -1,8 +1,9 @@
-"""Signals that end a run in good order."""
+"""Signals that stop a run in an orderly way: SIGTERM and SIGINT (Ctrl-C)."""
 
 import contextlib
 import logging
 import signal
+import types
 from collections.abc import Callable, Iterator
 
 __all__ = ["stop_on_signals"]
@@ -12,22 +13,27 @@ _LOGGER = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM or SIGINT has come; the same again kills.
+    """Records SIGTERM and SIGINT in the block; yields a function: whether one has been received.
 
-    After a SIGINT the block ends with a KeyboardInterrupt, so that scripts stop with it.
+    The first signal only sets that flag, so that the run can save and stop. A second signal of
+    the same kind ends the process.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, after a SIGINT, so that a script that called
+            the program stops as well.
     """
-    received = []
+    received: list[int] = []
 
-    def note(number: int, _) -> None:
+    def record(number: int, _frame: types.FrameType | None) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
         _LOGGER.info("%s: saving, then stopping", signal.Signals(number).name)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, record) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
     if signal.SIGINT in received:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Keeps native code from talking."""
+"""Standard error without the messages of native code, such as TensorFlow's start-up messages."""
 
 import contextlib
 import os
@@ -11,17 +11,20 @@ __all__ = ["quiet_stderr"]
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Holds back what native code prints to standard error; lets it out if the block fails."""
+    """Holds back what the block prints to standard error, native code included.
+
+    If the block fails, the held text is printed; otherwise it is discarded.
+    """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as held_text:
+        os.dup2(held_text.fileno(), 2)
         try:
             yield
         except BaseException:
-            held_back.seek(0)
-            os.write(kept, held_back.read())
+            held_text.seek(0)
+            os.write(original, held_text.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
