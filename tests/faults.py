@@ -225,7 +225,7 @@ class Faults:
                 content[place] ^= 1 << self.random.randrange(8)
             path.write_bytes(content)
             done = job.run(workdir)
-            said = "is taken" in done.stderr and f"step-{step}" in done.stderr
+            said = "is used" in done.stderr and f"step-{step}" in done.stderr
             if done.returncode or not said:
                 self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
                 continue

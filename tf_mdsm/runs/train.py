@@ -13,7 +13,7 @@ from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.signals import stop_on_signals
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 from tf_mdsm.training.monitor import TrainingMonitor
-from tf_mdsm.training.rollback import LossNotFinite, read_rollbacks, record_rollback
+from tf_mdsm.training.rollback import NonFiniteLoss, read_rollbacks, record_rollback
 from tf_mdsm.training.session import Run, naming, prepared
 
 __all__ = ["run_to_end", "train"]
@@ -45,7 +45,7 @@ def _train_until_lost(config: ConfigDict, workdir: str) -> bool:
         try:
             run_to_end(run, stop_requested)
             return True
-        except LossNotFinite as lost:
+        except NonFiniteLoss as lost:
             count = len(read_rollbacks(run.checkpoints.folder)) + 1
             if count > run.settings.max_rollbacks:
                 raise
@@ -125,4 +125,4 @@ def _save(checkpoints: TrainingCheckpoints, observer: TrainingMonitor) -> None:
 def _require_finite(history: np.ndarray, step: int, checkpoint_step: int | None) -> None:
     finite = np.isfinite(history).all(axis=1)
     if not finite.all():
-        raise LossNotFinite(step + int(np.argmin(finite)) + 1, checkpoint_step)
+        raise NonFiniteLoss(step + int(np.argmin(finite)) + 1, checkpoint_step)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import NUM_BANDS, EnergyModel
 from tf_mdsm.samplers.chain import Chain
-from tf_mdsm.training.tensorboard import Monitor
+from tf_mdsm.training.tensorboard import EventWriter
 from tf_mdsm.visualization import model_views as views
 from tf_mdsm.visualization.images import to_uint8, write_png
 
@@ -56,7 +56,7 @@ class TrainingMonitor:
     def __init__(
         self,
         model: EnergyModel,
-        monitor: Monitor,
+        monitor: EventWriter,
         held_out: np.ndarray,
         batch_size: int,
         sample: Callable[..., Chain],

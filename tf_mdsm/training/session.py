@@ -28,7 +28,7 @@ from tf_mdsm.training.checkpoints import TrainingCheckpoints
 from tf_mdsm.training.monitor import SampleDistance, TrainingMonitor
 from tf_mdsm.training.rollback import read_rollbacks
 from tf_mdsm.training.steps import compile_steps
-from tf_mdsm.training.tensorboard import Monitor
+from tf_mdsm.training.tensorboard import EventWriter
 
 __all__ = ["Run", "naming", "prepared"]
 
@@ -178,7 +178,7 @@ def _observer(
     appraisal: SampleDistance | None,
 ) -> TrainingMonitor:
     folder = os.path.join(workdir, "tensorboard")
-    monitor = Monitor(folder if workers.is_chief else None, step)
+    monitor = EventWriter(folder if workers.is_chief else None, step)
     if step == 0:
         monitor.text("config", f"```\n{config}\n```", step=0)
     settings = config.training
