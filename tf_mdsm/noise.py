@@ -18,16 +18,18 @@ _WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevels:
-    """The noise levels sigma_1 … sigma_K, sigma_0, and the name of the loss' weighting.
+    """The noise levels sigma_1 … sigma_K, the kernel width sigma_0, and the loss' weighting.
 
-    What the energy learns depends on the weighting:
-    With "inverse_square" (the paper), "constant" and "edm", the energy that minimizes the loss is
-    a blend over the levels: x - sigma0^2 dE/dx is the denoised image, and exp(-E) is not exactly
-    any one of the smoothed densities p_k (the density of the images under noise of level k).
-    With "score", the loss is the regression of the score itself with weight sigma^2. The score
-    -dE/dx that minimizes it over all vector fields is
-    sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k. This is exactly the gradient of the logarithm
-    of a density: of the mixture of the p_k in proportion to sigma_k^2.
+    What the energy learns depends on the weighting. Let p_k be the density of the images under
+    noise of level sigma_k.
+
+    - With "inverse_square" (the paper), "constant" and "edm", the energy that minimizes the loss
+      is a blend over the levels: x - sigma0^2 dE/dx is the denoised image, and exp(-E) is not
+      exactly any one of the densities p_k.
+    - With "score", the loss is the regression of the score itself with weight sigma^2. The score
+      -dE/dx that minimizes it over all vector fields is
+      sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k. This is exactly the gradient of the
+      logarithm of a density: the mixture of the p_k in proportion to sigma_k^2.
 
     Args:
         sigma_min: smallest level, in pixel units (images lie in [0, 1]).
