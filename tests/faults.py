@@ -249,7 +249,7 @@ class Faults:
                 content[position] ^= 1 << self.random.randrange(8)
             path.write_bytes(content)
             done = job.run(workdir)
-            is_reported = "is taken" in done.stderr and f"step-{step}" in done.stderr
+            is_reported = "is used" in done.stderr and f"step-{step}" in done.stderr
             if done.returncode or not is_reported:
                 self.note(kind, f"status {done.returncode}: {done.stderr[-300:]}")
                 continue

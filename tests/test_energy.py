@@ -1,4 +1,4 @@
-"""The Keras model: its methods, its training step, `fit`."""
+"""The energy model: energy, score, denoiser, training step, averaged weights, Keras' `fit`."""
 
 import keras
 import numpy as np
@@ -6,19 +6,23 @@ import pytest
 import tensorflow as tf
 
 from tf_mdsm import losses, randomness
+from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.training.optimizers import Adam
 
 SHAPE = (8, 8, 1)
-RATE = 1e-4
+LEARNING_RATE = 1e-4
 
 
 def make_model(optimizer="sgd", **arguments):
     network = build_network("res6", SHAPE, 2, seed=1)
     model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8), **arguments)
-    model.compile(optimizer=keras.optimizers.SGD(RATE) if optimizer == "sgd" else optimizer)
+    model.compile(
+        optimizer=keras.optimizers.SGD(LEARNING_RATE) if optimizer == "sgd" else optimizer
+    )
     return model
 
 
@@ -26,14 +30,15 @@ def some_images(count=8, seed=0):
     return tf.constant(np.random.default_rng(seed).uniform(size=(count, *SHAPE)), tf.float32)
 
 
-def test_methods_agree_with_each_other():
+def test_energy_score_and_denoise_agree():
     model, images = make_model(), some_images()
     energy, gradient = losses.energy_and_gradient(model.network, images)
     np.testing.assert_array_equal(model.energy(images), energy)
     np.testing.assert_array_equal(model(images), energy)
     np.testing.assert_array_equal(model.score(images), -gradient)
-    both = model.energy_and_score(images)
-    np.testing.assert_array_equal(both[0], energy)
+    energy_again, score = model.energy_and_score(images)
+    np.testing.assert_array_equal(energy_again, energy)
+    np.testing.assert_array_equal(score, -gradient)
     np.testing.assert_allclose(model.denoise(images), images - 0.01 * gradient, rtol=1e-6)
     assert model.image_shape == SHAPE
 
@@ -43,12 +48,24 @@ def test_wrong_momentum_is_refused():
         make_model(ema_momentum=1.0)
 
 
+def test_wrong_clip_norm_is_refused():
+    with pytest.raises(InvalidArgument, match="`clip_norm` must not be negative"):
+        make_model(clip_norm=-1.0)
+
+
+def test_wrong_accumulation_steps_are_refused():
+    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be positive"):
+        make_model(accumulation_steps=0)
+
+
 def expected_update(model, images, step):
-    """Loss and gradients computed by hand, from the definition."""
+    """Normalized loss and its gradients, computed from the definition."""
     batch = len(images)
     seed = tf.constant(model.noise_seed, tf.int64)
     place = tf.range(batch)
-    levels = assign_levels(place, batch, model.noise.num_levels, seed, tf.constant(step, tf.int64))
+    levels = assign_levels(
+        place, batch, model.noise.num_levels, seed=seed, step=tf.constant(step, tf.int64)
+    )
     sigma = tf.gather(model.noise.sigmas, levels)
     normal = randomness.normal(tf.fill([batch], seed), (step, place), "training_noise", SHAPE)
     noisy = images + sigma[:, None, None, None] * normal
@@ -60,14 +77,9 @@ def expected_update(model, images, step):
     return loss, tape.gradient(loss, [v.value for v in model.network.trainable_variables])
 
 
-def test_wrong_clip_norm_is_refused():
-    with pytest.raises(InvalidArgument, match="`clip_norm` must not be negative"):
-        make_model(clip_norm=-1.0)
-
-
 @pytest.mark.parametrize("compiled", [False, True])
-def test_parts_of_a_batch_add_up_to_it(compiled):
-    """The same loss and update, up to the order of sums."""
+def test_accumulated_gradients_are_those_of_the_whole_batch(compiled):
+    """Loss and update are the same, up to rounding: sums have another order."""
     images = some_images(12)
     whole = make_model(seed=5)
     in_parts = make_model(seed=5, accumulation_steps=3, compile_gradients=compiled)
@@ -78,41 +90,37 @@ def test_parts_of_a_batch_add_up_to_it(compiled):
     np.testing.assert_allclose(
         in_parts.band_tracker.result(), whole.band_tracker.result(), rtol=1e-5
     )
-    for old, ours, theirs in zip(
+    for old, weight, expected in zip(
         before,
         in_parts.network.trainable_variables,
         whole.network.trainable_variables,
         strict=True,
     ):
-        update = theirs.numpy() - old
+        update = expected.numpy() - old
         rounding = 2**-22 * np.linalg.norm(old)
-        error = np.linalg.norm(ours.numpy() - theirs.numpy())
-        assert error < 1e-4 * np.linalg.norm(update) + rounding, ours.path
+        error = np.linalg.norm(weight.numpy() - expected.numpy())
+        assert error < 1e-4 * np.linalg.norm(update) + rounding, weight.path
 
 
-def test_no_parts_are_refused():
-    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be positive"):
-        make_model(accumulation_steps=0)
-
-
-def test_long_gradients_are_shortened_and_shown_as_they_were():
+def test_gradients_are_clipped_and_the_norm_before_clipping_is_reported():
     images = some_images()
-    free, clipped, generous = (make_model(clip_norm=norm) for norm in (0.0, 1e-3, 1e6))
-    before = [v.numpy() for v in free.network.trainable_variables]
-    logs = [model.train_step(images) for model in (free, clipped, generous)]
+    # No limit, a limit below the gradients' norm, and a limit above it.
+    models = [make_model(clip_norm=norm) for norm in (0.0, 1e-3, 1e6)]
+    before = [v.numpy() for v in models[0].network.trainable_variables]
+    logs = [model.train_step(images) for model in models]
     norm = float(logs[0]["gradient_norm"])
     assert norm > 1e-3
-    for shown in logs[1:]:
-        assert float(shown["gradient_norm"]) == norm
-    for old, ours, theirs, same in zip(
-        before, *(m.network.trainable_variables for m in (free, clipped, generous)), strict=True
+    for other_logs in logs[1:]:
+        assert float(other_logs["gradient_norm"]) == norm
+    for old, unclipped, clipped, below_limit in zip(
+        before, *(model.network.trainable_variables for model in models), strict=True
     ):
-        np.testing.assert_array_equal(ours, same)
-        # The update is RATE / sigma0^4 times the gradient, here a thousandth over its norm.
-        expected = (ours.numpy() - old) * 1e-3 / norm
+        np.testing.assert_array_equal(unclipped, below_limit)
+        # The clipped gradient is the gradient, scaled from its norm to the norm 1e-3.
+        expected = (unclipped.numpy() - old) * 1e-3 / norm
         rounding = 2**-22 * np.linalg.norm(old)
-        error = np.linalg.norm(theirs.numpy() - old - expected)
-        assert error < 1e-4 * np.linalg.norm(expected) + rounding, ours.path
+        error = np.linalg.norm(clipped.numpy() - old - expected)
+        assert error < 1e-4 * np.linalg.norm(expected) + rounding, clipped.path
 
 
 def test_train_step_is_gradient_descent_on_the_raw_loss():
@@ -128,14 +136,14 @@ def test_train_step_is_gradient_descent_on_the_raw_loss():
         for old, variable, gradient in zip(
             before, model.network.trainable_variables, gradients, strict=True
         ):
-            update = -RATE * gradient / model.noise.sigma0**4
-            # Rounding of the weights is the largest error of the difference.
+            update = -LEARNING_RATE * gradient / model.noise.sigma0**4
+            # Most of the error of the difference comes from the rounding of the weights.
             rounding = 2**-22 * np.linalg.norm(old)
             error = np.linalg.norm(variable.numpy() - old - update)
             assert error < 1e-4 * np.linalg.norm(update) + rounding, variable.path
 
 
-def test_loss_per_band_adds_up_to_the_loss():
+def test_mean_of_the_losses_per_band_is_the_loss():
     model, images = make_model(), some_images(16)
     model.train_step(images)
     bands = model.band_tracker.result().numpy()
@@ -143,7 +151,7 @@ def test_loss_per_band_adds_up_to_the_loss():
     assert np.mean(bands) == pytest.approx(float(model.loss_tracker.result()), rel=1e-5)
 
 
-def test_averaged_weights_follow_their_recurrence():
+def test_averaged_weights_follow_their_recursion():
     model = make_model(keras.optimizers.SGD(1e-4), ema_momentum=0.5)
     assert model.trained_network is model.ema_network
     expected = [v.numpy() for v in model.network.variables]
@@ -154,17 +162,19 @@ def test_averaged_weights_follow_their_recurrence():
             momentum * average + (1 - momentum) * weight.numpy()
             for average, weight in zip(expected, model.network.variables, strict=True)
         ]
-    for ours, theirs in zip(model.ema_network.variables, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    moved = [
-        not np.array_equal(a, b)
-        for a, b in zip(model.ema_network.variables, model.network.variables, strict=True)
-        if a.path != "energy/constant"
+    for average, value in zip(model.ema_network.variables, expected, strict=True):
+        np.testing.assert_allclose(average, value, rtol=1e-5, atol=1e-6)
+    differs = [
+        not np.array_equal(average, weight)
+        for average, weight in zip(
+            model.ema_network.variables, model.network.variables, strict=True
+        )
+        if average.path != "energy/constant"
     ]
-    assert all(moved)
+    assert all(differs)
 
 
-def test_held_out_losses_are_the_same_every_time():
+def test_validation_losses_are_the_same_at_every_call():
     model, images = make_model(), some_images()
     first = model.validation_losses(images, tf.constant(0))
     model.train_step(images)
@@ -173,18 +183,15 @@ def test_held_out_losses_are_the_same_every_time():
     assert not np.array_equal(first, model.validation_losses(images, tf.constant(1)))
 
 
-def test_compiled_gradients_agree_with_plain_ones():
-    plain, compiled = make_model(), make_model(compile_gradients=True)
+def test_compiled_gradients_agree_with_uncompiled_ones():
     images = some_images()
-    expected, ours = plain.train_step(images), compiled.train_step(images)
+    expected = make_model().train_step(images)
+    logs = make_model(compile_gradients=True).train_step(images)
     for name, value in expected.items():
-        assert float(ours[name]) == pytest.approx(float(value), rel=1e-5)
+        assert float(logs[name]) == pytest.approx(float(value), rel=1e-5)
 
 
-def test_fit_and_evaluate_as_keras_users_expect():
-    from tf_mdsm.datasets.synthetic import blobs
-    from tf_mdsm.training.optimizers import Adam
-
+def test_fit_and_evaluate_of_keras():
     images = tf.data.Dataset.from_tensor_slices(blobs(256, 8, 1) / np.float32(255))
     batches = images.repeat().batch(32)
     model = EnergyModel(build_network("res6", SHAPE, 8), NoiseLevels(0.1, 1.0), ema_momentum=0.9)
@@ -192,18 +199,14 @@ def test_fit_and_evaluate_as_keras_users_expect():
     history = model.fit(batches, steps_per_epoch=60, epochs=2, verbose=0).history
     assert set(history) == {"loss", "gradient_norm"}
     assert history["loss"][1] < 0.7 * history["loss"][0] < 64
-    held_out = model.evaluate(images.batch(32), verbose=0)
-    assert held_out < 0.7 * history["loss"][0]
+    validation_loss = model.evaluate(images.batch(32), verbose=0)
+    assert validation_loss < 0.7 * history["loss"][0]
     assert int(model.optimizer.iterations.numpy()) == 120
 
 
 def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):
-    from tf_mdsm.training.optimizers import Adam
-
     model, other = make_model(ema_momentum=0.5), make_model(ema_momentum=0.5)
     model.train_step(some_images())
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(model.energy(some_images()), other.energy(some_images()))
-    settings = Adam(1e-4, 0.8, 0.9, 1e-6).get_config()
-    assert Adam.from_config(settings).get_config() == settings

@@ -7,7 +7,6 @@ import tensorflow as tf
 from golden import FILES, load, relative_error
 
 from tf_mdsm import losses
-from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.training.optimizers import Adam
 
@@ -29,9 +28,14 @@ def normalised_losses(golden, noise):
     """Per-image losses as the training step computes them."""
     sigma = tf.constant(golden.arrays["sigma"])
     clean = tf.constant(golden.images("image"))
-    factors = NoiseLevels(sigma0=SIGMA0).kernel_variance_and_weight(sigma)
     noisy = clean + sigma[:, None, None, None] * noise
-    return losses.mdsm_losses(golden.network, clean, noisy, *factors)
+    return losses.mdsm_losses(
+        golden.network,
+        clean,
+        noisy,
+        kernel_variance=losses.kernel_variances(sigma, "inverse_square", SIGMA0),
+        weight=losses.loss_weights(sigma, "inverse_square", sigma_data=0.25),
+    )
 
 
 @pytest.mark.parametrize("suffix", ["", "_float64"])

@@ -1,4 +1,4 @@
-"""The main job as a user runs it: train, look, sample."""
+"""The main job as a user runs it: training and sampling by the command line."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from small_runs import call, flags, saved_config
 
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs import sharded_sampling as run
+from tf_mdsm.runs import sharded_sampling
 from tf_mdsm.runs.sample import sample as sampling_run
 
 
@@ -23,7 +23,7 @@ def sample(workdir, *overrides: str):
     return call(f"--workdir={workdir}", "--mode=sample", *overrides)
 
 
-def test_training_is_quiet_off_a_terminal(workdir, tmp_path):
+def test_training_prints_two_lines_where_there_is_no_terminal(workdir, tmp_path):
     result = call(*flags(training__num_steps=3), f"--workdir={tmp_path}")
     assert result.stdout == ""
     lines = result.stderr.splitlines()
@@ -33,7 +33,7 @@ def test_training_is_quiet_off_a_terminal(workdir, tmp_path):
     assert saved_config(tmp_path)["training"]["num_steps"] == 3
 
 
-def test_sampling_writes_what_it_says(workdir):
+def test_sampling_writes_the_files_that_it_prints(workdir):
     result = sample(workdir)
     assert result.returncode == 0, result.stderr
     names = {path.name for path in (workdir / "samples").iterdir()}
@@ -53,11 +53,11 @@ def test_sampling_writes_what_it_says(workdir):
         with Image.open(workdir / "samples" / name) as picture:
             picture.verify()
     with Image.open(workdir / "samples" / f"{stem}_chain.gif") as animation:
-        # Start, three stretches of three steps, the denoised images; equal ones are merged.
+        # Start, states after every third step, denoised images; equal frames are merged.
         assert 2 <= animation.n_frames <= 5
 
 
-def test_images_are_a_function_of_their_seeds(workdir):
+def test_images_depend_on_their_seeds_only(workdir):
     def images(**changes):
         config = get_config(str(workdir))
         config.sampling.update(changes)
@@ -68,25 +68,26 @@ def test_images_are_a_function_of_their_seeds(workdir):
     six = images()
     np.testing.assert_array_equal(six, images())
     three = images(num_samples=3, seed=2)
-    # Another batch size: convolutions may sum in another order, which moves a pixel by 1 / 255.
+    # In a batch of another size convolutions may sum in another order, and a pixel may differ by
+    # 1 / 255.
     assert np.abs(three - six[2:5]).max() <= 1
     assert not np.array_equal(three, images(num_samples=3))
 
 
-def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
-    real = run.compile_chain
+def test_a_sampling_run_that_diverges_writes_no_samples(workdir, monkeypatch):
+    original = sharded_sampling.compile_chain
 
-    def diverging(*arguments):
-        draw = real(*arguments)
+    def compile_diverging_chain(*arguments):
+        sample_chain = original(*arguments)
 
-        def poisoned(*arguments):
-            chain = draw(*arguments)
+        def sample_diverging_chain(*arguments):
+            chain = sample_chain(*arguments)
             chain.energies[5, 1] = np.inf
             return chain
 
-        return poisoned
+        return sample_diverging_chain
 
-    monkeypatch.setattr(run, "compile_chain", diverging)
+    monkeypatch.setattr(sharded_sampling, "compile_chain", compile_diverging_chain)
     config = get_config(str(workdir))
     config.sampling.num_samples = 2
     with pytest.raises(RunError, match="step 5 of the chain: the energy is not finite"):
@@ -94,13 +95,13 @@ def test_a_chain_that_diverges_is_no_result(workdir, monkeypatch):
     assert not (workdir / "samples" / "annealed_langevin_2.npz").exists()
 
 
-def test_sampling_before_training_is_a_wrong_call(tmp_path):
+def test_sampling_before_training_is_refused(tmp_path):
     result = sample(tmp_path)
     assert result.returncode == 2
     assert "must hold a run's config.json" in result.stderr
 
 
-def test_sampling_another_network_is_a_wrong_call(workdir):
+def test_sampling_with_another_network_is_refused(workdir):
     before = {path: path.stat().st_mtime for path in workdir.rglob("*")}
     result = sample(workdir, "--config.network.channels=4")
     assert result.returncode == 2
@@ -108,7 +109,7 @@ def test_sampling_another_network_is_a_wrong_call(workdir):
     assert before == {path: path.stat().st_mtime for path in workdir.rglob("*")}
 
 
-def test_training_goes_on_by_itself_from_its_folder_alone(workdir):
+def test_training_is_resumed_by_the_run_folder_alone(workdir):
     result = call(f"--workdir={workdir}")
     assert result.returncode == 0
     assert "from step 10 to 10" in result.stderr

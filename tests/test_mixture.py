@@ -1,4 +1,4 @@
-"""A density that is known: what the weighting "score" learns is what it should."""
+"""Training on a mixture of Gaussians, whose true energy and score are known."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tf_mdsm.visualization import model_views as views
 
 @pytest.fixture(scope="module")
 def trained():
-    """The recipe as it is."""
+    """Configuration and trained model of the recipe `mixture`."""
     config = recipe("mixture")
     images, _ = build.build_images(config)
     model = build.build_model(config)
@@ -23,7 +23,8 @@ def trained():
     return config, model
 
 
-def test_learned_score_against_the_true_score(trained, capsys):
+def test_learned_score_and_energy_are_near_the_true_ones(trained, capsys):
+    """The weighting "score" learns the energy up to a constant."""
     config, model = trained
     sigmas = model.noise.sigmas
     generator = np.random.default_rng(1)
@@ -42,10 +43,10 @@ def test_learned_score_against_the_true_score(trained, capsys):
     assert np.std(shift) < 0.1 * np.std(energy)
 
 
-def test_picture_of_learned_and_true_energy(trained):
+def test_picture_of_the_learned_and_the_true_energy(trained):
     config, model = trained
     points = synthetic.mixture(50)
     picture = views.samples_picture(model, points, build.true_energy(config))
     assert picture.shape == (500, 1000, 3)
-    alone = views.samples_picture(model, points)
-    assert alone.shape == (500, 500, 3)
+    without_true_energy = views.samples_picture(model, points)
+    assert without_true_energy.shape == (500, 500, 3)

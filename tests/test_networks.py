@@ -143,7 +143,9 @@ def test_gradients_by_finite_differences(name, head, structure):
 
     @tf.function(autograph=False)
     def loss():
-        return tf.reduce_sum(losses.mdsm_losses(network, clean, noisy, ones, ones))
+        return tf.reduce_sum(
+            losses.mdsm_losses(network, clean, noisy, kernel_variance=ones, weight=ones)
+        )
 
     variables = network.trainable_variables
     with tf.GradientTape() as tape:

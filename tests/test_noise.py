@@ -1,4 +1,4 @@
-"""The grid of noise levels, its weights, and its even coverage by every batch."""
+"""Noise levels: their spacing, their checks, and how each batch covers them evenly."""
 
 import numpy as np
 import pytest
@@ -11,22 +11,22 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels, assign_levels
 
 
-def test_grids():
+def test_spacings():
     linear = NoiseLevels(0.05, 1.2, 128, "linear").sigmas
     np.testing.assert_allclose(np.diff(linear), 1.15 / 127, rtol=1e-4)
     geometric = NoiseLevels(0.1, 3.0, 128, "geometric").sigmas
     np.testing.assert_allclose(geometric[1:] / geometric[:-1], 30 ** (1 / 127), rtol=1e-5)
     log_normal = NoiseLevels(0.1, 3.0, 128, "log_normal", median=0.4, log_std=0.8).sigmas
-    shares = stats.lognorm(0.8, scale=0.4).cdf(log_normal)
-    np.testing.assert_allclose(np.diff(shares), np.diff(shares).mean(), rtol=1e-3)
-    grids = ((linear, (0.05, 1.2)), (geometric, (0.1, 3.0)), (log_normal, (0.1, 3.0)))
-    for grid, ends in grids:
-        np.testing.assert_allclose(grid[[0, -1]], ends, rtol=1e-6)
-        assert grid.dtype == np.float32
+    steps = np.diff(stats.lognorm(0.8, scale=0.4).cdf(log_normal))
+    np.testing.assert_allclose(steps, steps.mean(), rtol=1e-3)
+    all_sigmas = ((linear, (0.05, 1.2)), (geometric, (0.1, 3.0)), (log_normal, (0.1, 3.0)))
+    for sigmas, ends in all_sigmas:
+        np.testing.assert_allclose(sigmas[[0, -1]], ends, rtol=1e-6)
+        assert sigmas.dtype == np.float32
 
 
 @pytest.mark.parametrize("spacing", ["linear", "geometric", "log_normal"])
-def test_few_levels(spacing):
+def test_one_and_two_levels(spacing):
     one = NoiseLevels(0.3, 0.3, 1, spacing, median=0.3)
     two = NoiseLevels(0.3, 0.5, 2, spacing, median=0.3)
     assert one.sigmas == pytest.approx([0.3])
@@ -35,27 +35,12 @@ def test_few_levels(spacing):
 
 @pytest.mark.parametrize("median", [0.05, 0.06, 1.2])
 @pytest.mark.parametrize("log_std", [1e-3, 1.0, 100.0])
-def test_log_normal_levels_of_extreme_laws(median, log_std):
-    """All finite, within the range, none before another."""
-    grid = NoiseLevels(0.05, 1.2, 128, "log_normal", median=median, log_std=log_std).sigmas
-    assert np.isfinite(grid).all()
-    assert grid[[0, -1]] == pytest.approx([0.05, 1.2])
-    assert (np.diff(grid) >= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("weighting", "variance", "weight"),
-    [
-        ("inverse_square", [0.01, 0.01], [4.0, 0.25]),
-        ("constant", [0.01, 0.01], [1.0, 1.0]),
-        ("score", [0.25, 4.0], [4.0, 0.25]),
-        ("edm", [0.01, 0.01], [20.0, 16.25]),
-    ],
-)
-def test_weightings(weighting, variance, weight):
-    levels = NoiseLevels(sigma0=0.1, weighting=weighting)
-    ours = levels.kernel_variance_and_weight(tf.constant([0.5, 2.0]))
-    np.testing.assert_allclose(ours, [variance, weight], rtol=1e-6)
+def test_log_normal_levels_of_extreme_distributions(median, log_std):
+    """All levels are finite, within the range and in ascending order."""
+    sigmas = NoiseLevels(0.05, 1.2, 128, "log_normal", median=median, log_std=log_std).sigmas
+    assert np.isfinite(sigmas).all()
+    assert sigmas[[0, -1]] == pytest.approx([0.05, 1.2])
+    assert (np.diff(sigmas) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -82,10 +67,10 @@ def test_wrong_levels_are_refused(wrong):
 def levels_of_batch(batch_size, num_levels, step, seed=0):
     places = tf.range(batch_size)
     seed, step = tf.constant(seed, tf.int64), tf.constant(step, tf.int64)
-    return assign_levels(places, batch_size, num_levels, seed, step).numpy()
+    return assign_levels(places, batch_size, num_levels, seed=seed, step=step).numpy()
 
 
-def test_a_batch_of_as_many_places_has_each_level_once():
+def test_a_batch_of_as_many_images_as_levels_has_each_level_once():
     for step in range(5):
         np.testing.assert_array_equal(levels_of_batch(128, 128, step), np.arange(128))
 
@@ -97,27 +82,28 @@ def test_a_batch_of_as_many_places_has_each_level_once():
     step=st.integers(0, 2**31 - 1),
     seed=st.integers(0, 2**62),
 )
-def test_every_batch_covers_the_grid_evenly(batch_size, num_levels, step, seed):
+def test_every_batch_covers_the_levels_evenly(batch_size, num_levels, step, seed):
     levels = levels_of_batch(batch_size, num_levels, step, seed)
     assert levels.min() >= 0
     assert levels.max() < num_levels
     counts = np.bincount(levels, minlength=num_levels)
     assert counts.max() - counts.min() <= 1
-    # Any stretch of the grid gets its share, up to one place at each end.
+    # The first k levels have a share k / K of the batch, up to one image.
     cumulative = np.abs(np.cumsum(counts) / batch_size - np.arange(1, num_levels + 1) / num_levels)
     assert cumulative.max() <= 1 / batch_size + 1e-9
 
 
-def test_every_level_is_drawn_equally_often():
+def test_every_level_is_used_equally_often():
     batch_size, num_levels, steps = 12, 64, 2_000
     places, seed = tf.range(batch_size), tf.constant(0, tf.int64)
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
     def levels(step):
-        return assign_levels(places, batch_size, num_levels, seed, step)
+        return assign_levels(places, batch_size, num_levels, seed=seed, step=step)
 
-    drawn = np.concatenate([levels(tf.constant(step, tf.int64)) for step in range(steps)])
-    counts = np.bincount(drawn, minlength=num_levels)
-    # Each level comes with probability 12/64 a step: binomial, at most one each step.
-    rate = batch_size / num_levels
-    assert np.abs(counts - steps * rate).max() < 4.5 * np.sqrt(steps * rate * (1 - rate))
+    sampled = np.concatenate([levels(tf.constant(step, tf.int64)) for step in range(steps)])
+    counts = np.bincount(sampled, minlength=num_levels)
+    # In each step a level is used once with probability 12/64, else never: a binomial count.
+    probability = batch_size / num_levels
+    standard_deviation = np.sqrt(steps * probability * (1 - probability))
+    assert np.abs(counts - steps * probability).max() < 4.5 * standard_deviation

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tf_mdsm import losses
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.samplers.schedules import (
@@ -84,7 +85,8 @@ def test_trained_noise_levels(ends, num_levels, spacing, place, log_std, weighti
     assert sigmas.min() >= low * (1 - 1e-5)
     assert sigmas.max() <= high * (1 + 1e-5)
     assert (np.diff(sigmas) >= -1e-6 * sigmas[1:]).all()
-    variance, weight = noise.kernel_variance_and_weight(sigmas)
+    variance = losses.kernel_variances(sigmas, weighting, noise.sigma0)
+    weight = losses.loss_weights(sigmas, weighting, noise.sigma_data)
     for values in (variance, weight):
         assert np.isfinite(values).all()
         assert (np.asarray(values) > 0).all()

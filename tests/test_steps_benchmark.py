@@ -21,7 +21,11 @@ TINY = dataclasses.replace(CASES["res12_16"], network="res6", channels=2, batch_
 def our_loss(network, clean, noisy, sigma):
     ones = tf.ones(len(clean))
     each = losses.mdsm_losses(
-        network, *map(tf.constant, (clean, noisy)), ones * TINY.sigma0**2, ones / sigma**2
+        network,
+        tf.constant(clean),
+        tf.constant(noisy),
+        kernel_variance=ones * TINY.sigma0**2,
+        weight=ones / sigma**2,
     )
     return tf.reduce_mean(each) / TINY.sigma0**4
 

@@ -20,7 +20,7 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.train import train
 from tf_mdsm.system.locks import training_lock
 from tf_mdsm.training import session as preparation
-from tf_mdsm.training.tensorboard import Monitor, drop_events_after
+from tf_mdsm.training.tensorboard import EventWriter, drop_events_after
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def whole(tmp_path_factory):
 
 
 def copied(whole, tmp_path) -> pathlib.Path:
-    """The same run in another folder, where anything may happen to it."""
+    """A copy of the run, which a test may change."""
     return shutil.copytree(whole, tmp_path / "copied")
 
 
-def test_parts_that_do_not_divide_a_replicas_images_are_refused(tmp_path):
+def test_accumulation_steps_that_do_not_divide_a_replicas_images_are_refused(tmp_path):
     workdir = tmp_path / "run"
     message = r"`config.training.accumulation_steps` must divide the images of each replica \(16\)"
     with pytest.raises(InvalidArgument, match=message):
@@ -44,7 +44,7 @@ def test_parts_that_do_not_divide_a_replicas_images_are_refused(tmp_path):
     assert not workdir.exists()
 
 
-def test_folder_of_a_run(tmp_path):
+def test_files_and_events_of_a_run(tmp_path):
     config = runs.small_config(
         training__num_steps=20, training__validate_every=10, training__sample_every=20
     )
@@ -60,13 +60,13 @@ def test_folder_of_a_run(tmp_path):
     scalars = {"loss", "gradient_norm", "learning_rate", "images_per_second", "held_out_loss"}
     pictures = {"samples", "clean_noisy_denoised", "config"}
     energies = {f"energy/{kind}" for kind in ("clean", "noisy", "uniform")}
-    found = runs.tags(tmp_path)
-    assert scalars | pictures | energies <= found
-    assert len([tag for tag in found if tag.startswith("loss_by_sigma/")]) == 8
+    tags = runs.tags(tmp_path)
+    assert scalars | pictures | energies <= tags
+    assert len([tag for tag in tags if tag.startswith("loss_by_sigma/")]) == 8
     losses = runs.events(tmp_path, "loss")
     assert [step for step, _ in losses] == [4, 8, 12, 16, 20]
     assert losses[0][1] == pytest.approx(64, rel=0.2)
-    bands = {tag: dict(runs.events(tmp_path, tag)) for tag in found if tag.startswith("loss_by")}
+    bands = {tag: dict(runs.events(tmp_path, tag)) for tag in tags if tag.startswith("loss_by")}
     for step, loss in losses:
         assert np.mean([band[step] for band in bands.values()]) == pytest.approx(loss, rel=1e-4)
     rates = dict(runs.events(tmp_path, "learning_rate"))
@@ -74,13 +74,13 @@ def test_folder_of_a_run(tmp_path):
     assert rates[8] == pytest.approx(expected, rel=1e-4)
 
 
-def test_what_is_logged_is_not_kept_in_memory(tmp_path):
-    """TensorFlow keeps Python numbers that become tensors, 750 bytes each."""
-    monitor = Monitor(str(tmp_path), 0)
+def test_logged_scalars_do_not_stay_in_memory(tmp_path):
+    """TensorFlow keeps every Python number that it converts to a tensor: 750 bytes each."""
+    events = EventWriter(str(tmp_path), 0)
 
     def log(first: int, count: int) -> None:
         for step in range(first, first + count):
-            monitor.scalars({"loss": step + 0.5, "rate": np.float64(1 / (step + 1))}, step)
+            events.scalars({"loss": step + 0.5, "rate": np.float64(1 / (step + 1))}, step)
 
     def memory() -> int:
         return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
@@ -118,15 +118,15 @@ def test_intervals_do_not_change_the_run(whole, tmp_path):
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(tmp_path))
 
 
-def test_a_finished_run_stays_as_it_is(whole):
+def test_training_a_finished_run_changes_no_file(whole):
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     train(runs.small_config(), str(whole))
     for path, content in before.items():
         assert path.read_bytes() == content, path
 
 
-def test_a_signal_gives_up_the_preview(tmp_path):
-    """A chain of ten million steps does not keep a run from stopping; the loss is logged."""
+def test_a_signal_cancels_the_preview(tmp_path):
+    """A preview of ten million sampling steps does not delay the end; the loss is logged."""
     changes = {"training__sample_every": 4, "sampling__cooling_steps": 10_000_000}
     arguments = runs.flags(training__steps_per_call=1, **changes)
     with runs.started(*arguments, f"--workdir={tmp_path}") as process:
@@ -146,11 +146,11 @@ def test_a_signal_gives_up_the_preview(tmp_path):
         {"training__precision": "mixed_bfloat16"},
     ],
 )
-def test_other_ways_to_compute_give_nearly_the_same_loss(whole, tmp_path, change):
+def test_compiler_strategy_and_precision_hardly_change_the_loss(whole, tmp_path, change):
     train(runs.small_config(training__num_steps=20, **change), str(tmp_path))
     tolerance = 0.02 if "training__precision" in change else 1e-4
     ours, theirs = dict(runs.events(tmp_path, "loss")), dict(runs.events(whole, "loss"))
-    # The first interval, before the learning rate's other schedule has told.
+    # The first interval, in which the two learning-rate schedules still differ little.
     assert ours[4] == pytest.approx(theirs[4], rel=tolerance)
     assert np.isfinite(list(ours.values())).all()
 
@@ -172,7 +172,7 @@ def test_zero_means_never(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_save_and_end_cleanly(whole, tmp_path, number):
+def test_a_signal_saves_a_checkpoint_and_ends_the_run(whole, tmp_path, number):
     arguments = runs.flags(training__num_steps=40, training__steps_per_call=1)
     with runs.started(*arguments, f"--workdir={tmp_path}") as process:
         runs.wait_for(lambda: runs.latest_step(tmp_path), process)
@@ -185,8 +185,8 @@ def test_signals_save_and_end_cleanly(whole, tmp_path, number):
     assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
 
 
-def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
-    """`kill -9` again and again, every other time while a checkpoint is being written."""
+def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(whole, tmp_path, request):
+    """`kill -9` several times, every other time while a checkpoint is being written."""
     kills = request.config.getoption("--kills")
     generator = random.Random(kills)
     arguments = [
@@ -204,7 +204,7 @@ def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
         with runs.started(*arguments) as process:
             runs.wait_for(lambda target=target: step() >= target, process)
             if kill % 2:
-                # A file of the next checkpoint is on its way.
+                # Wait for the first file of the next checkpoint.
                 next_files = f"step-{target + 1}*"
                 runs.wait_for(lambda name=next_files: any(checkpoints.glob(name)), process)
             process.kill()
@@ -216,23 +216,23 @@ def test_kill_at_random_moments_loses_nothing(whole, tmp_path, request):
     assert runs.events(whole, "loss") == runs.events(tmp_path, "loss")
 
 
-def poisoned_at(place: int):
-    """`training_batches` whose batch before step `place` + 1 of the run is not a number."""
-    real = preparation.training_batches
+def batches_with_nan_at(place: int):
+    """`training_batches` in which all pixels of the batch for step `place` + 1 are NaN."""
+    original = preparation.training_batches
 
     def batches(images, batch_size, seed, flip, first_step, *others):
         steps = tf.data.Dataset.counter(first_step)
-        served = real(images, batch_size, seed, flip, first_step, *others)
-        return tf.data.Dataset.zip(steps, served).map(
+        clean = original(images, batch_size, seed, flip, first_step, *others)
+        return tf.data.Dataset.zip(steps, clean).map(
             lambda step, images: tf.where(step == place, np.float32("nan"), images)
         )
 
     return batches
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
-    """The first bad step is named and the last good checkpoint kept."""
-    monkeypatch.setattr(preparation, "training_batches", poisoned_at(13))
+def test_a_non_finite_loss_stops_the_run(tmp_path, monkeypatch):
+    """The message names the first bad step; the last checkpoint before it is kept."""
+    monkeypatch.setattr(preparation, "training_batches", batches_with_nan_at(13))
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(), str(tmp_path))
     assert runs.latest_step(tmp_path) == 10
@@ -250,7 +250,7 @@ def test_a_diverging_run_ends_with_one_line(tmp_path):
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path):
-    """Files may not grow beyond what exists: as a full disk, for the writer."""
+    """A limit on the size of files has the effect of a full disk on whoever writes."""
     train(runs.small_config(), str(tmp_path))
     before = runs.final_weights(tmp_path)
     (tmp_path / "config.json").write_text(
@@ -285,12 +285,12 @@ def test_a_checkpoint_of_another_network_is_refused(whole, tmp_path):
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(workdir))
 
 
-def test_checkpoints_that_are_all_damaged_are_named(whole, tmp_path):
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(whole, tmp_path):
     workdir = copied(whole, tmp_path)
     for path in (workdir / "checkpoints").glob("*.data*"):
         path.write_bytes(path.read_bytes()[:1_000])
     with pytest.raises(
-        RunError, match=r"step-40 cannot be read \(step-40\.data.* as it was written"
+        RunError, match=r"step-40 cannot be read \(step-40\.data.* has changed since it was written"
     ):
         train(runs.small_config(), str(workdir))
 
@@ -299,9 +299,12 @@ def test_checkpoints_that_are_all_damaged_are_named(whole, tmp_path):
     ("file", "has_checksums"),
     [("data-00000-of-00001", True), ("index", True), ("data-00000-of-00001", False)],
 )
-def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, caplog, file, has_checksums):
-    """A bit is turned in the newest one, as disks do; what it cost is computed again. Without our
-    checksums, as after a kill between the two writes, TensorFlow's own tell."""
+def test_a_damaged_checkpoint_is_skipped(whole, tmp_path, caplog, file, has_checksums):
+    """One bit of the newest checkpoint is flipped; its steps are computed again.
+
+    Without the recorded checksums, as after a kill between the two writes, TensorFlow's own
+    checksums find the damage.
+    """
     workdir = copied(whole, tmp_path)
     path = workdir / "checkpoints" / f"step-40.{file}"
     content = bytearray(path.read_bytes())
@@ -312,13 +315,13 @@ def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path, caplog, file, has_
     with caplog.at_level(logging.WARNING, "tf_mdsm"):
         train(runs.small_config(), str(workdir))
     assert "step-40 cannot be read" in caplog.text
-    assert "the one of step 30 is taken" in caplog.text
+    assert "the checkpoint of step 30 is used" in caplog.text
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(workdir))
     assert runs.events(whole, "loss") == runs.events(workdir, "loss")
 
 
-def test_a_lost_pointer_costs_nothing(whole, tmp_path):
-    """The newest checkpoint is found by its files."""
+def test_a_lost_pointer_file_is_harmless(whole, tmp_path):
+    """Without TensorFlow's file `checkpoint` the newest checkpoint is found by its files."""
     workdir = copied(whole, tmp_path)
     (workdir / "checkpoints" / "checkpoint").write_bytes(b"")
     (workdir / "checkpoints" / "step-50.index").write_bytes(b"half-written")
@@ -338,8 +341,9 @@ def test_a_folder_in_which_another_process_trains_is_refused(whole, tmp_path):
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
-def test_a_lost_run_goes_on_at_a_lower_rate(tmp_path, caplog, schedule):
-    """At a rate of 10 the loss is lost at once; each time a hundredth of it is tried."""
+def test_a_run_with_a_non_finite_loss_continues_at_a_lower_rate(tmp_path, caplog, schedule):
+    """At a learning rate of 10 the loss becomes non-finite at once; each rollback divides the
+    rate by 100."""
     config = runs.small_config(
         optimizer__learning_rate=10.0,
         optimizer__schedule=schedule,
@@ -352,21 +356,21 @@ def test_a_lost_run_goes_on_at_a_lower_rate(tmp_path, caplog, schedule):
     assert all(np.isfinite(value).all() for value in runs.final_weights(tmp_path).values())
     rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())
     assert 1 <= len(rollbacks) <= 4
-    assert all(one["to"] < one["from"] for one in rollbacks)
+    assert all(rollback["to"] < rollback["from"] for rollback in rollbacks)
     assert caplog.text.count("the loss is not finite") == len(rollbacks)
     rate = 10 * 0.01 ** len(rollbacks)
     if schedule == "cosine":
         rate = 1e-6 / 10 * rate + (1 - 1e-7) * rate * (1 + np.cos(np.pi * 4 / 40)) / 2
-    # The first interval's rate was lowered, for no checkpoint was before it.
+    # The run was rolled back to step 0, so the first interval has the lowered rate.
     assert dict(runs.events(tmp_path, "learning_rate"))[4] == pytest.approx(rate, rel=1e-3)
-    # Started again, the rate is still that one.
+    # A run that is started again keeps the lowered rate.
     with preparation.prepared(config, str(tmp_path)) as run:
-        found = float(tf.convert_to_tensor(run.model.optimizer.learning_rate))
-    assert found <= rate * (1 + 1e-6)
+        current_rate = float(tf.convert_to_tensor(run.model.optimizer.learning_rate))
+    assert current_rate <= rate * (1 + 1e-6)
 
 
-def test_a_run_that_is_lost_again_and_again_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "training_batches", poisoned_at(13))
+def test_a_run_ends_after_its_last_allowed_rollback(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "training_batches", batches_with_nan_at(13))
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(training__max_rollbacks=2), str(tmp_path))
     rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())

@@ -1,4 +1,6 @@
-"""The energy model: a Keras model whose training step is denoising score matching."""
+"""The energy model: E(x), score, denoiser D(x), and training by denoising score matching."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,55 +11,62 @@ from tf_mdsm.noise import NoiseLevels, assign_levels
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
 
-# Stretches of the noise grid whose losses are shown apart.
+# The noise levels are divided into this many bands; the mean loss of each band is reported.
 NUM_BANDS = 8
 
 
 class EnergyModel(keras.Model):
-    """A network's energy, trained by multi-scale denoising score matching.
+    """An energy model of images, trained by multi-scale denoising score matching.
 
-    `fit` takes a dataset of images in [0, 1], float [B, H, W, C], in batches of one size; every
-    batch is noised on the device, as a function of (seed, step, place in the global batch).
-    The optimiser works on the normalised loss divided by sigma0^4, as the authors' did: Adam's
-    epsilon knows the difference.
+    The network computes one number for each image, the energy E(x). There is no noise level among
+    its inputs. `energy`, `score` and `denoise` use the averaged weights if there are any.
+
+    `fit` takes a dataset of images in [0, 1], float [B, H, W, C], in batches of one size. The
+    noise is added on the device. It is a function of (seed, step, place in the global batch).
+    The optimizer minimizes the raw loss, which is the normalized loss divided by sigma0^4, as in
+    the authors' code. Adam's epsilon makes this factor matter.
 
     Args:
-        network: images [B, H, W, C] to energies [B].
-        noise: noise levels and weights.
-        ema_momentum: momentum of the averaged weights; 0: none are kept. The average begins
-            as a plain mean: momentum min(ema_momentum, (1 + t) / (10 + t)) at step t.
-        seed: of the noise.
-        compile_gradients: compile the gradients (not the optimiser) with XLA.
-        clip_norm: gradients whose norm over all weights exceeds it are shortened to it, in the
-            normalised loss' unit, in which `gradient_norm` is shown (before it is clipped);
-            0: none are.
-        accumulation_steps: parts in which a replica takes its share of a batch, one after the
-            other: the gradients are the whole batch's, the memory is one part's.
+        network: function from images [B, H, W, C] to energies [B].
+        noise: noise levels, sigma_0 and the weighting of the loss.
+        ema_momentum: momentum of the averaged weights (EMA); 0: no averages. The average begins
+            as a plain mean: at step t the momentum is min(ema_momentum, (1 + t) / (10 + t)).
+        seed: seed of the noise.
+        compile_gradients: compile loss and gradients with XLA (not the optimizer).
+        clip_norm: largest norm of the gradients over all weights; longer gradients are scaled
+            down to it; 0: no clipping. The unit is that of the normalized loss and of the metric
+            `gradient_norm`, which is the norm before clipping.
+        accumulation_steps: number of parts into which each replica divides its images of a
+            batch. The parts are computed one after the other. The gradients are those of the
+            whole batch; the memory is that of one part.
 
-    After training, `energy`, `score` and `denoise` use the averaged weights if there are any.
+    Raises:
+        InvalidArgument: for a value outside its range.
     """
 
     def __init__(
         self,
         network: keras.Model,
         noise: NoiseLevels | None = None,
+        *,
         ema_momentum: float = 0.0,
         seed: int = 0,
         compile_gradients: bool = False,
         clip_norm: float = 0.0,
         accumulation_steps: int = 1,
     ):
-        super().__init__(name="energy_model")
         if not 0 <= ema_momentum < 1:
             raise InvalidArgument("ema_momentum", "lie in [0, 1)", ema_momentum)
         if not clip_norm >= 0:
             raise InvalidArgument("clip_norm", "not be negative", clip_norm)
-        self.network = network
-        self.noise = noise or NoiseLevels()
         if accumulation_steps < 1:
             raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
+        super().__init__(name="energy_model")
+        self.network = network
+        self.noise = noise or NoiseLevels()
         self.ema_momentum = ema_momentum
-        self.clip_norm, self.accumulation_steps = clip_norm, accumulation_steps
+        self.clip_norm = clip_norm
+        self.accumulation_steps = accumulation_steps
         self.noise_seed = seed
         self.ema_network = None
         if ema_momentum:
@@ -68,19 +77,11 @@ class EnergyModel(keras.Model):
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm")
         self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band")
         self.built = True
-        self._gradient_fn = tf.function(
+        self._compiled_losses_and_gradients = tf.function(
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
         )
 
-    def compile(self, optimizer: keras.optimizers.Optimizer, **options) -> None:
-        """As `keras.Model.compile`; the optimiser's variables are made here, not in a graph."""
-        super().compile(optimizer=optimizer, **options)
-        # `train_step` has averaged the gradients over the replicas; Keras would do it once more.
-        self.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
-            gradients_and_variables
-        )
-        with self.distribute_strategy.scope():
-            self.optimizer.build(self.network.trainable_variables)
+    # The trained energy
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -89,136 +90,211 @@ class EnergyModel(keras.Model):
 
     @property
     def trained_network(self) -> keras.Model:
-        """The network that is used after training: averaged weights where there are any."""
+        """The network to use after training: with averaged weights if there are any."""
         return self.ema_network or self.network
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return [self.loss_tracker, self.gradient_norm_tracker, self.band_tracker]
-
     def call(self, images: tf.Tensor) -> tf.Tensor:
+        """E(x), [B], as `energy`; called by Keras."""
         return self.trained_network(images)
 
     def energy(self, images: tf.Tensor) -> tf.Tensor:
-        """E(x), [B]; low where images look like the training images."""
+        """The energy E(x), [B]; it is low where images look like the training images."""
         return self.trained_network(tf.convert_to_tensor(images, tf.float32))
 
+    def score(self, images: tf.Tensor) -> tf.Tensor:
+        """The score -dE/dx, [B, H, W, C]."""
+        return self.energy_and_score(images)[1]
+
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """E(x), [B], and -dE/dx, [B, H, W, C], of one pass."""
+        """The energy E(x), [B], and the score -dE/dx, [B, H, W, C], by one gradient evaluation."""
         images = tf.convert_to_tensor(images, tf.float32)
         energy, gradient = losses.energy_and_gradient(self.trained_network, images)
         return energy, -gradient
 
-    def score(self, images: tf.Tensor) -> tf.Tensor:
-        """-dE/dx, [B, H, W, C]."""
-        return self.energy_and_score(images)[1]
-
     def denoise(self, images: tf.Tensor) -> tf.Tensor:
-        """D(x) = x - sigma0^2 dE/dx, [B, H, W, C], not clipped to [0, 1].
+        """The denoised images D(x) = x - sigma0^2 dE/dx, [B, H, W, C], not clipped to [0, 1].
 
-        The clean image for any trained noise level, unless the weighting is "score": then it
-        is one step down the energy, right for images noised by sigma0.
+        D estimates the clean image for any of the trained noise levels. The weighting "score" is
+        an exception: there D is a denoiser only for images under noise of level sigma0.
         """
         images = tf.convert_to_tensor(images, tf.float32)
         return losses.denoise(self.trained_network, images, self.noise.sigma0)
 
+    # Training and validation
+
+    def compile(self, optimizer: keras.optimizers.Optimizer | str, **options) -> None:
+        """Sets the optimizer, as `keras.Model.compile`.
+
+        The optimizer's variables are created here, so that no traced function has to.
+        """
+        super().compile(optimizer=optimizer, **options)
+        # `train_step` averages the gradients over the replicas; Keras must not do it again.
+        self.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
+            gradients_and_variables
+        )
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.network.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means of the loss, of the gradient norm, and of the loss in each band."""
+        return [self.loss_tracker, self.gradient_norm_tracker, self.band_tracker]
+
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One update from one replica's share of the global batch.
+        """Updates the weights once, from one replica's share of a global batch.
+
+        Args:
+            images: clean images in [0, 1], [b, H, W, C].
 
         Returns:
-            loss and gradient norm (of the normalised loss), means since the metrics were reset.
+            "loss" and "gradient_norm", both of the normalized loss: means over all updates since
+            the metrics were reset.
         """
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        levels, clean, noisy = self._add_noise(images, self.optimizer.iterations)
-        each_loss, gradients = self._gradient_fn(clean, noisy, self._sigma(levels))
-        loss, bands = tf.reduce_mean(each_loss), self._band_sums(levels, each_loss)
-        if replicas > 1:
-            # What is measured goes with the gradients: so each replica knows the global batch's
-            # means, and its sums come back to the bit from their total in a checkpoint.
-            context = tf.distribute.get_replica_context()
-            *gradients, loss, bands = context.all_reduce(
-                tf.distribute.ReduceOp.MEAN, [*gradients, loss, bands]
-            )
+        levels, clean, noisy = self._add_noise(images, self.optimizer.iterations, "training_noise")
+        each_loss, gradients = self._compiled_losses_and_gradients(
+            clean, noisy, self._sigma(levels)
+        )
+        loss, band_sums, gradients = self._average_over_replicas(
+            tf.reduce_mean(each_loss), self._band_sums(levels, each_loss), gradients
+        )
         raw_norm = tf.linalg.global_norm(gradients)
-        if self.clip_norm:
-            largest = self.clip_norm / self.noise.sigma0**4
-            gradients, _ = tf.clip_by_global_norm(gradients, largest, raw_norm)
+        gradients = self._clip(gradients, raw_norm)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         self._update_averages()
+
         self.loss_tracker.update_state(loss)
-        self.band_tracker.update_state(bands)
+        self.band_tracker.update_state(band_sums)
         self.gradient_norm_tracker.update_state(raw_norm * self.noise.sigma0**4)
-        return {
+        logs: dict[str, Any] = {
             "loss": self.loss_tracker.result(),
             "gradient_norm": self.gradient_norm_tracker.result(),
         }
+        return logs
 
     def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The loss of held-out images, under noise that is the same every time."""
-        each_loss = self.validation_losses(images, batch_number=0)
-        self.loss_tracker.update_state(each_loss)
-        return {"loss": self.loss_tracker.result()}
+        """The mean loss of validation images; the noise is the same at every call."""
+        self.loss_tracker.update_state(self.validation_losses(images, batch_number=0))
+        logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
+        return logs
 
-    def validation_losses(self, images: tf.Tensor, batch_number: tf.Tensor) -> tf.Tensor:
-        """Normalised loss of each image, [B], under noise that depends on `batch_number` only."""
-        levels, clean, noisy = self._add_noise(images, batch_number, "held_out_noise")
-        kernel_variance, weight = self.noise.kernel_variance_and_weight(self._sigma(levels))
-        return losses.mdsm_losses(self.trained_network, clean, noisy, kernel_variance, weight)
+    def validation_losses(self, images: tf.Tensor, batch_number: tf.Tensor | int) -> tf.Tensor:
+        """Normalized loss of each validation image, [B], by the trained network.
+
+        Args:
+            images: clean images in [0, 1], [B, H, W, C].
+            batch_number: the noise is a function of this number and of the model's seed.
+        """
+        levels, clean, noisy = self._add_noise(images, batch_number, "validation_noise")
+        return self._normalized_losses(self.trained_network, clean, noisy, self._sigma(levels))
 
     def _sigma(self, levels: tf.Tensor) -> tf.Tensor:
+        """The noise levels in pixel units, [b], from their indices."""
         return tf.gather(tf.constant(self.noise.sigmas), levels)
 
-    def _add_noise(self, images, step, stream: str = "training_noise"):
-        """This replica's images with the levels and the noise of their places: level index [b],
-        clean and noisy images [b, H, W, C]."""
+    def _add_noise(
+        self, images: tf.Tensor, step: tf.Tensor | int, stream: str
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Assigns a noise level to each of this replica's images, and adds the noise.
+
+        Returns:
+            indices of the levels, [b]; clean images and noisy images, [b, H, W, C].
+        """
         context = tf.distribute.get_replica_context()
         clean = tf.convert_to_tensor(images, tf.float32)
-        share = tf.shape(clean)[0]
-        place = context.replica_id_in_sync_group * share + tf.range(share)
+        num_images = tf.shape(clean)[0]
+        place = context.replica_id_in_sync_group * num_images + tf.range(num_images)
+        batch_size = num_images * context.num_replicas_in_sync
         step = tf.cast(step, tf.int64)
         seed = tf.constant(self.noise_seed, tf.int64)
-        levels = assign_levels(
-            place, share * context.num_replicas_in_sync, self.noise.num_levels, seed, step
-        )
+        levels = assign_levels(place, batch_size, self.noise.num_levels, seed=seed, step=step)
         normal = randomness.normal(
-            tf.fill([share], seed), (step, place), stream, tuple(clean.shape[1:])
+            tf.fill([num_images], seed), (step, place), stream, tuple(clean.shape[1:])
         )
         return levels, clean, clean + self._sigma(levels)[:, None, None, None] * normal
 
-    def _losses_and_gradients(self, clean, noisy, sigma):
-        """Loss of each image [b]; gradients of their mean / sigma0^4 in each weight."""
-        count = self.accumulation_steps
-        if count == 1:
-            return self._losses_and_gradients_of_part(clean, noisy, sigma)
-        parts = [tf.reshape(x, [count, -1, *x.shape[1:]]) for x in (clean, noisy, sigma)]
-        variables = self.network.trainable_variables
+    def _normalized_losses(
+        self, network: keras.Model, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+    ) -> tf.Tensor:
+        """Normalized loss of each image under this model's weighting, [b]."""
+        noise = self.noise
+        return losses.mdsm_losses(
+            network,
+            clean,
+            noisy,
+            kernel_variance=losses.kernel_variances(sigma, noise.weighting, noise.sigma0),
+            weight=losses.loss_weights(sigma, noise.weighting, noise.sigma_data),
+        )
+
+    def _losses_and_gradients(
+        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Normalized loss of each image, [b], and the gradients of the raw loss in the weights.
+
+        The raw loss is the mean of the normalized losses, divided by sigma0^4.
+        """
+        if self.accumulation_steps > 1:
+            return self._accumulated_losses_and_gradients(clean, noisy, sigma)
+        return self._losses_and_gradients_at_once(clean, noisy, sigma)
+
+    def _losses_and_gradients_at_once(
+        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """As `_losses_and_gradients`, with all images in one pass."""
+        weights = [variable.value for variable in self.network.trainable_variables]
+        with tf.GradientTape() as tape:
+            each_loss = self._normalized_losses(self.network, clean, noisy, sigma)
+            raw_loss = tf.reduce_mean(each_loss) / self.noise.sigma0**4
+        gradients: Any = tape.gradient(raw_loss, weights)
+        return each_loss, gradients
+
+    def _accumulated_losses_and_gradients(
+        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """As `_losses_and_gradients`, part after part, with the gradients summed on the way."""
+        num_parts = self.accumulation_steps
+        parts = [tf.reshape(x, [num_parts, -1, *x.shape[1:]]) for x in (clean, noisy, sigma)]
+
+        def add_part(i, each_loss, sums):
+            part = [tf.ensure_shape(x[i], x.shape[1:]) for x in parts]
+            part_losses, gradients = self._losses_and_gradients_at_once(*part)
+            sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
+            return i + 1, each_loss.write(i, part_losses), sums
+
         start = (
             tf.constant(0),
-            tf.TensorArray(tf.float32, count),
-            [tf.zeros_like(variable.value) for variable in variables],
+            tf.TensorArray(tf.float32, num_parts),
+            [tf.zeros_like(variable.value) for variable in self.network.trainable_variables],
         )
-
-        def add(number, each_loss, sums):
-            part = [tf.ensure_shape(x[number], x.shape[1:]) for x in parts]
-            losses_of_part, gradients = self._losses_and_gradients_of_part(*part)
-            sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
-            return number + 1, each_loss.write(number, losses_of_part), sums
-
-        # One part after the other, or their memory would be that of the whole.
+        # One iteration at a time: parallel ones would need the memory of the whole batch.
         _, each_loss, sums = tf.while_loop(
-            lambda number, *_: number < count, add, start, parallel_iterations=1
+            lambda i, *_: i < num_parts, add_part, start, parallel_iterations=1
         )
-        return each_loss.concat(), [total / count for total in sums]
+        return each_loss.concat(), [total / num_parts for total in sums]
 
-    def _losses_and_gradients_of_part(self, clean, noisy, sigma):
-        kernel_variance, weight = self.noise.kernel_variance_and_weight(sigma)
-        variables = [variable.value for variable in self.network.trainable_variables]
-        with tf.GradientTape() as tape:
-            each_loss = losses.mdsm_losses(self.network, clean, noisy, kernel_variance, weight)
-            raw_loss = tf.reduce_mean(each_loss) / self.noise.sigma0**4
-        return each_loss, tape.gradient(raw_loss, variables)
+    def _average_over_replicas(
+        self, loss: tf.Tensor, band_sums: tf.Tensor, gradients: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Means over all replicas of the loss, the band sums and the gradients.
+
+        One reduction for all of them: every replica then has the metrics of the global batch, and
+        a checkpoint can restore each replica's metrics, to the bit, from their sum.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            *gradients, loss, band_sums = context.all_reduce(
+                tf.distribute.ReduceOp.MEAN, [*gradients, loss, band_sums]
+            )
+        return loss, band_sums, gradients
+
+    def _clip(self, gradients: list[tf.Tensor], raw_norm: tf.Tensor) -> list[tf.Tensor]:
+        """The raw loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""
+        if not self.clip_norm:
+            return gradients
+        largest = self.clip_norm / self.noise.sigma0**4
+        return tf.clip_by_global_norm(gradients, largest, raw_norm)[0]
 
     def _update_averages(self) -> None:
+        """Updates the averaged weights: average <- average - (1 - momentum) (average - weight)."""
         if self.ema_network is None:
             return
         step = tf.cast(self.optimizer.iterations, tf.float32)
@@ -226,24 +302,33 @@ class EnergyModel(keras.Model):
         pairs = zip(self.ema_network.variables, self.network.variables, strict=True)
         trained = [(average.value, weight.value) for average, weight in pairs if weight.trainable]
 
-        def move(average, weight, rate):
+        def update_one(average, weight, rate):
             average.assign_sub(rate * (average - weight))
 
-        def update(strategy, rate):
+        def update_all(strategy, rate):
             for average, weight in trained:
-                strategy.extended.update(average, move, args=(weight, rate))
+                strategy.extended.update(average, update_one, args=(weight, rate))
 
-        tf.distribute.get_replica_context().merge_call(update, args=(1.0 - momentum,))
+        tf.distribute.get_replica_context().merge_call(update_all, args=(1.0 - momentum,))
 
     def _band_sums(self, levels: tf.Tensor, each_loss: tf.Tensor) -> tf.Tensor:
-        """Sum of the losses and number of the images in each band of levels, [2, NUM_BANDS]."""
+        """Sum of the losses and number of the images in each band of noise levels.
+
+        Returns:
+            float32 [2, NUM_BANDS].
+        """
         band = levels * NUM_BANDS // self.noise.num_levels
-        parts = (each_loss, tf.ones_like(each_loss))
-        return tf.stack([tf.math.unsorted_segment_sum(part, band, NUM_BANDS) for part in parts])
+        summands = (each_loss, tf.ones_like(each_loss))
+        return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
 
 
 class BandMean(keras.metrics.Metric):
-    """The mean loss of each band of noise levels."""
+    """The mean loss in each band of noise levels, [num_bands]; 0 for a band without images.
+
+    Args:
+        num_bands: number of bands.
+        **kwargs: as for `keras.metrics.Metric`.
+    """
 
     def __init__(self, num_bands: int, **kwargs):
         super().__init__(**kwargs)
@@ -251,10 +336,11 @@ class BandMean(keras.metrics.Metric):
         self.total = self.add_variable((num_bands,), "zeros", name="total")
         self.count = self.add_variable((num_bands,), "zeros", name="count")
 
-    def update_state(self, sums):
+    def update_state(self, sums: tf.Tensor) -> None:
         """Adds each band's sum of losses and number of images, [2, num_bands]."""
         self.total.assign_add(sums[0])
         self.count.assign_add(sums[1])
 
-    def result(self):
+    def result(self) -> tf.Tensor:
+        """The mean loss in each band, [num_bands]."""
         return tf.math.divide_no_nan(self.total.value, self.count.value)

@@ -1,52 +1,142 @@
-"""Multi-scale denoising score matching, equation by equation (MDSM, section 3).
+"""The loss: multi-scale denoising score matching (MDSM, section 3), equation by equation.
 
-    normalised loss = mean_b  l(sigma_b) ||x_b - x_noisy_b + sigma0^2 dE/dx(x_noisy_b)||^2
+For clean images x_b and noisy images x_noisy_b = x_b + sigma_b z_b, where z_b ~ N(0, I), the
+normalized loss of a batch is
 
-With l = 1/sigma^2 and dE/dx near 0, as at the start, it is the number of pixels d.
+    L = mean_b  l(sigma_b) ||x_b - x_noisy_b + sigma0^2 dE/dx(x_noisy_b)||^2
+
+`mdsm_losses` computes one term of this mean for each image, `loss_weights` the weight l(sigma),
+and `kernel_variances` the factor of the gradient: sigma0^2, or sigma^2 for the weighting "score".
+With l = 1/sigma^2 and dE/dx near 0, as in an untrained network, L is about d, the number of
+pixels. The optimizer minimizes the raw loss L / sigma0^4 (`energy_model`).
+
+Source: Z. Li, Y. Chen, F. T. Sommer, "Learning Energy-Based Models in High-Dimensional Spaces
+with Multi-scale Denoising Score Matching", arXiv 1910.07762.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["denoise", "energy_and_gradient", "mdsm_losses"]
+from tf_mdsm.errors import InvalidArgument
 
+__all__ = [
+    "EnergyFn",
+    "denoise",
+    "energy_and_gradient",
+    "kernel_variances",
+    "loss_weights",
+    "mdsm_losses",
+]
+
+# Images [B, H, W, C] to energies [B].
 EnergyFn = Callable[[tf.Tensor], tf.Tensor]
 
-
-def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Energies [B] and their gradients in the pixels [B, H, W, C]."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(images)
-        energy = energy_fn(images)
-    return energy, tape.gradient(energy, images)
-
-
-def denoise(energy_fn: EnergyFn, images: tf.Tensor, sigma0: float) -> tf.Tensor:
-    """D(x) = x - sigma0^2 dE/dx: with the paper's loss the clean image behind x, whatever its
-    noise level."""
-    return images - sigma0**2 * energy_and_gradient(energy_fn, images)[1]
+_WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
 
 
 def mdsm_losses(
     energy_fn: EnergyFn,
     clean: tf.Tensor,
     noisy: tf.Tensor,
+    *,
     kernel_variance: tf.Tensor,
     weight: tf.Tensor,
 ) -> tf.Tensor:
-    """The normalised loss of each image.
+    """Normalized loss of each image: weight ||x - x_noisy + kernel_variance dE/dx(x_noisy)||^2.
 
     Args:
-        energy_fn: images to energies [B].
-        clean: images x, [B, H, W, C].
-        noisy: x + sigma z, likewise.
-        kernel_variance: sigma0^2, or sigma^2 to regress the score itself, [B].
-        weight: l(sigma), [B].
+        energy_fn: function from images [B, H, W, C] to energies [B].
+        clean: images x in [0, 1], [B, H, W, C].
+        noisy: noisy images x_noisy = x + sigma z, [B, H, W, C].
+        kernel_variance: factor of the gradient for each image, [B] (`kernel_variances`).
+        weight: l(sigma) for each image, [B] (`loss_weights`).
 
     Returns:
-        weight * ||clean - noisy + kernel_variance * dE/dx(noisy)||^2, [B].
+        losses, [B]. Their mean over a batch is the loss L of the paper.
     """
     _, gradient = energy_and_gradient(energy_fn, noisy)
     residual = clean - noisy + kernel_variance[:, None, None, None] * gradient
     return weight * tf.reduce_sum(tf.square(residual), axis=(1, 2, 3))
+
+
+def loss_weights(sigma: tf.Tensor, weighting: str, sigma_data: float) -> tf.Tensor:
+    """The weight l(sigma) of each image's squared residual.
+
+        "inverse_square"    l = 1 / sigma^2                      the paper
+        "constant"          l = 1
+        "score"             l = 1 / sigma^2                      with kernel variance sigma^2
+        "edm"               l = 1 / sigma^2 + 1 / sigma_data^2   EDM's lambda(sigma)
+
+    For "score" the loss is sigma^2 ||dE/dx - (x_noisy - x) / sigma^2||^2: the regression of
+    the score itself with weight sigma^2. "edm" gives large levels more weight than
+    "inverse_square" does (Karras et al. 2022, "Elucidating the design space of diffusion-based
+    generative models").
+
+    Args:
+        sigma: noise level of each image, in pixel units, [B].
+        weighting: name of the weighting.
+        sigma_data: standard deviation of the images' pixels; only "edm" uses it.
+
+    Returns:
+        l(sigma), [B].
+
+    Raises:
+        InvalidArgument: for an unknown weighting.
+    """
+    match weighting:
+        case "inverse_square" | "score":
+            return sigma**-2
+        case "constant":
+            return tf.ones_like(sigma)
+        case "edm":
+            return sigma**-2 + sigma_data**-2
+    raise _unknown_weighting(weighting)
+
+
+def kernel_variances(sigma: tf.Tensor, weighting: str, sigma0: float) -> tf.Tensor:
+    """The variance of the Gaussian kernel in whose score the residual is written.
+
+        "inverse_square", "constant", "edm"    sigma0^2, the same for all noise levels (the paper)
+        "score"                                sigma^2
+
+    Args:
+        sigma: noise level of each image, in pixel units, [B].
+        weighting: name of the weighting.
+        sigma0: the fixed width of the kernel, in pixel units.
+
+    Returns:
+        the factor of dE/dx in the residual, [B].
+
+    Raises:
+        InvalidArgument: for an unknown weighting.
+    """
+    match weighting:
+        case "inverse_square" | "constant" | "edm":
+            return tf.constant(sigma0, sigma.dtype) ** 2 * tf.ones_like(sigma)
+        case "score":
+            return sigma**2
+    raise _unknown_weighting(weighting)
+
+
+def denoise(energy_fn: EnergyFn, images: tf.Tensor, sigma0: float) -> tf.Tensor:
+    """The denoised images D(x) = x - sigma0^2 dE/dx, [B, H, W, C].
+
+    With the paper's loss D(x) estimates the clean image behind x. The noise level of x is not
+    an input: D is a blind denoiser.
+    """
+    return images - sigma0**2 * energy_and_gradient(energy_fn, images)[1]
+
+
+def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Energies E(x), [B], and their gradients dE/dx with respect to the pixels, [B, H, W, C]."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        energy = energy_fn(images)
+    gradient: Any = tape.gradient(energy, images)
+    return energy, gradient
+
+
+def _unknown_weighting(weighting: str) -> InvalidArgument:
+    return InvalidArgument("weighting", f"be one of {', '.join(_WEIGHTINGS)}", weighting)

@@ -1,7 +1,8 @@
-"""Noise levels: their grid, their weights, and which image of a batch gets which."""
+"""Noise levels sigma_1 … sigma_K: their spacing, and which image of a batch gets which level."""
 
 import dataclasses
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,34 +12,42 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["NoiseLevels", "assign_levels"]
 
+# The weightings that `losses.loss_weights` and `losses.kernel_variances` define.
+_WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
+
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevels:
-    """The noise levels sigma_1 … sigma_K and how the loss weighs them.
+    """The noise levels sigma_1 … sigma_K, the kernel width sigma_0, and the loss' weighting.
 
-    With the weightings "inverse_square" (paper), "constant" and "edm", the energy that minimises
-    the loss is a blend over the levels: sigma0^2 dE/dx is the step to the denoised image, and
-    exp(-E) is not exactly any smoothed density p_k. With "score", the regression of the score
-    itself with weight sigma^2, the score -dE/dx that minimises it over all vector fields is
-    sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k: exactly the gradient of the log of a
-    density, the p_k mixed in proportion to sigma_k^2.
+    What the energy learns depends on the weighting. Let p_k be the density of the images under
+    noise of level sigma_k.
+
+    - With "inverse_square" (the paper), "constant" and "edm", the energy that minimizes the loss
+      is a blend over the levels: x - sigma0^2 dE/dx is the denoised image, and exp(-E) is not
+      exactly any one of the densities p_k.
+    - With "score", the loss is the regression of the score itself with weight sigma^2. The score
+      -dE/dx that minimizes it over all vector fields is
+      sum_k sigma_k^2 grad p_k / sum_k sigma_k^2 p_k. This is exactly the gradient of the
+      logarithm of a density: the mixture of the p_k in proportion to sigma_k^2.
 
     Args:
         sigma_min: smallest level, in pixel units (images lie in [0, 1]).
-        sigma_max: largest level.
-        num_levels: K. It need not be the batch size.
-        spacing: "linear", "geometric", or "log_normal": quantiles of a log-normal law between the
-            two ends, K of equal probability (EDM draws levels by such a law: Karras et al. 2022,
-            section 5).
-        sigma0: the fixed width sigma_0 of the kernel in the residual.
-        weighting: "inverse_square", "constant", "score" or "edm": 1/sigma^2 + 1/sigma_data^2,
-            EDM's lambda(sigma), which counts large levels for more.
-        median: of the log-normal law, between the ends.
-        log_std: standard deviation of the logarithm under that law.
-        sigma_data: standard deviation of the images' pixels, for "edm".
+        sigma_max: largest level, in pixel units.
+        num_levels: number K of the levels. It may differ from the batch size.
+        spacing: how the levels lie between the two ends: "linear", "geometric" or "log_normal".
+            "log_normal" places K quantiles of a log-normal distribution between the two ends,
+            with equal probability between neighbors. EDM samples its levels from such a
+            distribution (Karras et al. 2022, section 5).
+        sigma0: sigma_0, the fixed width of the kernel in the residual, in pixel units.
+        weighting: l(sigma) of the loss: "inverse_square", "constant", "score" or "edm"
+            (equations: `losses.loss_weights` and `losses.kernel_variances`).
+        median: median of the log-normal distribution; it lies between the two ends.
+        log_std: standard deviation of the logarithm of a level under that distribution.
+        sigma_data: standard deviation of the images' pixels, for the weighting "edm".
 
     Raises:
-        InvalidArgument: for an unknown spacing or weighting, or a grid that is none.
+        InvalidArgument: for an unknown spacing or weighting, or a value outside its range.
     """
 
     sigma_min: float = 0.05
@@ -68,64 +77,57 @@ class NoiseLevels:
 
     @property
     def sigmas(self) -> np.ndarray:
-        """All levels, ascending: float32 [K]."""
+        """All levels in ascending order, float32 [K]."""
         return _SPACINGS[self.spacing](self).astype(np.float32)
 
-    def kernel_variance_and_weight(self, sigma: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The two factors of the loss l ||x - x_noisy + kernel_variance dE/dx||^2.
 
-        Args:
-            sigma: noise level of each image, [B].
+def _linear(levels: NoiseLevels) -> np.ndarray:
+    return np.linspace(levels.sigma_min, levels.sigma_max, levels.num_levels)
 
-        Returns:
-            kernel variance [B] (sigma_0^2, or sigma^2 for "score") and weight l(sigma) [B].
-        """
-        fixed = tf.constant(self.sigma0, sigma.dtype) ** 2 * tf.ones_like(sigma)
-        return _WEIGHTINGS[self.weighting](self, sigma, fixed)
+
+def _geometric(levels: NoiseLevels) -> np.ndarray:
+    return np.geomspace(levels.sigma_min, levels.sigma_max, levels.num_levels)
 
 
 def _log_normal(levels: NoiseLevels) -> np.ndarray:
-    law = NormalDist(np.log(levels.median), levels.log_std)
-    ends = (law.cdf(np.log(end)) for end in (levels.sigma_min, levels.sigma_max))
-    inner = [law.inv_cdf(share) for share in np.linspace(*ends, levels.num_levels)[1:-1]]
-    # The ends themselves, where the law's own tails would round.
-    first, last = levels.sigma_min, levels.sigma_max
-    return np.array([first, *np.exp(inner), last][: levels.num_levels])
+    distribution = NormalDist(np.log(levels.median), levels.log_std)
+    first_probability = distribution.cdf(np.log(levels.sigma_min))
+    last_probability = distribution.cdf(np.log(levels.sigma_max))
+    probabilities = np.linspace(first_probability, last_probability, levels.num_levels)
+    inner = np.exp([distribution.inv_cdf(probability) for probability in probabilities[1:-1]])
+    # The ends are used as given: far in the distribution's tails their quantiles would be rounded.
+    return np.array([levels.sigma_min, *inner, levels.sigma_max][: levels.num_levels])
 
 
-_SPACINGS = {
-    "linear": lambda g: np.linspace(g.sigma_min, g.sigma_max, g.num_levels),
-    "geometric": lambda g: np.geomspace(g.sigma_min, g.sigma_max, g.num_levels),
-    "log_normal": _log_normal,
-}
-
-_WEIGHTINGS = {
-    "inverse_square": lambda _, sigma, fixed: (fixed, sigma**-2),
-    "constant": lambda _, sigma, fixed: (fixed, tf.ones_like(sigma)),
-    "score": lambda _, sigma, fixed: (sigma**2, sigma**-2),
-    "edm": lambda grid, sigma, fixed: (fixed, sigma**-2 + grid.sigma_data**-2),
-}
+_SPACINGS = {"linear": _linear, "geometric": _geometric, "log_normal": _log_normal}
 
 
 def assign_levels(
-    place: tf.Tensor, batch_size: tf.Tensor, num_levels: int, seed: tf.Tensor, step: tf.Tensor
+    place: tf.Tensor,
+    batch_size: tf.Tensor | int,
+    num_levels: int,
+    *,
+    seed: tf.Tensor,
+    step: tf.Tensor,
 ) -> tf.Tensor:
-    """The noise level of each place of the global batch, spread evenly over the grid.
+    """The noise level of each image of a batch; every batch covers all levels evenly.
 
-    Systematic sampling: place k gets level floor((k K + u) / B) with one integer u, uniform
-    in [0, K), a step. So a batch of K places has each level once (as the paper), a batch of
-    2 K each twice, a smaller batch one level out of each stretch of the grid, and every level
-    is drawn equally often in the long run.
+    This is systematic sampling: the image at place k gets level floor((k K + u) / B), where the
+    integer u is uniform in [0, K) and is sampled once per step.
+    A batch of B = K images has each level once, as in the paper. A batch of 2 K images has each
+    level twice. A smaller batch has one level out of each stretch of K / B levels.
+    Over many steps every level is used equally often.
 
     Args:
-        place: integer places within the global batch, [b].
+        place: places of the images in the global batch, integers [b] in [0, B).
         batch_size: size B of the global batch.
-        num_levels: size K of the grid.
+        num_levels: number K of the levels.
         seed: the run's seed, int64 scalar.
         step: number of the update, int64 scalar.
 
     Returns:
-        indices into the grid, int64 [b].
+        indices of levels, int64 [b], in [0, K).
     """
-    offset = randomness.integers(seed[None], (step, 0), "levels", 1)[0, 0] % num_levels
+    random: Any = randomness.integers(seed[None], (step, 0), "levels", 1)[0, 0]
+    offset = random % num_levels
     return (tf.cast(place, tf.int64) * num_levels + offset) // tf.cast(batch_size, tf.int64)

@@ -1,41 +1,108 @@
-"""Random numbers that depend on a seed and a place in a run, and on nothing else.
+"""Random numbers that are functions of (seed, counter, stream).
 
-A number is a function of (seed, counter, stream): the same in any batch, on any replica, on
-any device, with and without XLA. So a run can be continued and an image drawn again.
+A number depends on nothing else: it is the same in a batch of any size, on any replica, on any
+device, with and without XLA. Therefore a run that is resumed uses the same noise as a run that
+was never stopped, and an image can be sampled again from its seed.
 
 Source: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-__all__ = ["integers", "normal", "philox", "uniform"]
+from tf_mdsm.errors import InvalidArgument
 
-# One stream for each use: equal seeds and counters never meet.
-_STREAMS = {
-    name: number
-    for number, name in enumerate(
-        (
-            *("order", "levels", "training_noise", "flip", "held_out_noise"),
-            *("start", "langevin", "start_components", "known_pixels"),
-            *("churn", "ancestral", "coarse_to_fine", "metropolis"),
-            "annealing",
-        )
-    )
-}
+__all__ = ["Counter", "Shape", "integers", "normal", "philox", "uniform"]
+
+# Two numbers in [0, 2^32), for example (step, place in the batch); each is a scalar or [B].
+Counter = tuple[tf.Tensor | int, tf.Tensor | int]
+# The shape of a row's numbers. None is part of the type only because TensorFlow's shapes have it.
+Shape = Sequence[int | None]
+
+# Uses of random numbers. A stream's number is its position here, and all numbers follow from it:
+# new names are appended, and no name changes its position.
+_STREAMS = (
+    "order",  # order of the training images in an epoch
+    "levels",  # noise levels of a batch
+    "training_noise",  # noise on training images
+    "flip",  # horizontal flips of training images
+    "validation_noise",  # noise on validation images
+    "start",  # noise at the start of a sampling run
+    "langevin",  # noise of annealed Langevin dynamics
+    "start_components",  # coordinates in the leading components of a Gaussian start
+    "known_pixels",  # noise on the known pixels in inpainting
+    "churn",  # noise that Heun's method adds
+    "ancestral",  # noise of the ancestral Euler method
+    "coarse_to_fine",  # noise of coarse-to-fine ascent
+    "metropolis",  # proposals and acceptance tests of MALA and HMC
+    "annealing",  # step sizes and proposals of annealed importance sampling
+)
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
-def philox(counter: list[tf.Tensor], key: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Ten rounds of Philox 4x32.
+def normal(seeds: tf.Tensor, counter: Counter, stream: str, shape: Shape) -> tf.Tensor:
+    """Standard normal numbers, float32 [B, *shape], by the Box-Muller transform.
+
+    The underlying integers are the same on all devices. The logarithms and cosines of two
+    compilers may differ in the last bit.
 
     Args:
-        counter: four words, each uint64 holding 32 bits, broadcastable.
-        key: two words likewise.
+        seeds: one seed per row, int64 [B], each in [0, 2^63).
+        counter: two numbers in [0, 2^32), each a scalar or [B]: for example (step, place).
+        stream: use of the numbers, one of the names in `_STREAMS`.
+        shape: shape of one row's numbers, statically known.
+
+    Returns:
+        float32 [B, *shape].
+
+    Raises:
+        InvalidArgument: for a shape that is not statically known.
+    """
+    dimensions = _static_dimensions(shape)
+    count = math.prod(dimensions)
+    words = [tf.cast(word, tf.float32) for word in _random_words(seeds, counter, stream, count)]
+    pairs = []
+    for first, second in (words[:2], words[2:]):
+        radius = tf.sqrt(-2.0 * tf.math.log((first + 1.0) * 2.0**-32))
+        angle = second * (2.0 * math.pi * 2.0**-32)
+        pairs += [radius * tf.cos(angle), radius * tf.sin(angle)]
+    numbers = tf.stack(pairs, axis=-1)
+    numbers = tf.reshape(numbers, [tf.shape(numbers)[0], -1])[:, :count]
+    return tf.reshape(numbers, [_num_rows(seeds), *dimensions])
+
+
+def uniform(seeds: tf.Tensor, counter: Counter, stream: str, shape: Shape) -> tf.Tensor:
+    """Numbers uniform in [0, 1), float32 [B, *shape]; arguments and errors as in `normal`."""
+    dimensions = _static_dimensions(shape)
+    bits = integers(seeds, counter, stream, math.prod(dimensions))
+    numbers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.int64)), tf.float32)
+    return tf.reshape(numbers * 2.0**-24, [_num_rows(seeds), *dimensions])
+
+
+def integers(seeds: tf.Tensor, counter: Counter, stream: str, count: int) -> tf.Tensor:
+    """Integers uniform in [0, 2^32), int64 [B, count].
+
+    Args:
+        seeds: one seed per row, int64 [B], each in [0, 2^63).
+        counter: two numbers in [0, 2^32), each a scalar or [B]: for example (step, place).
+        stream: use of the numbers, one of the names in `_STREAMS`.
+        count: how many numbers per row.
+    """
+    words = tf.stack(_random_words(seeds, counter, stream, count), axis=-1)
+    return tf.cast(tf.reshape(words, [tf.shape(words)[0], -1])[:, :count], tf.int64)
+
+
+def philox(counter: Sequence[tf.Tensor], key: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Four words of random bits from a counter and a key: ten rounds of Philox 4x32.
+
+    Args:
+        counter: four words, each uint64 holding 32 bits, broadcastable to one shape.
+        key: two words, likewise.
 
     Returns:
         four words of 32 random bits, uint64.
@@ -59,13 +126,12 @@ def philox(counter: list[tf.Tensor], key: list[tf.Tensor]) -> list[tf.Tensor]:
     return [word_0, word_1, word_2, word_3]
 
 
-def _bits(
-    seeds: tf.Tensor, counter: tuple[tf.Tensor, tf.Tensor], stream: str, count: int
-) -> tf.Tensor:
-    """At least `count` words of 32 random bits for each seed: four tensors uint64 [B, n].
+def _random_words(seeds: tf.Tensor, counter: Counter, stream: str, count: int) -> list[tf.Tensor]:
+    """At least `count` words of 32 random bits for each seed: four tensors, uint64 [B, n].
 
-    n is a multiple of 16: compilers take the last few numbers of an array, short of a vector,
-    by another logarithm and cosine, and a row's numbers must not depend on the rows beside it.
+    n is a multiple of 16. The reason: compilers compute an array vector by vector, and the last
+    few numbers, which do not fill a vector, by another logarithm and cosine. A row's numbers must
+    not depend on the other rows of the batch.
     """
     seeds = tf.cast(tf.convert_to_tensor(seeds, tf.int64), tf.uint64)[:, None]
     shift = tf.constant(32, tf.uint64)
@@ -74,59 +140,24 @@ def _bits(
     blocks = tf.cast(tf.range(num_blocks, dtype=tf.int64), tf.uint64)[None, :]
     first, second = (tf.cast(tf.reshape(word, [-1, 1]), tf.uint64) for word in counter)
     ones = tf.ones_like(seeds * blocks)
-    stream_word = tf.constant(_STREAMS[stream], tf.uint64)
+    stream_word = tf.constant(_STREAMS.index(stream), tf.uint64)
     words = [blocks * ones, first * ones, second * ones, stream_word * ones]
     return philox(words, [word * ones for word in key])
 
 
-def integers(
-    seeds: tf.Tensor, counter: tuple[tf.Tensor, tf.Tensor], stream: str, count: int
-) -> tf.Tensor:
-    """Integers uniform in [0, 2^32).
+def _static_dimensions(shape: Shape) -> list[int]:
+    """The dimensions of a shape as integers.
 
-    Args:
-        seeds: one seed a row, int64 [B], each in [0, 2^63).
-        counter: two numbers in [0, 2^32), each a scalar or [B]: (step, place), say.
-        stream: what the numbers are for, one of the names above.
-        count: how many a row.
-
-    Returns:
-        int64 [B, count].
+    Raises:
+        InvalidArgument: for a dimension that is None.
     """
-    words = tf.stack(_bits(seeds, counter, stream, count), axis=-1)
-    return tf.cast(tf.reshape(words, [tf.shape(words)[0], -1])[:, :count], tf.int64)
+    dimensions = [dimension for dimension in shape if dimension is not None]
+    if len(dimensions) < len(shape):
+        raise InvalidArgument("shape", "be statically known", shape)
+    return dimensions
 
 
-def uniform(
-    seeds: tf.Tensor, counter: tuple[tf.Tensor, tf.Tensor], stream: str, shape: tuple[int, ...]
-) -> tf.Tensor:
-    """Numbers uniform in [0, 1): float32 [B, *shape]; arguments as in `integers`."""
-    bits = integers(seeds, counter, stream, math.prod(shape))
-    numbers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.int64)), tf.float32)
-    return tf.reshape(numbers * 2.0**-24, _shape(seeds, shape))
-
-
-def normal(
-    seeds: tf.Tensor, counter: tuple[tf.Tensor, tf.Tensor], stream: str, shape: tuple[int, ...]
-) -> tf.Tensor:
-    """Standard normal numbers, float32 [B, *shape], by the Box-Muller transform.
-
-    Arguments as in `integers`. The integers agree everywhere; the logarithm and the cosine of
-    two compilers may differ in the last bit.
-    """
-    count = math.prod(shape)
-    words = [tf.cast(word, tf.float32) for word in _bits(seeds, counter, stream, count)]
-    pairs = []
-    for first, second in (words[:2], words[2:]):
-        radius = tf.sqrt(-2.0 * tf.math.log((first + 1.0) * 2.0**-32))
-        angle = second * (2.0 * math.pi * 2.0**-32)
-        pairs += [radius * tf.cos(angle), radius * tf.sin(angle)]
-    numbers = tf.stack(pairs, axis=-1)
-    numbers = tf.reshape(numbers, [tf.shape(numbers)[0], -1])[:, :count]
-    return tf.reshape(numbers, _shape(seeds, shape))
-
-
-def _shape(seeds: tf.Tensor, shape: tuple[int, ...]) -> list:
-    """[B, *shape], with B static where it is known."""
+def _num_rows(seeds: tf.Tensor) -> int:
+    """The number of seeds, or -1 where it is not statically known."""
     rows = tf.convert_to_tensor(seeds).shape[0]
-    return [-1 if rows is None else rows, *shape]
+    return -1 if rows is None else rows

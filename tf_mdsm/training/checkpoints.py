@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+"""Checkpoints of a training run: written, verified by checksums, restored; newest and best."""
 
 import glob
 import json
@@ -18,106 +18,81 @@ __all__ = ["TrainingCheckpoints", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# The folder of the best checkpoint among the newest ones.
-_BEST = "best"
+# Subfolder of the best checkpoint, and the file in it that holds its distance.
+_BEST_FOLDER = "best"
+_DISTANCE_FILE = "distance.json"
 
 
 class TrainingCheckpoints:
-    """Network, optimiser, averaged weights, running metrics and step under one folder.
+    """Writes the checkpoints of a training run, and resumes the run from the newest one.
 
-    TensorFlow writes a checkpoint's files first and the folder's pointer to it last, by an
-    atomic rename: a process killed at any moment leaves the previous checkpoint valid. Then their
-    checksums are noted. One that is not as it was written is passed over for the one before.
+    A checkpoint holds network, averaged weights, optimizer (with the step) and running metrics:
+    a resumed run continues as if it had never stopped.
+
+    TensorFlow writes a checkpoint's files first. Then it updates the folder's file `checkpoint`,
+    which names the newest checkpoint, by an atomic rename. So a process that is killed at any
+    moment leaves the previous checkpoint valid. After that the checksums of the files are
+    recorded. A checkpoint whose files have changed is skipped, and the one before it is used.
 
     Args:
-        folder: where they are kept.
+        folder: the run's checkpoint folder.
         model: a compiled model.
-        keep: how many to keep, the newest.
-        writes: whether this process writes them; among several workers the chief alone does.
+        keep: number of checkpoints to keep, the newest ones.
+        writes: whether this process writes the files; of several workers only the chief does.
     """
 
     def __init__(self, folder: str, model: EnergyModel, keep: int, writes: bool = True):
         self._model, self._writes = model, writes
-        parts = {**_used_parts(model), "optimizer": model.optimizer}
-        # A metric's variable has a part on every replica, and all workers have to ask for its
-        # sum. So they do before a checkpoint, which one of them can write by itself.
+        # Each replica has its own part of a metric's variable, and all workers have to take part
+        # in adding these up. They do so before a checkpoint, into variables that one worker can
+        # then write without the others.
         self._metrics = [v.value for metric in model.metrics for v in metric.variables]
-        self._sums = parts["metrics"] = [tf.Variable(tf.zeros(v.shape)) for v in self._metrics]
-        self._checkpoint = tf.train.Checkpoint(**parts)
-        # Step of the checkpoint that was restored or saved last, if there is one.
+        self._metric_sums = [tf.Variable(tf.zeros(v.shape)) for v in self._metrics]
+        # The names and their order are part of the format of earlier runs' checkpoints.
+        self._checkpoint = tf.train.Checkpoint(
+            **_networks(model), optimizer=model.optimizer, metrics=self._metric_sums
+        )
+        # Step of the checkpoint that was restored or saved last; None if there is none.
         self.latest_step: int | None = None
         if writes:
-            _drop_empty_pointer(folder)
+            _remove_empty_pointer(folder)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, folder, max_to_keep=keep, checkpoint_name="step"
         )
 
     @property
     def step(self) -> int:
-        """Updates done by the model."""
+        """Number of updates of the model so far."""
         return int(self._model.optimizer.iterations.numpy())
 
     @property
     def folder(self) -> str:
-        """Where they are kept."""
+        """The run's checkpoint folder."""
         return self._manager.directory
 
     def restore_latest(self) -> None:
-        """Brings the model to the newest checkpoint that is whole, if there is any at all.
+        """Restores the model from the newest undamaged checkpoint; does nothing if there is none.
 
         Raises:
-            InvalidArgument: if it holds another network.
-            RunError: if none can be read.
+            InvalidArgument: if the checkpoint belongs to another network.
+            RunError: if there are checkpoints, and all are damaged.
         """
-        path = _restore_newest(self._checkpoint, self._manager.directory)
+        path = _restore_newest(self._checkpoint, self.folder)
         if path:
             self.latest_step = _step_of(path)
-            for metric, total in zip(self._metrics, self._sums, strict=True):
+            for metric, total in zip(self._metrics, self._metric_sums, strict=True):
                 metric.assign(total)
 
-    def keep_if_best(self, distance: float, measure: str) -> None:
-        """Keeps the weights besides the newest ones if no earlier ones had a smaller distance.
-
-        Args:
-            distance: of these weights' samples.
-            measure: how it was taken; distances by another one are not compared.
-
-        Raises:
-            RunError: if they cannot be written.
-        """
-        folder = os.path.join(self._manager.directory, _BEST)
-        score = os.path.join(folder, "distance.json")
-        try:
-            with open(score, encoding="utf-8") as file:
-                best = json.load(file)
-            smallest = best["distance"] if best["measure"] == measure else math.inf
-        except (OSError, ValueError, KeyError):
-            smallest = math.inf
-        if distance >= smallest:
-            return
-        try:
-            manager = tf.train.CheckpointManager(
-                tf.train.Checkpoint(**_used_parts(self._model)), folder, 1, checkpoint_name="step"
-            )
-            _write(manager, self.step)
-            with atomic_write(score) as partial, open(partial, "w", encoding="utf-8") as file:
-                json.dump({"distance": distance, "step": self.step, "measure": measure}, file)
-        except (tf.errors.OpError, OSError) as error:
-            raise RunError(
-                f"step {self.step}: the best checkpoint could not be written to {folder} "
-                f"({one_line(error)})"
-            ) from error
-
     def save(self) -> None:
-        """Writes a checkpoint of the current step, unless it is the one already there.
+        """Writes a checkpoint of the current step, unless there already is one.
 
-        Called by all workers together.
+        All workers call this together.
 
         Raises:
-            RunError: if it cannot be written; those before it stay valid.
+            RunError: if it cannot be written. Earlier checkpoints stay valid.
         """
         step = self.step
-        for metric, total in zip(self._metrics, self._sums, strict=True):
+        for metric, total in zip(self._metrics, self._metric_sums, strict=True):
             total.assign(metric)
         if step == self.latest_step:
             return
@@ -127,96 +102,152 @@ class TrainingCheckpoints:
             self.latest_step = step
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
-                f"step {step}: the checkpoint could not be written to "
-                f"{self._manager.directory} ({one_line(error)})"
+                f"step {step}: the checkpoint could not be written to {self.folder} "
+                f"({one_line(error)})"
+            ) from error
+
+    def keep_if_best(self, distance: float, measure: str) -> None:
+        """Writes the current weights as the best checkpoint if their distance is the smallest.
+
+        The best checkpoint is kept in addition to the newest ones, in the subfolder `best`.
+
+        Args:
+            distance: distance between samples of the current weights and reference images.
+            measure: how the distance was measured. Distances of another measure are not compared.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        folder = os.path.join(self.folder, _BEST_FOLDER)
+        if distance >= _smallest_distance(folder, measure):
+            return
+        step = self.step
+        try:
+            manager = tf.train.CheckpointManager(
+                tf.train.Checkpoint(**_networks(self._model)), folder, 1, checkpoint_name="step"
+            )
+            _write(manager, step)
+            path = os.path.join(folder, _DISTANCE_FILE)
+            with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
+                json.dump({"distance": distance, "step": step, "measure": measure}, file)
+        except (tf.errors.OpError, OSError) as error:
+            raise RunError(
+                f"step {step}: the best checkpoint could not be written to {folder} "
+                f"({one_line(error)})"
             ) from error
 
 
 def restore_weights(folder: str, model: EnergyModel, which: str = "newest") -> int:
-    """Loads a checkpoint's weights into a model that will not be trained on.
+    """Loads a checkpoint's weights into a model that is used but not trained any further.
 
     Args:
-        folder: a run's checkpoints.
-        model: its network.
+        folder: a run's checkpoint folder.
+        model: a model with the same network.
         which: "newest" or "best".
 
     Returns:
-        the step at which it was written.
+        the step of the checkpoint.
 
     Raises:
-        InvalidArgument: if there is none, or it holds another network.
-        RunError: if it cannot be read.
+        InvalidArgument: if there is no checkpoint, or it belongs to another network.
+        RunError: if all checkpoints are damaged.
     """
     if not _newest_first(folder):
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
     if which == "best":
-        folder = os.path.join(folder, _BEST)
+        folder = os.path.join(folder, _BEST_FOLDER)
         if not _newest_first(folder):
-            kept = "be newest, as this run keeps no best one (training.evaluate_every)"
-            raise InvalidArgument("config.checkpoint", kept, which)
-    return _step_of(_restore_newest(tf.train.Checkpoint(**_used_parts(model)), folder))
+            requirement = "be newest, as this run keeps no best one (training.evaluate_every)"
+            raise InvalidArgument("config.checkpoint", requirement, which)
+    path = _restore_newest(tf.train.Checkpoint(**_networks(model)), folder)
+    assert path is not None  # There is a checkpoint: it was restored, or an error was raised.
+    return _step_of(path)
 
 
-def _used_parts(model: EnergyModel) -> dict[str, keras.Model]:
-    """What of a checkpoint is used after training."""
-    parts = {"network": model.network}
+def _networks(model: EnergyModel) -> dict[str, keras.Model]:
+    """The model's networks, under their names in a checkpoint."""
+    networks = {"network": model.network}
     if model.ema_network is not None:
-        parts["ema_network"] = model.ema_network
-    return parts
+        networks["ema_network"] = model.ema_network
+    return networks
 
 
-def _drop_empty_pointer(folder: str) -> None:
-    """Removes a file `checkpoint` that names nothing, which the manager would stumble over."""
-    pointer = os.path.join(folder, "checkpoint")
-    if os.path.exists(pointer) and _pointed_at(folder) is None:
-        os.remove(pointer)
+def _smallest_distance(folder: str, measure: str) -> float:
+    """The distance of the best checkpoint so far; infinite if there is none of this measure."""
+    try:
+        with open(os.path.join(folder, _DISTANCE_FILE), encoding="utf-8") as file:
+            best = json.load(file)
+        return best["distance"] if best["measure"] == measure else math.inf
+    except (OSError, ValueError, KeyError):
+        return math.inf
 
 
-def _pointed_at(folder: str) -> str | None:
+# Finding checkpoints
+
+
+def _newest_first(folder: str) -> list[str]:
+    """Paths of a folder's checkpoints, from the newest to the oldest.
+
+    The newest is the one that the file `checkpoint` names. If this file is missing or damaged,
+    the newest is the one with the largest step among those that have an index file.
+    """
+    index_files = glob.glob(f"{glob.escape(folder)}/step-*.index")
+    paths = [path.removesuffix(".index") for path in index_files]
+    paths = sorted(paths, key=_step_of, reverse=True)
+    newest = _named_as_newest(folder)
+    if newest is None:
+        return paths
+    return [newest, *(path for path in paths if _step_of(path) < _step_of(newest))]
+
+
+def _named_as_newest(folder: str) -> str | None:
+    """The checkpoint that the file `checkpoint` names; None if it names none."""
     try:
         return tf.train.latest_checkpoint(folder)
     except ValueError:
         return None
 
 
-def _newest_first(folder: str) -> list[str]:
-    """The checkpoint that the folder's pointer names, then those before it; should the pointer be
-    lost, all whose index is there."""
-    names = glob.glob(f"{glob.escape(folder)}/step-*.index")
-    found = sorted((name.removesuffix(".index") for name in names), key=_step_of, reverse=True)
-    path = _pointed_at(folder)
-    if path is None:
-        return found
-    return [path, *(other for other in found if _step_of(other) < _step_of(path))]
+def _remove_empty_pointer(folder: str) -> None:
+    """Removes a file `checkpoint` that names no checkpoint: the manager could not read it."""
+    pointer = os.path.join(folder, "checkpoint")
+    if os.path.exists(pointer) and _named_as_newest(folder) is None:
+        os.remove(pointer)
 
 
 def _step_of(path: str) -> int:
+    """The step in a checkpoint's path."""
     return int(path.rsplit("-", 1)[1])
 
 
-def _files(path: str) -> list[str]:
+def _file_names(path: str) -> list[str]:
     """Names of a checkpoint's files."""
     return sorted(map(os.path.basename, glob.glob(f"{glob.escape(path)}.*")))
 
 
+# Writing and restoring
+
+
 def _write(manager: tf.train.CheckpointManager, step: int) -> None:
-    """Writes a checkpoint, and then its checksums.
+    """Writes a checkpoint, then its checksums.
 
     Raises:
-        OSError: and TensorFlow's, if it cannot be written.
+        OSError, tf.errors.OpError: if it cannot be written.
     """
     folder = manager.directory
-    checksums.forget(folder, _files(os.path.join(folder, f"step-{step}")))
-    checksums.record(folder, _files(manager.save(checkpoint_number=step)))
+    checksums.forget(folder, _file_names(os.path.join(folder, f"step-{step}")))
+    checksums.record(folder, _file_names(manager.save(checkpoint_number=step)))
 
 
 def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
-    """Restores the newest checkpoint that is whole, says which ones are not, and returns its path;
-    none where there is no checkpoint.
+    """Restores the newest undamaged checkpoint, with a warning about each damaged newer one.
+
+    Returns:
+        its path; None if the folder holds no checkpoint.
 
     Raises:
-        InvalidArgument: if it holds another network.
-        RunError: if there are some, and none is whole.
+        InvalidArgument: if it belongs to another network.
+        RunError: if there are checkpoints, and all are damaged.
     """
     damaged: list[RunError] = []
     for path in _newest_first(folder):
@@ -226,7 +257,7 @@ def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
             damaged.append(error)
             continue
         for error in damaged:
-            _LOGGER.warning("%s; the one of step %d is taken", error, _step_of(path))
+            _LOGGER.warning("%s; the checkpoint of step %d is used", error, _step_of(path))
         return path
     if damaged:
         raise damaged[0]
@@ -234,15 +265,21 @@ def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
 
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    """Restores one checkpoint.
+
+    Raises:
+        InvalidArgument: if it belongs to another network.
+        RunError: if it is damaged.
+    """
     try:
-        changed = checksums.changed_file(os.path.dirname(path), _files(path))
+        changed = checksums.changed_file(os.path.dirname(path), _file_names(path))
         if changed:
-            raise RunError(f"{path} cannot be read ({changed} is not as it was written)")
+            raise RunError(f"{path} cannot be read ({changed} has changed since it was written)")
         status = checkpoint.restore(path)
         status.assert_existing_objects_matched()
         status.expect_partial()
     except (ValueError, AssertionError) as error:
-        ours = f"hold a checkpoint of this network ({one_line(error)})"
-        raise InvalidArgument("--workdir", ours, path) from error
+        requirement = f"hold a checkpoint of this network ({one_line(error)})"
+        raise InvalidArgument("--workdir", requirement, path) from error
     except (tf.errors.OpError, OSError, IndexError) as error:
         raise RunError(f"{path} cannot be read ({one_line(error)})") from error

@@ -1,7 +1,7 @@
-"""What a run whose loss was not finite does next: back to its last checkpoint, and on more slowly.
+"""Rollback after a non-finite loss: back to the last checkpoint, with a lower learning rate.
 
-Each time is noted in a file beside the checkpoints, so that a run that is killed and started
-again goes on at the same rate.
+Each rollback is recorded in a file next to the checkpoints. The learning rate follows from their
+number, so a run that is killed and started again continues with the same rate.
 """
 
 import json
@@ -10,52 +10,61 @@ import os
 from tf_mdsm.errors import RunError
 from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["LossNotFinite", "read_rollbacks", "record_rollback"]
+__all__ = ["NonFiniteLoss", "read_rollbacks", "record_rollback"]
 
-_NAME = "rollbacks.json"
+_FILE_NAME = "rollbacks.json"
 
 
-class LossNotFinite(RunError):
-    """The loss, or the norm of its gradient, is not a finite number.
+class NonFiniteLoss(RunError):
+    """The loss, or the norm of its gradient, is infinite or not a number.
 
     Args:
-        step: the first such step.
-        checkpoint_step: of the newest checkpoint, from before it; none if there is none.
+        step: the first step with such a value.
+        checkpoint_step: step of the newest checkpoint before it; None if there is none.
     """
 
     def __init__(self, step: int, checkpoint_step: int | None):
         self.step, self.checkpoint_step = step, checkpoint_step
-        kept = f"checkpoint of step {checkpoint_step} is kept"
-        if checkpoint_step is None:
-            kept = "no checkpoint was written"
-        super().__init__(f"step {step}: the loss is not finite; {kept}")
+        checkpoint = "no checkpoint was written"
+        if checkpoint_step is not None:
+            checkpoint = f"checkpoint of step {checkpoint_step} is kept"
+        super().__init__(f"step {step}: the loss is not finite; {checkpoint}")
 
 
 def read_rollbacks(folder: str) -> list[dict[str, int]]:
-    """The rollbacks so far, each `{"from": step, "to": step}`.
+    """The rollbacks of a run so far, each `{"from": step, "to": step}`.
+
+    Args:
+        folder: the run's checkpoint folder.
 
     Raises:
-        RunError: for a file that is damaged, as the rate follows from it.
+        RunError: for a damaged file. It is not ignored, as the learning rate follows from it.
     """
-    path = os.path.join(folder, _NAME)
+    path = os.path.join(folder, _FILE_NAME)
     if not os.path.exists(path):
         return []
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-        return [{"from": int(one["from"]), "to": int(one["to"])} for one in found]
+            rollbacks = json.load(file)
+        return [{"from": int(one["from"]), "to": int(one["to"])} for one in rollbacks]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
 
 
-def record_rollback(folder: str, lost: LossNotFinite) -> None:
-    """Adds one.
+def record_rollback(folder: str, error: NonFiniteLoss) -> None:
+    """Adds to the record a rollback from the error's step to its checkpoint.
+
+    Args:
+        folder: the run's checkpoint folder.
+        error: the error that caused the rollback.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
+        RunError: if the record so far is damaged.
     """
-    rollbacks = [*read_rollbacks(folder), {"from": lost.step, "to": lost.checkpoint_step or 0}]
-    path = os.path.join(folder, _NAME)
+    rollback = {"from": error.step, "to": error.checkpoint_step or 0}
+    rollbacks = [*read_rollbacks(folder), rollback]
+    path = os.path.join(folder, _FILE_NAME)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(rollbacks, file)
         file.write("\n")
