@@ -74,7 +74,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
             config.network.name,
             (data.image_size, data.image_size, data.channels),
             config.network.channels,
-            config.network.head,
+            head=config.network.head,
             seed=config.seed,
             precision=training.precision,
             sigma0=config.noise.sigma0,

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.file import save_config
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.networks.pytorch_weights import Published
+from tf_mdsm.networks.pytorch_weights import PublishedNetwork
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
@@ -19,7 +19,7 @@ __all__ = ["import_checkpoint"]
 _LOGGER = logging.getLogger(__name__)
 
 
-def import_checkpoint(config: ConfigDict, workdir: str, published: Published) -> None:
+def import_checkpoint(config: ConfigDict, workdir: str, published: PublishedNetwork) -> None:
     """Writes a run of step 0 that holds the published weights and a fresh optimiser.
 
     Sampling and exporting read it, training goes on from it. The recipe gives noise levels,
@@ -51,7 +51,7 @@ def import_checkpoint(config: ConfigDict, workdir: str, published: Published) ->
     )
 
 
-def _follow(config: ConfigDict, published: Published) -> None:
+def _follow(config: ConfigDict, published: PublishedNetwork) -> None:
     """Sets what the published network decides."""
     config.network.update(name=published.name, channels=published.channels, head=published.head)
     side, _, colours = published.image_shape
