@@ -77,7 +77,8 @@ def state():
         ({f"x{n}": np.ones(1) for n in range(9)}, "9 unknown ('x0', 'x1', 'x2', …)"),
         (
             {"rb2__conv_1__conv__weight": np.ones((4, 5, 3, 3))},
-            "rb2.conv_1.conv.weight of shape (4, 4, 3, 3), to fit its other arrays. Received: (4",
+            "rb2.conv_1.conv.weight of shape (4, 4, 3, 3), to fit its other arrays. "
+            "Received: (4, 5, 3",
         ),
         ({"rb1__conv_2__conv__conv__bias": np.ones((2, 2))}, "of shape (4,)"),
         ({"conv1__conv__weight": np.ones((3, 1, 3, 3))}, "shapes that fit one res12"),

@@ -34,6 +34,7 @@ STRUCTURES = {
 
 
 def noisy_images(*shape, seed=0):
+    """Random images [B, H, W, C] that exceed [0, 1] on both sides."""
     return tf.constant(np.random.default_rng(seed).uniform(-0.5, 1.5, shape), tf.float32)
 
 

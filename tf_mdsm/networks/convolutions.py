@@ -1,7 +1,7 @@
-"""Convolutions of the networks, their initial weights and the seeds of these.
+"""Convolutions of the networks, their initial weights and seeds.
 
-Two layers compute a convolution together with the resizing next to it, which costs less than one
-after the other: `MeanPooledConv2D` (then 2x2 means) and `JoinedConv2D` (repeats pixels first).
+Two layers compute a convolution and the resizing before or after it together, which costs less:
+`MeanPooledConv2D` (followed by 2x2 means) and `JoinedConv2D` (after repeating pixels).
 """
 # pyright: reportArgumentType=false, reportOptionalOperand=false, reportOptionalSubscript=false
 # (Keras annotates initializers as str, and keras.ops as returning None)
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def integer_seeds(seed: int) -> Iterator[int]:
-    """An endless sequence of integer seeds that follows from one seed: one for each weight."""
+    """Generates integer seeds without end, all determined by one seed; each weight uses one."""
     generator = np.random.default_rng(seed)
     return (int(generator.integers(2**31 - 1)) for _ in itertools.count())
 
@@ -37,8 +37,7 @@ def fan_in_uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
 
 
 def _sum_of_four_shifts(kernel: Any) -> Any:
-    """The sum of a kernel [n, n, …] at four places, shifted by 0 or 1 on each axis: [n + 1, n + 1,
-    …]."""
+    """Adds up a kernel [n, n, …] shifted by 0 or 1 pixels along each axis: [n + 1, n + 1, …]."""
     for axis in (0, 1):
         after, before = ([(0, 0)] * 4 for _ in range(2))
         after[axis], before[axis] = (0, 1), (1, 0)
@@ -70,14 +69,13 @@ class MeanPooledConv2D(layers.Conv2D):
 
 @keras.saving.register_keras_serializable("tf_mdsm")
 class JoinedConv2D(layers.Conv2D):
-    """A convolution of two images of which the first is half as large: upsampled, concatenated with
-    the second, and convolved, in one layer.
+    """Upsampling of one image, concatenation with a second, and a convolution, as one layer.
 
     Images [B, H/2, W/2, C1] and [B, H, W, C2] to [B, H, W, filters]. Upsampling repeats each pixel
-    as 2x2 equal ones. Equal pixels can share one product with the sum of their weights, so a 3x3
-    kernel needs 4 products instead of 9 for each pixel and weight, and no pixel is copied. The
-    weights are those of a convolution of C1 + C2 channels. The kernel's size must be odd, its
-    stride 1, its padding "same".
+    of the first image as 2x2 equal ones. Equal pixels can share one product with the sum of their
+    weights, so a 3x3 kernel needs 4 products instead of 9 for each pixel and weight, and no pixel
+    is copied. The weights are those of a convolution of C1 + C2 channels. The kernel's size must
+    be odd, its stride 1, its padding "same".
     """
 
     @property

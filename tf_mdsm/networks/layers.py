@@ -121,11 +121,10 @@ def to_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> keras.
         return x
     height, width, channels = x.shape[1:]
     rows, columns = height // size, width // size
-    cut = keras.layers.Reshape(
-        (rows, size, columns, size, channels), dtype=dtype, name=f"{name}_cut"
-    )(x)
-    cut = keras.layers.Permute((1, 3, 2, 4, 5), dtype=dtype, name=f"{name}_sort")(cut)
-    return keras.layers.Reshape((rows, columns, size**2 * channels), dtype=dtype, name=name)(cut)
+    cut, joined = (rows, size, columns, size, channels), (rows, columns, size**2 * channels)
+    x = keras.layers.Reshape(cut, dtype=dtype, name=f"{name}_cut")(x)
+    x = keras.layers.Permute((1, 3, 2, 4, 5), dtype=dtype, name=f"{name}_sort")(x)
+    return keras.layers.Reshape(joined, dtype=dtype, name=name)(x)
 
 
 def from_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> keras.KerasTensor:
@@ -134,10 +133,7 @@ def from_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> kera
         return x
     rows, columns, channels = x.shape[1:]
     channels //= size**2
-    cut = keras.layers.Reshape(
-        (rows, columns, size, size, channels), dtype=dtype, name=f"{name}_cut"
-    )(x)
-    cut = keras.layers.Permute((1, 3, 2, 4, 5), dtype=dtype, name=f"{name}_sort")(cut)
-    return keras.layers.Reshape((rows * size, columns * size, channels), dtype=dtype, name=name)(
-        cut
-    )
+    cut, joined = (rows, columns, size, size, channels), (rows * size, columns * size, channels)
+    x = keras.layers.Reshape(cut, dtype=dtype, name=f"{name}_cut")(x)
+    x = keras.layers.Permute((1, 3, 2, 4, 5), dtype=dtype, name=f"{name}_sort")(x)
+    return keras.layers.Reshape(joined, dtype=dtype, name=name)(x)

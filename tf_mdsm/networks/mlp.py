@@ -1,4 +1,4 @@
-"""A multilayer perceptron for points in the plane, given as images of one pixel row."""
+"""A multilayer perceptron for points in the plane: images of one pixel with two channels."""
 # pyright: reportArgumentType=false
 # (Keras annotates initializers as str)
 

@@ -1,8 +1,8 @@
-"""The paper's network: a ResNet that turns images into features (MDSM, section 4).
+"""The paper's network: a ResNet that computes features of images, for a head in `heads.py`.
 
-As in the authors' published code there is no normalization, activations are ELU, and the initial
-weights are PyTorch's default (`convolutions.convolution`). The heads in `heads.py` turn the
-features into an energy; the paper's is the quadratic one.
+Source: Li, Chen and Sommer, arXiv 1910.07762, section 4, and the authors' published code. There is
+no normalization, activations are ELU, and the initial weights are PyTorch's default
+(`convolutions.convolution`). The paper's head is the quadratic one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ def resnet(
     seeds: Iterator[int],
     dtype: str,
 ) -> keras.KerasTensor:
-    """A 3x3 convolution, then stages of residual blocks.
+    """Computes features of images: a 3x3 convolution, then stages of residual blocks.
 
     Args:
         images: symbolic images [B, H, W, C]; H and W are divisible by 2^len(stages).

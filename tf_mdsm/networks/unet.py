@@ -25,7 +25,7 @@ def unet(
     dtype: str,
     num_guesses: int = 1,
 ) -> keras.KerasTensor:
-    """Images [B, H, W, C] to guesses of the clean images, [B, H, W, num_guesses C].
+    """Guesses the clean images behind noisy ones: [B, H, W, C] to [B, H, W, num_guesses C].
 
     Residual blocks at several resolutions: on the way down 2x2 means halve the images, on the way
     up pixels are repeated and joined with the images that the way down had at that resolution.
@@ -42,6 +42,7 @@ def unet(
         num_guesses: number of images that the network computes from each image.
     """
 
+    # x is an image, or on the way up a pair of images that the first block joins.
     def blocks(x, level: int, name: str, count: int = structure.num_blocks):
         filters = channels * structure.channel_multipliers[level]
         for number in range(count):

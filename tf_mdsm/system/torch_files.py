@@ -97,7 +97,7 @@ def write_state_dict(path: str, state: Mapping[str, np.ndarray]) -> None:
 
 
 def _import_torch(field: str, requirement: str, received: str) -> types.ModuleType:
-    """The module `torch`, or a message with the requirement and the command that installs it."""
+    """Imports PyTorch, an optional dependency, or refuses with the command that installs it."""
     try:
         import torch
     except ImportError as error:
