@@ -19,7 +19,7 @@ from benchmarks.peers.case import Case
 from benchmarks.peers.contest import Entrant, compete
 from benchmarks.steps import flops_of
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.networks.architectures import RESNET_STAGES
 from tf_mdsm.system.atomic import atomic_write
 
 _BASE = Case("res12", 16, (32, 32, 1), 64)
@@ -101,8 +101,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args(argv[1:])
     try:
-        if options.network not in STAGES:
-            raise InvalidArgument("--network", f"be one of {', '.join(STAGES)}", options.network)
+        if options.network not in RESNET_STAGES:
+            raise InvalidArgument(
+                "--network", f"be one of {', '.join(RESNET_STAGES)}", options.network
+            )
         sizes = options.only.split(",")
         for what in sizes:
             if what not in SIZES:

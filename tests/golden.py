@@ -1,4 +1,4 @@
-"""The authors' numbers (`golden/*.npz`, PyTorch layout) in the layout of our networks."""
+"""Golden numbers of the authors' code (`golden/*.npz`, PyTorch layout), in our networks' layout."""
 
 import dataclasses
 import functools
@@ -21,29 +21,34 @@ FILES = {
 
 @dataclasses.dataclass
 class Golden:
-    """One golden file and the network with its weights."""
+    """The arrays of one golden file, and our network with the same weights."""
 
     name: str
     arrays: np.lib.npyio.NpzFile
     network: keras.Model
 
     def images(self, key: str) -> np.ndarray:
-        """[…, C, H, W] as [..., H, W, C]."""
+        """Images of the golden file, [..., C, H, W], as [..., H, W, C]."""
         return np.moveaxis(self.arrays[key], -3, -1)
 
     def parameter(self, group: str, variable: keras.Variable) -> np.ndarray | None:
-        """The authors' array for one of our variables: group is weight, loss_gradient, …"""
+        """The authors' array for one of our variables; None if the file has none.
+
+        Args:
+            group: "weight", "loss_gradient" or "adam_weight".
+            variable: a variable of our network.
+        """
         key = f"{group}/{self._names[variable.path]}"
         if key not in self.arrays:
             return None
         features = layout.feature_shape(self.name, self.network.input_shape[1:], self._channels)
-        return layout.to_our_layout(self.arrays[key], features)
+        return layout.to_keras_layout(self.arrays[key], features)
 
     @functools.cached_property
     def _names(self) -> dict[str, str]:
         image_shape = self.network.input_shape[1:]
-        entries = layout.entries(self.name, image_shape, self._channels, "quadratic")
-        return {entry.path: entry.name for entry in entries if entry.path}
+        entries = layout.state_dict_entries(self.name, image_shape, self._channels, "quadratic")
+        return {entry.variable_path: entry.name for entry in entries if entry.variable_path}
 
     @property
     def _channels(self) -> int:
@@ -51,7 +56,7 @@ class Golden:
 
 
 def load(name: str, precision: str = "float32") -> Golden:
-    """The golden numbers of a network, and our network with the same weights."""
+    """Loads the golden numbers of a network, and builds our network with the same weights."""
     arrays = np.load(FOLDER / f"{FILES[name]}.npz")
     channels = arrays["weight/conv1.conv.bias"].size
     shape = np.moveaxis(arrays["image"], 1, -1).shape[1:]
@@ -61,7 +66,7 @@ def load(name: str, precision: str = "float32") -> Golden:
     return golden
 
 
-def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """||ours - theirs|| / ||theirs||."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+def relative_error(values: np.ndarray, expected: np.ndarray) -> float:
+    """||values - expected|| / ||expected||."""
+    values, expected = np.asarray(values, np.float64), np.asarray(expected, np.float64)
+    return float(np.linalg.norm(values - expected) / np.linalg.norm(expected))

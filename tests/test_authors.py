@@ -1,23 +1,22 @@
-"""The authors' names, layouts and weights, to our networks and back."""
+"""The authors' weights: state_dict to our networks and back, and what is refused."""
 
 import golden
 import numpy as np
 import pytest
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks import pytorch_layout as layout
-from tf_mdsm.networks.architectures import HEADS, STAGES
+from tf_mdsm.networks.architectures import FEATURE_HEADS, RESNET_STAGES
 from tf_mdsm.networks.build import build_network
-from tf_mdsm.networks.pytorch_weights import read_published
+from tf_mdsm.networks.pytorch_weights import from_state_dict, to_state_dict
 
-# A width and an image for each, all different.
+# Width, side and channels of the images for each network, all different.
 SMALL = {"res6": (3, 40, 1), "res12": (1, 8, 3), "res18": (2, 16, 2), "res34": (2, 32, 1)}
 
 
 def rebuilt(published):
-    """Our network with the published weights."""
+    """Builds our network and gives it the published weights."""
     network = build_network(
-        published.name, published.image_shape, published.channels, published.head, seed=1
+        published.name, published.image_shape, published.channels, head=published.head, seed=1
     )
     assert {variable.path for variable in network.variables} == published.weights.keys()
     for variable in network.variables:
@@ -25,30 +24,30 @@ def rebuilt(published):
     return network
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("name", STAGES)
-def test_there_and_back(name, head):
-    channels, side, colours = SMALL[name]
-    network = build_network(name, (side, side, colours), channels, head)
-    state = layout.state_dict(network)
-    published = read_published({f"module.{name}": array for name, array in state.items()})
+@pytest.mark.parametrize("head", FEATURE_HEADS)
+@pytest.mark.parametrize("name", RESNET_STAGES)
+def test_to_state_dict_and_back(name, head):
+    channels, side, image_channels = SMALL[name]
+    network = build_network(name, (side, side, image_channels), channels, head=head)
+    state = to_state_dict(network)
+    published = from_state_dict({f"module.{name}": array for name, array in state.items()})
     assert (published.name, published.head) == (name, head)
-    assert (published.image_shape, published.channels) == ((side, side, colours), channels)
+    assert (published.image_shape, published.channels) == ((side, side, image_channels), channels)
     copy = rebuilt(published)
-    images = np.random.default_rng(0).random((3, side, side, colours), np.float32)
+    images = np.random.default_rng(0).random((3, side, side, image_channels), np.float32)
     np.testing.assert_array_equal(network(images), copy(images))
-    again = layout.state_dict(copy)
+    again = to_state_dict(copy)
     assert list(again) == list(state)
     for key, array in state.items():
         np.testing.assert_array_equal(array, again[key], err_msg=key)
 
 
 @pytest.mark.parametrize("name", golden.FILES)
-def test_the_authors_arrays_come_back_bit_for_bit(name):
+def test_the_authors_arrays_are_recovered_bit_for_bit(name):
     arrays = golden.load(name).arrays
     names = [key for key in arrays if key.startswith("weight/")]
     theirs = {name.removeprefix("weight/"): arrays[name] for name in names}
-    ours = layout.state_dict(rebuilt(read_published(theirs)))
+    ours = to_state_dict(rebuilt(from_state_dict(theirs)))
     for key, array in theirs.items():
         np.testing.assert_array_equal(array, ours.pop(key), err_msg=key)
     for key, array in ours.items():
@@ -58,51 +57,52 @@ def test_the_authors_arrays_come_back_bit_for_bit(name):
 
 
 def changed(state: dict, **changes) -> dict:
-    """The state with other arrays; None takes one out. Dots are underscores twice."""
+    """Replaces arrays of a state_dict, or removes them by None; `__` in a name means a dot."""
     changes = {name.replace("__", "."): array for name, array in changes.items()}
     return {name: array for name, array in {**state, **changes}.items() if array is not None}
 
 
 @pytest.fixture(scope="module")
 def state():
-    return layout.state_dict(build_network("res12", (16, 16, 1), 2))
+    return to_state_dict(build_network("res12", (16, 16, 1), 2))
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"rb2__conv_1__conv__weight": None}, "1 missing ('rb2.conv_1.conv.weight')"),
-        ({"fc__bias": np.ones(3)}, "res12, quadratic head, comes closest"),
+        ({"fc__bias": np.ones(3)}, "the closest is res12 with quadratic head"),
         ({"fc__bias": np.ones(3)}, "1 unknown ('fc.bias')"),
         ({"rb1__bn3__bias": np.zeros(3)}, "1 unknown ('rb1.bn3.bias')"),
         ({f"x{n}": np.ones(1) for n in range(9)}, "9 unknown ('x0', 'x1', 'x2', …)"),
         (
             {"rb2__conv_1__conv__weight": np.ones((4, 5, 3, 3))},
-            "rb2.conv_1.conv.weight of shape (4, 4, 3, 3), as its others ask. Received: (4, 5, 3",
+            "rb2.conv_1.conv.weight of shape (4, 4, 3, 3), to fit its other arrays. "
+            "Received: (4, 5, 3",
         ),
         ({"rb1__conv_2__conv__conv__bias": np.ones((2, 2))}, "of shape (4,)"),
-        ({"conv1__conv__weight": np.ones((3, 1, 3, 3))}, "shapes that one res12"),
-        ({"conv1__conv__weight": np.ones((0, 1, 3, 3))}, "shapes that one res12"),
+        ({"conv1__conv__weight": np.ones((3, 1, 3, 3))}, "shapes that fit one res12"),
+        ({"conv1__conv__weight": np.ones((0, 1, 3, 3))}, "shapes that fit one res12"),
         ({"conv1__conv__weight": np.float32(2)}, "Received: () and (1, 64)"),
         ({"ln1__weight": np.ones((1, 2 * 16))}, "for square images"),
         ({"ln1__weight": np.ones((1, 0))}, "for square images"),
-        ({"lq__bias": np.array([np.nan])}, "finite numbers as lq.bias. Received: 1 NaN"),
-        ({"ln2__bias": np.array([3])}, "floating-point numbers as ln2.bias. Received: int64"),
-        ({"rbc3__bn2__bias": np.full((16, 2, 2), 0.5)}, "without normalisation"),
+        ({"lq__bias": np.array([np.nan])}, "finite numbers in lq.bias. Received: 1 NaN"),
+        ({"ln2__bias": np.array([3])}, "floating-point numbers in ln2.bias. Received: int64"),
+        ({"rbc3__bn2__bias": np.full((16, 2, 2), 0.5)}, "without normalization"),
     ],
 )
-def test_what_is_no_network_of_theirs_is_refused(state, changes, words):
+def test_other_state_dicts_are_refused(state, changes, words):
     with pytest.raises(InvalidArgument) as refusal:
-        read_published(changed(state, **changes))
+        from_state_dict(changed(state, **changes))
     assert refusal.value.field == "--torch_checkpoint"
     assert words in str(refusal.value)
 
 
-def test_another_family_is_refused():
-    with pytest.raises(InvalidArgument, match="comes closest"):
-        read_published({"layer1.0.conv1.weight": np.ones((64, 64, 3, 3)), "fc.bias": np.ones(9)})
+def test_the_state_dict_of_another_resnet_is_refused():
+    with pytest.raises(InvalidArgument, match="the closest is"):
+        from_state_dict({"layer1.0.conv1.weight": np.ones((64, 64, 3, 3)), "fc.bias": np.ones(9)})
 
 
-def test_the_authors_have_no_dense_network():
+def test_a_dense_network_has_no_state_dict():
     with pytest.raises(InvalidArgument, match=r"config\.export\.format. must be saved_model"):
-        layout.state_dict(build_network("dense", (1, 1, 2), 4))
+        to_state_dict(build_network("dense", (1, 1, 2), 4))

@@ -1,4 +1,4 @@
-"""Our networks, loss, gradients and optimiser against the authors' PyTorch code."""
+"""Our networks, loss, gradients and optimizer against the authors' PyTorch code."""
 
 import keras
 import numpy as np
@@ -24,8 +24,8 @@ def noisy(golden):
     return tf.constant(golden.images("image") + sigma * golden.images("noise"))
 
 
-def normalised_losses(golden, noise):
-    """Per-image losses as the training step computes them."""
+def normalized_losses(golden, noise):
+    """The loss of each image, as the training step computes it."""
     sigma = tf.constant(golden.arrays["sigma"])
     clean = tf.constant(golden.images("image"))
     noisy = clean + sigma[:, None, None, None] * noise
@@ -46,7 +46,7 @@ def test_energy_and_gradient(golden, noisy, suffix):
 
 
 def test_energy_and_gradient_in_float64(golden):
-    """The golden float64 numbers, from networks of float64: rounding is out of the picture."""
+    """The golden float64 numbers with float64 networks, so that rounding plays no role."""
     exact = load(golden.name, precision="float64")
     noise, sigma = golden.images("noise").astype(float), golden.arrays["sigma"].astype(float)
     noisy = tf.constant(golden.images("image") + sigma[:, None, None, None] * noise)
@@ -63,7 +63,7 @@ def test_denoised(golden, noisy):
 def test_loss_and_its_gradient_in_every_parameter(golden):
     variables = golden.network.trainable_variables
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(normalised_losses(golden, golden.images("noise")))
+        loss = tf.reduce_mean(normalized_losses(golden, golden.images("noise")))
     assert relative_error(loss, golden.arrays["normalized_loss"]) < 1e-5
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     for variable, gradient in zip(variables, gradients, strict=True):
@@ -77,19 +77,19 @@ def test_five_adam_steps(golden):
     learning_rate = keras.optimizers.schedules.CosineDecay(1e-3, 50, alpha=1e-3)
     optimizer = Adam(learning_rate, 0.9, 0.95, 1e-8)
     variables = golden.network.trainable_variables
-    # Five steps hardly move these losses: only the parameters tell one optimiser from another.
+    # Five steps hardly change these losses: only the parameters distinguish optimizers.
     for step, noise in enumerate(golden.images("adam_noise")):
         expected_rate = golden.arrays["adam_learning_rate"][step]
         assert float(learning_rate(step)) == pytest.approx(expected_rate, rel=1e-5)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(normalised_losses(golden, noise))
+            loss = tf.reduce_mean(normalized_losses(golden, noise))
             raw_loss = loss / SIGMA0**4
         assert relative_error(loss, golden.arrays["adam_normalized_loss"][step]) < 1e-4
         gradients = tape.gradient(raw_loss, [variable.value for variable in variables])
         optimizer.apply(gradients, variables)
     for variable in variables:
         error = relative_error(variable, golden.parameter("adam_weight", variable))
-        # PyTorch's own float32 and float64 differ by up to 1.7e-5 here.
+        # PyTorch's own results in float32 and float64 differ by up to 1.7e-5 here.
         assert error < 5e-5, f"{variable.path}: {error:.2e}"
 
 

@@ -1,4 +1,4 @@
-"""The authors' files of weights, from the command line to energies, samples and back."""
+"""Import of the authors' PyTorch weights: command line, energies, samples, export, bad files."""
 
 import concurrent.futures
 import errno
@@ -15,9 +15,8 @@ from small_runs import ROOT, call, saved_config
 from tf_mdsm.config import default_config
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.networks import pytorch_layout as layout
 from tf_mdsm.networks.build import build_network
-from tf_mdsm.networks.pytorch_weights import read_published
+from tf_mdsm.networks.pytorch_weights import from_state_dict, to_state_dict
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs import import_weights as import_checkpoint
 from tf_mdsm.runs.export import export
@@ -26,12 +25,12 @@ from tf_mdsm.training.checkpoints import restore_weights
 
 torch = pytest.importorskip("torch")
 
-# Each network of which there is a file: today's format, and the old one from two GPUs.
+# A file in PyTorch's present format, and one in its old format from training on two GPUs.
 FILES = {
     "res12": ROOT / "tests/golden/res12_quadratic_c4.pt",
     "res18": ROOT / "tests/golden/res18_quadratic_c4_dataparallel_legacy.pt",
 }
-# What makes runs short: settings of the run, as the recipe of the import says them.
+# Settings that make the imported runs short.
 SHORT = {
     "data.source": "synthetic",
     "data.name": "blobs",
@@ -55,12 +54,13 @@ def import_file(path, workdir):
 
 
 def files_of(folder) -> dict[str, bytes]:
+    """The content of each file in a folder, by its path."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
-    """Imported runs, by network, and what the command said."""
+    """For each network: the folder of its imported run, and the command's result."""
     workdirs = {name: tmp_path_factory.mktemp(name) / "new" / "run" for name in FILES}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = pool.map(lambda name: import_file(FILES[name], workdirs[name]), FILES)
@@ -68,29 +68,29 @@ def imported(tmp_path_factory):
 
 
 def restored(workdir):
-    """The model of a run, with the weights of its newest checkpoint, and their step."""
+    """The model of a run with the weights of its newest checkpoint, and the checkpoint's step."""
     model = build.build_model(get_config(str(workdir)))
     return model, restore_weights(str(workdir / "checkpoints"), model)
 
 
-@pytest.mark.parametrize(("name", "colours"), [("res12", 1), ("res18", 3)])
-def test_a_run_is_made_of_the_file(imported, name, colours):
+@pytest.mark.parametrize(("name", "image_channels"), [("res12", 1), ("res18", 3)])
+def test_import_writes_a_run_folder(imported, name, image_channels):
     workdir, result = imported[name]
     assert result.returncode == 0, result.stderr
     (line,) = result.stderr.splitlines()
     assert f"{name}, 4 channels, quadratic head" in line
-    assert f"images of 32 x 32 x {colours}" in line
+    assert f"images of 32 x 32 x {image_channels}" in line
     assert {path.name for path in workdir.iterdir()} == {"config.json", "checkpoints"}
     config = saved_config(workdir)
     network = {key: config["network"][key] for key in ("name", "channels", "head")}
     assert network == {"name": name, "channels": 4, "head": "quadratic"}
-    assert (config["data"]["image_size"], config["data"]["channels"]) == (32, colours)
+    assert (config["data"]["image_size"], config["data"]["channels"]) == (32, image_channels)
     assert config["optimizer"]["ema_momentum"] == 0
     assert config["noise"] == default_config().noise.to_dict()
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_energies_are_the_authors(imported, name):
+def test_an_imported_run_has_the_authors_energies(imported, name):
     numbers = golden.load(name)
     sigma = numbers.arrays["sigma"][:, None, None, None]
     noisy = numbers.images("image") + sigma * numbers.images("noise")
@@ -104,8 +104,8 @@ def test_energies_are_the_authors(imported, name):
 
 
 @pytest.mark.parametrize("name", ["res12", pytest.param("res18", marks=pytest.mark.long)])
-def test_an_export_answers_with_the_authors_energies(imported, name):
-    """Import, export, reload, from one end to the other."""
+def test_an_exported_run_has_the_authors_energies(imported, name):
+    """Import, export as SavedModel, load."""
     workdir, _ = imported[name]
     folder = export(get_config(str(workdir)), str(workdir))
     numbers = golden.load(name)
@@ -119,20 +119,20 @@ def test_an_export_answers_with_the_authors_energies(imported, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_run_gives_the_file_back(imported, name):
+def test_export_to_pytorch_recovers_the_file(imported, name):
     config = get_config(str(imported[name][0]))
     config.export.format = "torch"
     path = export(config, str(imported[name][0]))
     assert path.endswith("export/torch/step_00000000.pt")
-    back = torch.load(path, weights_only=True)
-    theirs = {
+    exported = torch.load(path, weights_only=True)
+    imported_state = {
         key.removeprefix("module."): tensor
         for key, tensor in torch.load(FILES[name], weights_only=True).items()
     }
-    assert list(back) == list(theirs)
-    for key, tensor in theirs.items():
-        assert back[key].dtype is tensor.dtype
-        assert torch.equal(back[key], tensor), key
+    assert list(exported) == list(imported_state)
+    for key, tensor in imported_state.items():
+        assert exported[key].dtype is tensor.dtype
+        assert torch.equal(exported[key], tensor), key
 
 
 def test_sampling_from_an_imported_run(imported):
@@ -143,7 +143,7 @@ def test_sampling_from_an_imported_run(imported):
         assert arrays["images"].shape == (2, 32, 32, 3)
 
 
-def test_training_goes_on_from_the_file(imported):
+def test_training_continues_from_the_imported_weights(imported):
     workdir, _ = imported["res12"]
     before, _ = restored(workdir)
     result = call(f"--workdir={workdir}")
@@ -153,12 +153,13 @@ def test_training_goes_on_from_the_file(imported):
     assert step == 2
     pairs = zip(before.network.trainable_variables, after.network.trainable_variables, strict=True)
     moved = [np.abs(old.numpy() - new.numpy()).max() for old, new in pairs]
-    # Adam takes two steps of 5e-5 at most; fresh weights would be up to 0.6 away.
+    # Two steps of Adam change a weight by at most 5e-5 each; new initial weights would differ by
+    # up to 0.6.
     assert min(moved) > 0
     assert max(moved) < 1.1e-4
 
 
-def test_nothing_is_written_over(imported, tmp_path):
+def test_an_existing_run_is_not_overwritten(imported, tmp_path):
     workdir, _ = imported["res18"]
     before = files_of(workdir)
     result = import_file(FILES["res12"], workdir)
@@ -171,11 +172,11 @@ def test_nothing_is_written_over(imported, tmp_path):
 
 
 @pytest.mark.parametrize("at", ["save_config", "TrainingCheckpoints"])
-def test_a_failure_leaves_nothing(at, tmp_path, monkeypatch):
+def test_a_failed_import_leaves_no_files(at, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "no space left")
 
-    published = read_published(read_state_dict(str(FILES["res12"])))
+    published = from_state_dict(read_state_dict(str(FILES["res12"])))
     (tmp_path / "mine.txt").write_text("stays")
     monkeypatch.setattr(import_checkpoint, at, fail)
     with pytest.raises(InvalidArgument, match="be writable"):
@@ -187,7 +188,7 @@ def test_a_failure_leaves_nothing(at, tmp_path, monkeypatch):
 
 
 def module_of(state: dict) -> torch.nn.Module:
-    """A PyTorch module whose parameters have these names and shapes."""
+    """A PyTorch module with parameters of the names and shapes in a state_dict."""
     module = torch.nn.Module()
     for name, array in state.items():
         *path, kind = name.split(".")
@@ -201,7 +202,7 @@ def module_of(state: dict) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
-def test_modules_of_pytorch_load_what_is_written_and_write_what_is_read(tmp_path, is_zip):
+def test_files_are_exchanged_with_pytorch_modules(tmp_path, is_zip):
     path = str(tmp_path / "file.pt")
     state = read_state_dict(str(FILES["res12"]))
     write_state_dict(path, state)
@@ -209,10 +210,10 @@ def test_modules_of_pytorch_load_what_is_written_and_write_what_is_read(tmp_path
     module.load_state_dict(torch.load(path), strict=True)
     parallel = torch.nn.DataParallel(module).state_dict()
     torch.save(parallel, path, _use_new_zipfile_serialization=is_zip)
-    back = read_state_dict(path)
-    assert list(back) == [f"module.{name}" for name in state]
+    read = read_state_dict(path)
+    assert list(read) == [f"module.{name}" for name in state]
     for name, array in state.items():
-        np.testing.assert_array_equal(array, back[f"module.{name}"])
+        np.testing.assert_array_equal(array, read[f"module.{name}"])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -223,7 +224,7 @@ def test_other_floating_types_become_float32(tmp_path, dtype):
     np.testing.assert_array_equal(array, [0.5, -3])
 
 
-def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     (tmp_path / "old.pt").write_bytes(b"old")
 
     def fail(*_):
@@ -235,7 +236,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     assert files_of(tmp_path) == {str(tmp_path / "old.pt"): b"old"}
 
 
-def test_without_pytorch_it_says_what_to_install(monkeypatch, tmp_path):
+def test_without_pytorch_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
     for function, arguments, field in (
         (read_state_dict, (str(FILES["res12"]),), "`--torch_checkpoint`"),
@@ -246,14 +247,14 @@ def test_without_pytorch_it_says_what_to_install(monkeypatch, tmp_path):
         assert field in str(refusal.value)
 
 
-def test_a_pytorch_that_files_can_fool_is_not_used(monkeypatch):
+def test_an_unsafe_release_of_pytorch_is_refused(monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     with pytest.raises(InvalidArgument, match=r"PyTorch 2\.6 or later"):
         read_state_dict(str(FILES["res12"]))
 
 
 class Touch:
-    """A pickle that makes a file when it is loaded."""
+    """An object whose pickle creates a folder when it is loaded without care."""
 
     def __init__(self, path):
         self.path = path
@@ -263,16 +264,16 @@ class Touch:
 
 
 def bad_files(folder) -> dict[str, str]:
-    """Files that must be refused, by path, and what is to be said of each."""
+    """Writes files that must be refused; returns words of the message for each file name."""
     state = torch.load(FILES["res12"], weights_only=True)
     code = {**state, "lq.bias": Touch(str(folder / "canary"))}
     renamed = {name.replace("lq.weight", "lq.wait"): array for name, array in state.items()}
     nan = torch.full_like(state["ln1.bias"], torch.nan)
     contents = {
         "list": ([1, 2], "hold a state_dict"),
-        "nested": ({"state_dict": state, "step": 3}, "names with tensors"),
+        "nested": ({"state_dict": state, "step": 3}, "names and tensors"),
         "integers": ({**state, "ln1.bias": torch.tensor([3])}, "floating-point"),
-        "nan": ({**state, "ln1.bias": nan}, "finite numbers as ln1.bias"),
+        "nan": ({**state, "ln1.bias": nan}, "finite numbers in ln1.bias"),
         "vast": ({**state, "ln1.bias": torch.ones(1).expand(10**15)}, "plain, dense tensors"),
         "stranger": (torch.nn.Linear(2, 2).state_dict(), "2 unknown ('bias', 'weight')"),
         "missing": (renamed, "1 missing ('lq.weight')"),
@@ -280,7 +281,7 @@ def bad_files(folder) -> dict[str, str]:
         "module": (torch.nn.Linear(2, 2), "no code in it is run"),
         "code": (code, "no code in it is run"),
     }
-    found = {name: words for name, (_, words) in contents.items()}
+    messages = {name: words for name, (_, words) in contents.items()}
     for name, (content, _) in contents.items():
         torch.save(content, folder / name)
     torch.save(code, folder / "code_legacy", _use_new_zipfile_serialization=False)
@@ -291,13 +292,14 @@ def bad_files(folder) -> dict[str, str]:
     (folder / "text").write_text("weights\n")
     (folder / "picture").write_bytes((ROOT / "docs/digits.png").read_bytes())
     (folder / "folder").mkdir()
-    whole = ("code_legacy", "code_bare", "truncated_res12", "truncated_res18")
-    found.update(dict.fromkeys((*whole, "empty", "text", "picture"), "a whole PyTorch file"))
-    return {**found, "folder": "name an existing file", "absent": "name an existing file"}
+    unreadable = ("code_legacy", "code_bare", "truncated_res12", "truncated_res18")
+    unreadable += ("empty", "text", "picture")
+    messages.update(dict.fromkeys(unreadable, "a complete PyTorch file"))
+    return {**messages, "folder": "name an existing file", "absent": "name an existing file"}
 
 
 def test_bad_files_are_refused_in_one_line(tmp_path):
-    """Each through the command line; nothing in them runs, nothing is written."""
+    """Each on the command line: no code in the files runs, and nothing is written."""
     bad = bad_files(tmp_path)
     before = sorted(tmp_path.iterdir())
     workdir = tmp_path / "run"
@@ -311,7 +313,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path):
             assert "weights_only" not in line, f"{name}: {line}"
             assert result.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
-    # The canary is one: loading without care makes it.
+    # The canary works: loading without `weights_only` creates it.
     torch.load(tmp_path / "code", weights_only=False)
     assert (tmp_path / "canary").exists()
 
@@ -325,15 +327,15 @@ def test_bad_files_are_refused_in_one_line(tmp_path):
         ({"w": torch.ones(2, device="meta")}, "plain, dense tensors"),
     ],
 )
-def test_odd_contents_are_refused(tmp_path, content, words):
+def test_other_contents_are_refused(tmp_path, content, words):
     torch.save(content, tmp_path / "odd.pt")
     with pytest.raises(InvalidArgument, match=words):
         read_state_dict(str(tmp_path / "odd.pt"))
 
 
-def test_what_no_run_can_have_is_refused(tmp_path):
+def test_a_network_that_no_run_can_have_is_refused(tmp_path):
     network = build_network("res6", (8, 8, 5), 1)
-    published = read_published(layout.state_dict(network))
+    published = from_state_dict(to_state_dict(network))
     with pytest.raises(
         InvalidArgument, match=r"--torch_checkpoint.*config\.data\.channels can be 1"
     ):
@@ -353,7 +355,7 @@ def test_what_no_run_can_have_is_refused(tmp_path):
         ),
     ],
 )
-def test_wrong_calls(arguments, words):
+def test_wrong_command_lines_are_refused(arguments, words):
     result = call("--mode=import", *arguments)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

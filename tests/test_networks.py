@@ -1,4 +1,4 @@
-"""Networks: sizes, initial weights, derivatives."""
+"""Networks: sizes, initial weights, derivatives, layers, saving and loading."""
 
 import pathlib
 
@@ -9,23 +9,32 @@ import tensorflow as tf
 
 from tf_mdsm import losses
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks import build as networks
-from tf_mdsm.networks import convolutions, heads, noise_scaling, patches, unet
-from tf_mdsm.networks import layers as activations
-from tf_mdsm.networks.architectures import HEADS, NETWORKS, STAGES, UNetStructure, heads_of
+from tf_mdsm.networks import convolutions, heads, layers
+from tf_mdsm.networks.architectures import (
+    FEATURE_HEADS,
+    NETWORKS,
+    RESNET_STAGES,
+    UNetStructure,
+    heads_of,
+)
 from tf_mdsm.networks.build import build_network
 
-# One structure beside the usual one for each of its parts, and one with all of them.
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+# Next to the default structure: one for each optional part of a U-Net, and one with all of them.
 STRUCTURES = {
     "patches": UNetStructure(patch_size=2, num_resolutions=3),
     "one resolution": UNetStructure(num_resolutions=1, num_blocks=2),
     "attention": UNetStructure(num_resolutions=3, attention_size=4),
     "scaled input": UNetStructure(num_resolutions=2, scale_input=True),
-    "all": UNetStructure(2, 2, 2, attention_size=4, scale_input=True),
+    "all": UNetStructure(
+        patch_size=2, num_resolutions=2, num_blocks=2, attention_size=4, scale_input=True
+    ),
 }
 
 
 def noisy_images(*shape, seed=0):
+    """Random images [B, H, W, C] that exceed [0, 1] on both sides."""
     return tf.constant(np.random.default_rng(seed).uniform(-0.5, 1.5, shape), tf.float32)
 
 
@@ -41,11 +50,11 @@ def test_parameter_counts(name, shape, channels, count):
     assert build_network(name, shape, channels).count_params() == count
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("head", FEATURE_HEADS)
+@pytest.mark.parametrize("name", RESNET_STAGES)
 @pytest.mark.parametrize("shape", [(16, 16, 1), (64, 64, 3)])
-def test_every_network_at_other_sizes(name, shape, head):
-    network = build_network(name, shape, 2, head)
+def test_every_resnet_at_two_image_sizes(name, shape, head):
+    network = build_network(name, shape, 2, head=head)
     energy, gradient = losses.energy_and_gradient(network, noisy_images(3, *shape))
     assert energy.shape == (3,)
     assert gradient.shape == (3, *shape)
@@ -54,30 +63,30 @@ def test_every_network_at_other_sizes(name, shape, head):
     assert np.abs(gradient).max() > 0
 
 
-def test_eight_pixels_are_enough_for_three_halvings():
+def test_res12_accepts_images_of_eight_pixels():
     assert build_network("res12", (8, 8, 1), 2)(noisy_images(2, 8, 8, 1)).shape == (2,)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("name", "shape", "head", "message"),
     [
-        (("res50", (32, 32, 3), 4), "`name` must be one of res6"),
-        (("res12", (30, 30, 1), 4), "`image_size` must be divisible by 8"),
-        (("res34", (8, 8, 1), 4), "`image_size` must be divisible by 16"),
-        (("res12", (32, 32, 1), 4, "cubic"), "`head` must be one of quadratic"),
-        (("res12", (32, 32, 1), 4, "distance"), "`head` must be one of quadratic"),
-        (("unet", (32, 32, 1), 4, "linear"), "`head` must be one of distance"),
-        (("unet", (28, 36, 1), 4), "`image_size` must be divisible by 8"),
+        ("res50", (32, 32, 3), None, "`name` must be one of res6"),
+        ("res12", (30, 30, 1), None, "`image_size` must be divisible by 8"),
+        ("res34", (8, 8, 1), None, "`image_size` must be divisible by 16"),
+        ("res12", (32, 32, 1), "cubic", "`head` must be one of quadratic"),
+        ("res12", (32, 32, 1), "distance", "`head` must be one of quadratic"),
+        ("unet", (32, 32, 1), "linear", "`head` must be one of distance"),
+        ("unet", (28, 36, 1), None, "`image_size` must be divisible by 8"),
     ],
 )
-def test_wrong_networks_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(name, shape, head, message):
     with pytest.raises(InvalidArgument, match=message):
-        build_network(*arguments)
+        build_network(name, shape, 4, head=head)
 
 
-def test_patches_and_resolutions_halve_a_unets_images():
+def test_the_unets_downsampling_factor_must_divide_the_images():
     structure = UNetStructure(patch_size=3, num_resolutions=3)
-    assert structure.widths == (1, 2, 4)
+    assert structure.channel_multipliers == (1, 2, 4)
     assert build_network("unet", (24, 12, 2), 2, structure=structure)(
         noisy_images(2, 24, 12, 2)
     ).shape == (2,)
@@ -86,9 +95,9 @@ def test_patches_and_resolutions_halve_a_unets_images():
 
 
 def test_initial_weights_are_pytorchs_default():
-    """Uniform in +-1/sqrt(fan_in), every array drawn by itself, all following from the seed."""
+    """Uniform in +-1/sqrt(fan_in); different for each array; determined by the seed."""
     network = build_network("res12", (32, 32, 1), 16, seed=3)
-    draws = {}
+    scaled = {}
     for variable in network.trainable_variables:
         layer = network.get_layer(variable.path.split("/")[0])
         fan_in = np.prod(getattr(layer, "kernel", getattr(layer, "kernel_1", None)).shape[:-1])
@@ -96,8 +105,8 @@ def test_initial_weights_are_pytorchs_default():
         assert np.abs(values).max() <= 1, variable.path
         if len(values) > 1_000:
             assert values.std() == pytest.approx(1 / np.sqrt(3), rel=0.1), variable.path
-        draws[variable.path] = values
-    first = np.array([values[0] for values in draws.values()])
+        scaled[variable.path] = values
+    first = np.array([values[0] for values in scaled.values()])
     assert len(np.unique(first)) == len(first)
     again = build_network("res12", (32, 32, 1), 16, seed=3)
     other = build_network("res12", (32, 32, 1), 16, seed=4)
@@ -112,8 +121,8 @@ def test_initial_weights_are_pytorchs_default():
 
 
 def test_the_constant_is_not_trained():
-    for head in HEADS:
-        network = build_network("res6", (8, 8, 1), 2, head)
+    for head in FEATURE_HEADS:
+        network = build_network("res6", (8, 8, 1), 2, head=head)
         assert [v.path for v in network.non_trainable_variables] == ["energy/constant"]
 
 
@@ -123,10 +132,13 @@ def test_the_constant_is_not_trained():
     + [("unet", "distance", name) for name in STRUCTURES],
 )
 def test_gradients_by_finite_differences(name, head, structure):
-    """dE/dx, and the loss' derivative in every weight (which needs second derivatives)."""
+    """dE/dx, and the derivative of the loss in every weight, which needs second derivatives."""
     shape = (1, 1, 2) if name == "dense" else (16, 16, 1)
     network = build_network(
-        *(name, shape, 2, head),
+        name,
+        shape,
+        2,
+        head=head,
         seed=1,
         precision="float64",
         structure=structure and STRUCTURES[structure],
@@ -153,15 +165,16 @@ def test_gradients_by_finite_differences(name, head, structure):
     gradients = tape.gradient(value, [v.value for v in variables], unconnected_gradients="zero")
     for variable, gradient in zip(variables, gradients, strict=True):
         origin = variable.numpy()
-        move = generator.normal(size=origin.shape)
+        weight_direction = generator.normal(size=origin.shape)
         values = []
         for sign in (1, -1):
-            variable.assign(origin + sign * step * move)
+            variable.assign(origin + sign * step * weight_direction)
             values.append(float(loss()))
         variable.assign(origin)
         slope = (values[0] - values[1]) / (2 * step)
-        expected = float(tf.reduce_sum(gradient * move))
-        # Cancellation leaves eps * loss / step, some 1e-8, and the kinks of ELU' some 1e-7.
+        expected = float(tf.reduce_sum(gradient * weight_direction))
+        # Cancellation causes errors of eps * loss / step, about 1e-8. The kinks of ELU's
+        # derivative cause errors of about 1e-7.
         assert slope == pytest.approx(expected, rel=1e-3, abs=1e-6), variable.path
 
 
@@ -175,20 +188,18 @@ def test_mixed_precision_keeps_head_and_weights_in_float32():
     assert all(v.dtype == "float32" for v in mixed.variables)
     assert mixed_energy.dtype == mixed_gradient.dtype == tf.float32
     assert mixed.get_layer("stage1_block0_conv1").compute_dtype == "bfloat16"
-    # bfloat16 keeps 8 bits: each of some ten layers rounds by up to 2^-9.
+    # bfloat16 has 8 bits: each of about ten layers rounds by up to 2^-9.
     difference = np.linalg.norm(mixed_gradient - gradient) / np.linalg.norm(gradient)
     assert 0 < difference < 10 * 2**-8
     np.testing.assert_allclose(mixed_energy, energy, rtol=0.1, atol=0.02)
 
 
-def test_networks_are_pure_keras():
-    modules = (activations, convolutions, heads, networks, noise_scaling, patches, unet)
-    for module in modules:
-        source = pathlib.Path(module.__file__).read_text()
-        assert "tensorflow" not in source.replace("no TensorFlow inside", "").lower()
+def test_the_networks_do_not_mention_tensorflow():
+    for path in pathlib.Path(layers.__file__).parent.glob("*.py"):
+        assert "tensorflow" not in path.read_text().lower(), path.name
 
 
-def test_weights_file_opens_again(tmp_path):
+def test_saved_weights_load_again(tmp_path):
     network = build_network("res6", (8, 8, 1), 2, seed=1)
     network.save_weights(tmp_path / "energy.weights.h5")
     other = build_network("res6", (8, 8, 1), 2, seed=9)
@@ -208,9 +219,9 @@ def test_weights_file_opens_again(tmp_path):
         ("two_guesses", lambda x, f: (x - f[..., :1]) * (x - f[..., 1:])),
     ],
 )
-def test_energies_made_of_a_denoiser(head, expected):
-    """By their equations, from the same network's own guess; other sigma0, other scale."""
-    network = build_network("unet", (8, 8, 1), 2, head, seed=1, sigma0=0.2)
+def test_denoiser_heads_follow_their_equations(head, expected):
+    """The energy from the network's own guess f(x), with a sigma0 that is not the default."""
+    network = build_network("unet", (8, 8, 1), 2, head=head, seed=1, sigma0=0.2)
     guess = keras.Model(network.input, network.get_layer("energy").input[1])
     images = noisy_images(5, 8, 8, 1)
     values = expected(images.numpy().astype(float), guess(images).numpy().astype(float))
@@ -222,8 +233,8 @@ def test_energies_made_of_a_denoiser(head, expected):
     ("head", "structure"),
     [(head, UNetStructure()) for head in heads_of("unet")] + [("distance", STRUCTURES["all"])],
 )
-def test_a_unet_opens_again(head, structure, tmp_path):
-    network = build_network("unet", (8, 8, 3), 2, head, seed=1, structure=structure)
+def test_a_saved_unet_loads_again(head, structure, tmp_path):
+    network = build_network("unet", (8, 8, 3), 2, head=head, seed=1, structure=structure)
     images = noisy_images(2, 8, 8, 3)
     clone = keras.models.clone_model(network)
     clone.set_weights(network.get_weights())
@@ -234,97 +245,125 @@ def test_a_unet_opens_again(head, structure, tmp_path):
     )
 
 
+def test_a_network_saved_by_an_earlier_version_loads():
+    """The file names modules that no longer exist (golden/README.md)."""
+    network = keras.models.load_model(GOLDEN / "old_network.keras")
+    with np.load(GOLDEN / "old_network_energies.npz") as arrays:
+        images, energies = arrays["images"], arrays["energies"]
+    # float32: other processors add the sums of the convolutions in another order.
+    np.testing.assert_allclose(network(images), energies, rtol=1e-5)
+    structure = UNetStructure(patch_size=2, num_resolutions=2, attention_size=4, scale_input=True)
+    today = build_network("unet", (8, 8, 1), 4, seed=3, structure=structure)
+    assert [layer.name for layer in network.layers] == [layer.name for layer in today.layers]
+    for old, new in zip(network.variables, today.variables, strict=True):
+        assert old.path == new.path
+        np.testing.assert_array_equal(old, new, err_msg=new.path)
+
+
+def test_registered_layer_names_stay():
+    """Saved networks refer to these names, whatever module a layer is in."""
+    registered = {
+        heads: ("QuadraticHead", "LinearHead", "DistanceHead", "ProductHead", "TwoGuessesHead"),
+        convolutions: ("MeanPooledConv2D", "JoinedConv2D"),
+        layers: ("SiLU", "NoiseScaling"),
+    }
+    for module, names in registered.items():
+        for name in names:
+            layer = keras.saving.get_registered_object(f"tf_mdsm>{name}")
+            assert layer is getattr(module, name)
+
+
 def run_layers(function, images, *arguments):
-    """What functions of symbolic images make of these."""
+    """Applies a function of symbolic images to images."""
     symbolic = keras.Input(images.shape[1:])
     return keras.Model(symbolic, function(symbolic, *arguments))(images).numpy()
 
 
 @pytest.mark.parametrize(("size", "use_bias"), [(3, True), (1, True), (5, False)])
-def test_a_convolution_with_its_means(size, use_bias):
-    """As the two one after the other, at the borders too; it opens again."""
+def test_mean_pooled_convolution(size, use_bias):
+    """Equals a convolution followed by average pooling, also at the borders; can be cloned."""
     fused = convolutions.MeanPooledConv2D(3, size, padding="same", use_bias=use_bias)
     plain = keras.layers.Conv2D(3, size, padding="same", use_bias=use_bias)
     images = noisy_images(2, 6, 4, 5)
-    found = fused(images)
+    pooled = fused(images)
     plain.build(images.shape)
     plain.set_weights(fused.get_weights())
     expected = keras.layers.AveragePooling2D(2)(plain(images))
-    # Sums of at most 125 products of numbers about 1, in another order.
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert fused.compute_output_shape(images.shape) == found.shape
-    again = convolutions.MeanPooledConv2D.from_config(fused.get_config())
-    again.build(images.shape)
-    again.set_weights(fused.get_weights())
-    np.testing.assert_array_equal(again(images), found)
+    # Sums of at most 125 products of numbers about 1, added in another order.
+    np.testing.assert_allclose(pooled, expected, atol=1e-5)
+    assert fused.compute_output_shape(images.shape) == pooled.shape
+    clone = convolutions.MeanPooledConv2D.from_config(fused.get_config())
+    clone.build(images.shape)
+    clone.set_weights(fused.get_weights())
+    np.testing.assert_array_equal(clone(images), pooled)
 
 
 @pytest.mark.parametrize(("size", "use_bias"), [(3, True), (1, True), (5, False)])
-def test_a_convolution_of_a_repeated_image_and_another(size, use_bias):
-    """As if the first were repeated and the two joined, at the borders too; it opens again."""
+def test_joined_convolution(size, use_bias):
+    """Equals upsampling, concatenation and convolution, also at the borders; can be cloned."""
     small, large = noisy_images(2, 3, 2, 4), noisy_images(2, 6, 4, 3, seed=1)
     joined = convolutions.JoinedConv2D(5, size, padding="same", use_bias=use_bias)
-    found = joined([small, large])
+    result = joined([small, large])
     plain = keras.layers.Conv2D(5, size, padding="same", use_bias=use_bias)
     repeated = np.repeat(np.repeat(small, 2, 1), 2, 2)
-    together = np.concatenate([repeated, large], -1)
-    plain.build(together.shape)
+    concatenated = np.concatenate([repeated, large], -1)
+    plain.build(concatenated.shape)
     plain.set_weights(joined.get_weights())
-    np.testing.assert_allclose(found, plain(together), atol=1e-5)
-    assert joined.compute_output_shape([small.shape, large.shape]) == found.shape
-    again = convolutions.JoinedConv2D.from_config(joined.get_config())
-    again.build([small.shape, large.shape])
-    again.set_weights(joined.get_weights())
-    np.testing.assert_array_equal(again([small, large]), found)
+    np.testing.assert_allclose(result, plain(concatenated), atol=1e-5)
+    assert joined.compute_output_shape([small.shape, large.shape]) == result.shape
+    clone = convolutions.JoinedConv2D.from_config(joined.get_config())
+    clone.build([small.shape, large.shape])
+    clone.set_weights(joined.get_weights())
+    np.testing.assert_array_equal(clone([small, large]), result)
 
 
-def test_patches_hold_the_pixels_of_their_squares_and_go_back():
+def test_patches_hold_their_pixels_and_can_be_inverted():
     images = noisy_images(2, 6, 4, 3)
-    cut = run_layers(patches.to_patches, images, 2, "float32", "patches")
+    cut = run_layers(layers.to_patches, images, 2, "float32", "patches")
     assert cut.shape == (2, 3, 2, 12)
     np.testing.assert_array_equal(cut[1, 2, 0], np.ravel(images[1, 4:6, 0:2]))
-    back = run_layers(patches.from_patches, tf.constant(cut), 2, "float32", "back")
+    back = run_layers(layers.from_patches, tf.constant(cut), 2, "float32", "back")
     np.testing.assert_array_equal(back, images)
 
 
-def test_attention_is_a_mean_of_values_weighed_by_likeness():
+def test_attention_is_a_softmax_weighted_mean_of_values():
     network = build_network(
         "unet", (4, 4, 1), 6, structure=UNetStructure(num_resolutions=1, attention_size=4)
     )
     name = "down0_block0_attention"
 
-    def layer(part, values):
+    def apply_layer(part, values):
         kernel, bias = (
             w.numpy().astype(float) for w in network.get_layer(f"{name}_{part}").weights
         )
         return values @ kernel[0, 0] + bias
 
-    inside = [network.get_layer(layer_name).output for layer_name in ("down0_block0", name)]
-    before, after = keras.Model(network.input, inside)(noisy_images(3, 4, 4, 1))
+    outputs = [network.get_layer(layer_name).output for layer_name in ("down0_block0", name)]
+    before, after = keras.Model(network.input, outputs)(noisy_images(3, 4, 4, 1))
     flat = before.numpy().reshape(3, 16, 6).astype(float)
-    likeness = layer("query", flat) @ layer("key", flat).swapaxes(1, 2) / np.sqrt(6)
-    weights = np.exp(likeness) / np.exp(likeness).sum(-1, keepdims=True)
-    expected = flat + layer("output", weights @ layer("value", flat))
+    similarity = apply_layer("query", flat) @ apply_layer("key", flat).swapaxes(1, 2) / np.sqrt(6)
+    weights = np.exp(similarity) / np.exp(similarity).sum(-1, keepdims=True)
+    expected = flat + apply_layer("output", weights @ apply_layer("value", flat))
     np.testing.assert_allclose(after.numpy().reshape(3, 16, 6), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_noise_is_estimated_in_the_image():
-    """That of white noise within its own scatter, 0 for ramps; what is divided by follows."""
+def test_noise_scaling_by_the_estimated_noise():
+    """The estimate is 0 for linear ramps, and right for white noise within its standard error."""
     images = np.zeros((4, 64, 64, 3), np.float32)
     images += np.linspace(0, 1, 64)[:, None, None]
     images[2:] += np.linspace(0, 1, 64)[None, :, None]
-    np.testing.assert_allclose(noise_scaling.noise_variance(images), 0, atol=1e-12)
+    np.testing.assert_allclose(layers.estimate_noise_variance(images), 0, atol=1e-12)
     sigma = np.array([0.1, 0.5, 1.0, 3.0])
     noisy = images + sigma[:, None, None, None] * np.random.default_rng(0).normal(size=images.shape)
-    variance = np.asarray(noise_scaling.noise_variance(noisy))
-    # Over n = 32 * 32 * 3 coefficients the variance scatters by sqrt(2 / n) = 2.6 %.
+    variance = np.asarray(layers.estimate_noise_variance(noisy))
+    # Of n = 32 * 32 * 3 coefficients the estimate has the standard error sqrt(2 / n) = 2.6 %.
     np.testing.assert_allclose(variance, sigma**2, rtol=5 * np.sqrt(2 / 3072))
-    scaled = noise_scaling.NoiseScaling(dtype="float64")(noisy)
+    scaled = layers.NoiseScaling(dtype="float64")(noisy)
     expected = (noisy - 0.5) / np.sqrt(variance + 0.25)[:, None, None, None]
     np.testing.assert_allclose(scaled, expected, rtol=1e-12)
 
 
 def test_noise_is_estimated_in_images_of_odd_sides():
     noise = np.random.default_rng(0).normal(size=(1, 63, 65, 1))
-    even = noise_scaling.noise_variance(noise[:, :62, :64])
-    np.testing.assert_allclose(noise_scaling.noise_variance(noise), even)
+    even = layers.estimate_noise_variance(noise[:, :62, :64])
+    np.testing.assert_allclose(layers.estimate_noise_variance(noise), even)

@@ -57,10 +57,10 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     tune_process()
     if mode == "import":
         # Before TensorFlow takes its seconds to load: the file may be refused.
-        from tf_mdsm.networks.pytorch_weights import read_published
+        from tf_mdsm.networks.pytorch_weights import from_state_dict
         from tf_mdsm.system.torch_files import read_state_dict
 
-        published = read_published(read_state_dict(torch_checkpoint))
+        published = from_state_dict(read_state_dict(torch_checkpoint))
     with contextlib.nullcontext() if _is_verbose() else quiet_stderr():
         import tensorflow as tf
 

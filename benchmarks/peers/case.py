@@ -10,7 +10,7 @@ class Case:
     """One of the paper's networks with its batch, and MDSM's loss and Adam round it.
 
     Args:
-        network: a name in `architectures.STAGES`.
+        network: a name in `architectures.RESNET_STAGES`.
         channels: of its first layer.
         image_shape: height, width, channels of the images.
         batch_size: images of a step.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.peers.case import Case
-from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.networks.architectures import RESNET_STAGES
 
 __all__ = ["MODES", "compute_loss", "energies", "initial_weights", "prepare"]
 
@@ -34,7 +34,7 @@ def _blocks(case: Case) -> list[tuple[str, bool]]:
     """Names of the residual blocks, and whether each halves the image."""
     return [
         (f"stage{stage}_block{block}", block == 0)
-        for stage, extra_blocks in enumerate(STAGES[case.network], start=1)
+        for stage, extra_blocks in enumerate(RESNET_STAGES[case.network], start=1)
         for block in range(extra_blocks + 1)
     ]
 
@@ -64,7 +64,7 @@ def initial_weights(case: Case) -> dict[str, jax.Array]:
         shapes[f"{name}_conv2"] = (3, 3, filters, after)
         shapes[f"{name}_shortcut"] = (1, 1, filters, after)
         filters = after
-    factor = 2 ** len(STAGES[case.network])
+    factor = 2 ** len(RESNET_STAGES[case.network])
     size = filters * (height // factor) * (width // factor)
     keys = iter(jax.random.split(jax.random.key(0), 2 * len(shapes) + 5))
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.peers.case import Case
-from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.networks.architectures import RESNET_STAGES
 from tf_mdsm.system.cpu_tuning import keep_freed_memory
 
 __all__ = ["MODES", "EnergyNetwork", "prepare"]
@@ -53,12 +53,12 @@ class EnergyNetwork(nn.Module):
         height, width, colours = case.image_shape
         self.stem = nn.Conv2d(colours, case.channels, 3, padding=1)
         blocks, filters = [], case.channels
-        for extra_blocks in STAGES[case.network]:
+        for extra_blocks in RESNET_STAGES[case.network]:
             blocks.append(Block(filters, 2 * filters, halve=True))
             filters *= 2
             blocks += [Block(filters, filters, halve=False) for _ in range(extra_blocks)]
         self.blocks = nn.Sequential(*blocks)
-        factor = 2 ** len(STAGES[case.network])
+        factor = 2 ** len(RESNET_STAGES[case.network])
         size = filters * (height // factor) * (width // factor)
         self.linear1, self.linear2, self.square = (nn.Linear(size, 1) for _ in range(3))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tf_mdsm.networks.architectures import DENOISER_HEADS, HEADS, NETWORKS
+from tf_mdsm.networks.architectures import DENOISER_HEADS, FEATURE_HEADS, NETWORKS
 
 __all__ = ["CHOICES", "RANGES"]
 
@@ -23,7 +23,7 @@ CHOICES = {
     "noise.spacing": ("linear", "geometric", "log_normal"),
     "noise.weighting": ("inverse_square", "constant", "score", "edm"),
     "network.name": NETWORKS,
-    "network.head": (*HEADS, *DENOISER_HEADS),
+    "network.head": (*FEATURE_HEADS, *DENOISER_HEADS),
     "optimizer.schedule": ("cosine", "constant"),
     "training.precision": ("float32", "mixed_bfloat16"),
     "training.strategy": ("mirrored", "one_device", "multi_worker_mirrored", "tpu"),

@@ -1,1 +1,1 @@
-"""Energy networks in pure Keras 3: ResNet, U-Net, heads, layers, the authors' weights."""
+"""Energy networks in Keras 3: ResNet, U-Net, dense network, their heads, the authors' weights."""

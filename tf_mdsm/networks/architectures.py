@@ -1,41 +1,56 @@
-"""The networks by name, as what can be said of them without Keras."""
+"""Names and structures of the energy networks: what can be said of them without Keras."""
 
 import dataclasses
 
-__all__ = ["DENOISER_HEADS", "HEADS", "NETWORKS", "STAGES", "UNetStructure", "heads_of"]
+__all__ = [
+    "DENOISER_HEADS",
+    "FEATURE_HEADS",
+    "NETWORKS",
+    "RESNET_STAGES",
+    "UNetStructure",
+    "heads_of",
+]
 
-# Residual blocks of each stage after the one that halves the image and doubles the channels.
-STAGES = {
+# The stages of each ResNet. The first block of a stage halves the image and doubles the channels;
+# the number says how many further residual blocks follow it in that stage.
+RESNET_STAGES = {
     "res6": (0, 0, 0),
     "res12": (1, 1, 1),
     "res18": (2, 2, 2),
     "res34": (2, 3, 5, 2),
 }
-NETWORKS = (*STAGES, "dense", "unet")
+NETWORKS = (*RESNET_STAGES, "dense", "unet")
 
-# How a scalar is made of features, and of an image with the clean one behind it.
-HEADS = ("quadratic", "linear")
+# Heads that compute the energy from the features of a ResNet or of the dense network.
+FEATURE_HEADS = ("quadratic", "linear")
+# Heads that compute the energy from an image and a U-Net's estimate of the clean image.
 DENOISER_HEADS = ("distance", "product", "two_guesses")
 
 
 def heads_of(name: str) -> tuple[str, ...]:
-    """The heads that fit a network; the first is the usual one."""
-    return DENOISER_HEADS if name == "unet" else HEADS
+    """The heads that a network can have; the first is the default.
+
+    Args:
+        name: one of `NETWORKS`.
+    """
+    return DENOISER_HEADS if name == "unet" else FEATURE_HEADS
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetStructure:
-    """What a U-Net is made of.
+    """The structure of a U-Net: patches, resolutions, blocks, attention, input scaling.
 
     Args:
-        patch_size: side of the squares of pixels that become one pixel of more channels, before
-            all else; back again at the end.
-        num_resolutions: of which each has half the side of the one before.
-        num_blocks: residual blocks at each resolution, on the way down and on the way up.
-        attention_size: each block at a resolution of at most this side, in pixels after
-            `patch_size`, is followed by self-attention; 0: none is.
-        scale_input: divide images by what noise and contrast together amount to, the noise being
-            estimated in the image: so the network sees all levels at one size.
+        patch_size: side of the square patches. The first layer turns each patch of pixels into one
+            pixel with more channels, the last layer turns it back.
+        num_resolutions: number of resolutions. Each has half the height and width of the one
+            before.
+        num_blocks: residual blocks at each resolution, both on the way down and on the way up.
+        attention_size: at resolutions with a side of at most this many pixels (counted after
+            `patch_size`), self-attention follows each block. 0: no attention.
+        scale_input: divide the images by their expected magnitude, from the contrast of images and
+            a noise variance that is estimated in the image. The network then sees all noise levels
+            at one scale.
     """
 
     patch_size: int = 1
@@ -45,11 +60,11 @@ class UNetStructure:
     scale_input: bool = False
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels at each resolution over those at the first: doubled twice, then kept."""
+    def channel_multipliers(self) -> tuple[int, ...]:
+        """Channels at each resolution, divided by those at the first: 1, 2, 4, 4, …"""
         return tuple(2 ** min(level, 2) for level in range(self.num_resolutions))
 
     @property
-    def downsampling(self) -> int:
-        """The number that divides height and width of the images."""
+    def downsampling_factor(self) -> int:
+        """Image height divided by the height at the last resolution; it must divide the sides."""
         return self.patch_size * 2 ** (self.num_resolutions - 1)

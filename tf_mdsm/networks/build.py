@@ -1,63 +1,52 @@
-"""Energy networks: an image in, one number out. Pure Keras 3, no TensorFlow inside.
+"""Building an energy network by its name: images in, one energy per image out."""
 
-The ResNets are the authors' (MDSM, section 4 and its published code): no normalisation, ELU,
-PyTorch's default initialisation, weights and biases uniform in +-1/sqrt(fan_in).
-"""
-
-from collections.abc import Callable
+from typing import Any
 
 import keras
-from keras import layers
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks.architectures import NETWORKS, STAGES, UNetStructure, heads_of
-from tf_mdsm.networks.convolutions import MeanPooledConv2D, convolution, integer_seeds, uniform
-from tf_mdsm.networks.heads import (
-    DistanceHead,
-    LinearHead,
-    ProductHead,
-    QuadraticHead,
-    TwoGuessesHead,
-)
+from tf_mdsm.networks.architectures import NETWORKS, RESNET_STAGES, UNetStructure, heads_of
+from tf_mdsm.networks.convolutions import integer_seeds
+from tf_mdsm.networks.heads import denoiser_head, energy_of_features
+from tf_mdsm.networks.mlp import mlp
+from tf_mdsm.networks.resnet import resnet
 from tf_mdsm.networks.unet import unet
 
 __all__ = ["build_network"]
-
-_DENOISER_HEADS = {
-    "distance": DistanceHead,
-    "product": ProductHead,
-    "two_guesses": TwoGuessesHead,
-}
 
 
 def build_network(
     name: str,
     image_shape: tuple[int, int, int],
     channels: int,
+    *,
     head: str | None = None,
     seed: int = 0,
     precision: str = "float32",
     sigma0: float = 0.1,
     structure: UNetStructure | None = None,
 ) -> keras.Model:
-    """An energy network with freshly drawn weights.
+    """Builds an energy network E(x) with random initial weights.
 
     Args:
         name: one of `architectures.NETWORKS`.
         image_shape: height, width, channels of the images.
         channels: width of the first layer.
-        head: one of `architectures.heads_of(name)`; None: the first of them.
-        seed: the weights follow from it.
-        precision: a Keras dtype policy: "float32", "float64", or "mixed_bfloat16", which leaves
+        head: one of `architectures.heads_of(name)`. None: the first of them.
+        seed: determines the initial weights.
+        precision: a Keras dtype policy: "float32", "float64", or "mixed_bfloat16". The last keeps
             weights, head and energies in float32.
-        sigma0: the loss' fixed kernel width, which sets the scale of a U-Net's energy.
-        structure: of the U-Net; None: as `UNetStructure()`. The other networks have one each.
+        sigma0: the fixed kernel width of the loss. It sets the scale of a U-Net's energy; the other
+            networks do not use it.
+        structure: the structure of the U-Net. None: `UNetStructure()`. The other networks do not
+            use it.
 
     Returns:
         a functional model from images float [B, H, W, C] to energies [B].
 
     Raises:
-        InvalidArgument: for an unknown name or head, or an image size it cannot halve.
+        InvalidArgument: for an unknown name or head, or an image size that the network's
+            downsampling does not divide.
     """
     if name not in NETWORKS:
         raise InvalidArgument("name", f"be one of {', '.join(NETWORKS)}", name)
@@ -65,79 +54,38 @@ def build_network(
     if head not in heads_of(name):
         raise InvalidArgument("head", f"be one of {', '.join(heads_of(name))} for {name}", head)
     structure = structure or UNetStructure()
-    halvings = {"unet": structure.downsampling, "dense": 1}
-    factor = halvings[name] if name in halvings else 2 ** len(STAGES[name])
+    factor = _downsampling_factor(name, structure)
     if any(side % factor for side in image_shape[:2]):
-        raise InvalidArgument(
-            "image_size", f"be divisible by {factor} for network {name}", image_shape[0]
-        )
+        requirement = f"be divisible by {factor} for network {name}"
+        raise InvalidArgument("image_size", requirement, image_shape[0])
+
     seeds = integer_seeds(seed)
-    outside = "float64" if precision == "float64" else "float32"
-    images = keras.Input(image_shape, dtype=outside, name="images")
+    # Under mixed precision images, head and energies stay in float32.
+    io_dtype = "float64" if precision == "float64" else "float32"
+    images: Any = keras.Input(image_shape, dtype=io_dtype, name="images")
     if name == "unet":
-        head_layer = _DENOISER_HEADS[head]
+        head_layer = denoiser_head(head, sigma0, io_dtype)
         guesses = unet(
-            images, structure, channels, seeds, precision, num_guesses=head_layer.num_guesses
+            images,
+            structure,
+            channels=channels,
+            seeds=seeds,
+            dtype=precision,
+            num_guesses=head_layer.num_guesses,
         )
-        energy = head_layer(sigma0, name="energy", dtype=outside)([images, guesses])
-        return keras.Model(images, energy, name=name)
-    build_body = _dense_body if name == "dense" else _residual_body(STAGES[name])
-    features = build_body(images, channels, seeds, precision)
-    build_head = {"quadratic": _quadratic_head, "linear": _linear_head}[head]
-    features = layers.Flatten(dtype=outside)(features)
-    return keras.Model(images, build_head(features, seeds, outside), name=name)
+        energies = head_layer([images, guesses])
+    else:
+        if name == "dense":
+            features = mlp(images, channels=channels, seeds=seeds, dtype=precision)
+        else:
+            stages = RESNET_STAGES[name]
+            features = resnet(images, stages, channels=channels, seeds=seeds, dtype=precision)
+        energies = energy_of_features(features, head, seeds, io_dtype)
+    return keras.Model(images, energies, name=name)
 
 
-def _residual_block(x, filters: int, downsample: bool, seeds, dtype: str, name: str):
-    """ELU, 3x3 conv, ELU, 3x3 conv, with a 1x1 shortcut; both halved by 2x2 means at the end
-    of the residual and at the start of the shortcut when `downsample`."""
-    y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu1")(x)
-    if downsample:
-        x = layers.AveragePooling2D(2, dtype=dtype, name=f"{name}_shortcut_pool")(x)
-    shortcut = convolution(x, filters, 1, seeds, dtype, f"{name}_shortcut")
-    y = convolution(y, x.shape[-1], 3, seeds, dtype, f"{name}_conv1", use_bias=False)
-    y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu2")(y)
-    layer = MeanPooledConv2D if downsample else layers.Conv2D
-    y = convolution(y, filters, 3, seeds, dtype, f"{name}_conv2", layer=layer)
-    return layers.Add(dtype=dtype, name=name)([y, shortcut])
-
-
-def _residual_body(stages: tuple[int, ...]) -> Callable:
-    def body(images, channels: int, seeds, dtype: str):
-        x = convolution(images, channels, 3, seeds, dtype, "stem")
-        for stage, extra_blocks in enumerate(stages, start=1):
-            filters = channels * 2**stage
-            for block in range(extra_blocks + 1):
-                name = f"stage{stage}_block{block}"
-                x = _residual_block(x, filters, block == 0, seeds, dtype, name)
-        return x
-
-    return body
-
-
-def _dense_body(images, channels: int, seeds, dtype: str):
-    """Three SiLU layers, for points in the plane rather than images.
-
-    The unit square is stretched to +-4 first: at its own size all modes look like one.
-    """
-    x = layers.Rescaling(8.0, -4.0, dtype=dtype)(layers.Flatten(dtype=dtype)(images))
-    for depth in range(1, 4):
-        fan_in = x.shape[-1]
-        x = layers.Dense(
-            channels,
-            activation="silu",
-            kernel_initializer=uniform(fan_in, next(seeds)),
-            bias_initializer=uniform(fan_in, next(seeds)),
-            dtype=dtype,
-            name=f"dense{depth}",
-        )(x)
-    return x
-
-
-def _quadratic_head(features, seeds, dtype: str):
-    return QuadraticHead([next(seeds) for _ in range(5)], name="energy", dtype=dtype)(features)
-
-
-def _linear_head(features, seeds, dtype: str):
-    activated = layers.Activation("elu", dtype=dtype, name="head_elu")(features)
-    return LinearHead([next(seeds)], name="energy", dtype=dtype)(activated)
+def _downsampling_factor(name: str, structure: UNetStructure) -> int:
+    """The number that must divide the height and width of a network's images."""
+    if name == "unet":
+        return structure.downsampling_factor
+    return 1 if name == "dense" else 2 ** len(RESNET_STAGES[name])

@@ -1,8 +1,15 @@
-"""What the networks' layers are made of: seeds, initial weights, convolutions."""
+"""Convolutions of the networks, their initial weights and seeds.
+
+Two layers compute a convolution and the resizing before or after it together, which costs less:
+`MeanPooledConv2D` (followed by 2x2 means) and `JoinedConv2D` (after repeating pixels).
+"""
+# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOptionalSubscript=false
+# (Keras annotates initializers as str, and keras.ops as returning None)
 
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,24 +19,25 @@ __all__ = [
     "JoinedConv2D",
     "MeanPooledConv2D",
     "convolution",
+    "fan_in_uniform",
     "integer_seeds",
-    "uniform",
 ]
 
 
 def integer_seeds(seed: int) -> Iterator[int]:
-    """A different integer seed for every weight, all following from one."""
+    """Generates integer seeds without end, all determined by one seed; each weight uses one."""
     generator = np.random.default_rng(seed)
     return (int(generator.integers(2**31 - 1)) for _ in itertools.count())
 
 
-def uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
+def fan_in_uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
+    """Initial weights uniform in +-1/sqrt(fan_in): PyTorch's default for convolutions."""
     limit = 1.0 / math.sqrt(fan_in)
     return keras.initializers.RandomUniform(-limit, limit, seed=seed)
 
 
-def _enlarged(kernel):
-    """A kernel [n, n, …] at four neighbouring places, added up: [n + 1, n + 1, …]."""
+def _sum_of_four_shifts(kernel: Any) -> Any:
+    """Adds up a kernel [n, n, …] shifted by 0 or 1 pixels along each axis: [n + 1, n + 1, …]."""
     for axis in (0, 1):
         after, before = ([(0, 0)] * 4 for _ in range(2))
         after[axis], before[axis] = (0, 1), (1, 0)
@@ -39,77 +47,97 @@ def _enlarged(kernel):
 
 @keras.saving.register_keras_serializable("tf_mdsm")
 class MeanPooledConv2D(layers.Conv2D):
-    """A convolution and the means of its 2x2 pixels, as one.
+    """A convolution followed by 2x2 average pooling, computed as one convolution of stride 2.
 
-    Images [B, H, W, C] to [B, H/2, W/2, filters]. The mean of four neighbouring sums is one sum
-    with a kernel one pixel larger, at every other pixel: 16 products in place of 4 x 9 for a 3x3
-    kernel. Weights are the convolution's own. Its kernel has an odd size and no stride, its
-    padding is "same", and the images' sides are even.
+    Images [B, H, W, C] to [B, H/2, W/2, filters]. The mean of four neighbouring outputs is one
+    output of a kernel that is one pixel larger: 16 products instead of 4 x 9 for a 3x3 kernel. The
+    weights are those of the convolution alone. The kernel's size must be odd, its stride 1, its
+    padding "same", and H and W even.
     """
 
-    def call(self, images):
-        kernel = ops.cast(_enlarged(self.kernel) / 4, self.compute_dtype)
+    def call(self, images: Any) -> Any:
+        """Convolves the images [B, H, W, C] and averages each 2x2 pixels."""
+        kernel = ops.cast(_sum_of_four_shifts(self.kernel) / 4, self.compute_dtype)
         pooled = ops.conv(images, kernel, strides=2, padding="same")
         return pooled + ops.cast(self.bias, self.compute_dtype) if self.use_bias else pooled
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """[B, H/2, W/2, filters] for images of shape [B, H, W, C]."""
         batch, height, width, _ = shape
         return batch, height // 2, width // 2, self.filters
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
 class JoinedConv2D(layers.Conv2D):
-    """A convolution of two images, one behind the other, of which the first is half as large and
-    each of its pixels stands for 2x2 equal ones.
+    """Upsampling of one image, concatenation with a second, and a convolution, as one layer.
 
-    Images [B, H/2, W/2, C1] and [B, H, W, C2] to [B, H, W, filters]. Four equal pixels are one
-    with the sum of their weights: 4 products in place of 9 for each pixel and weight of a 3x3
-    kernel, and nothing is repeated. Weights are a convolution's of C1 + C2 channels. Its kernel has
-    an odd size and no stride, its padding is "same".
+    Images [B, H/2, W/2, C1] and [B, H, W, C2] to [B, H, W, filters]. Upsampling repeats each pixel
+    of the first image as 2x2 equal ones. Equal pixels can share one product with the sum of their
+    weights, so a 3x3 kernel needs 4 products instead of 9 for each pixel and weight, and no pixel
+    is copied. The weights are those of a convolution of C1 + C2 channels. The kernel's size must
+    be odd, its stride 1, its padding "same".
     """
 
     @property
     def input_spec(self) -> None:
-        """None: Keras' convolution is given one array, and would hold calls to that."""
+        """None, since this layer takes two arrays: Keras' convolution would demand one."""
 
     @input_spec.setter
-    def input_spec(self, spec) -> None:
+    def input_spec(self, spec: Any) -> None:
+        """Ignores what Keras' convolution sets."""
         del spec
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
+        """Adds the weights of a convolution of C1 + C2 channels."""
         small, large = shapes
         super().build((*large[:3], small[3] + large[3]))
 
-    def call(self, images):
+    def call(self, images: Any) -> Any:
+        """Convolves a pair of images [B, H/2, W/2, C1] and [B, H, W, C2]."""
         small, large = images
-        of_small = self.kernel[:, :, : small.shape[3]]
-        of_large = ops.cast(self.kernel[:, :, small.shape[3] :], self.compute_dtype)
-        # A transposed convolution takes its kernel from the other end, outputs before inputs.
-        of_small = ops.transpose(_enlarged(ops.flip(of_small, (0, 1))), (0, 1, 3, 2))
-        of_small = ops.cast(of_small, self.compute_dtype)
-        joined = ops.conv_transpose(small, of_small, strides=2, padding="same")
-        joined = joined + ops.conv(large, of_large, padding="same")
+        small_kernel = self.kernel[:, :, : small.shape[3]]
+        large_kernel = ops.cast(self.kernel[:, :, small.shape[3] :], self.compute_dtype)
+        # A transposed convolution reads its kernel backwards, with outputs before inputs.
+        small_kernel = ops.transpose(
+            _sum_of_four_shifts(ops.flip(small_kernel, (0, 1))), (0, 1, 3, 2)
+        )
+        small_kernel = ops.cast(small_kernel, self.compute_dtype)
+        joined = ops.conv_transpose(small, small_kernel, strides=2, padding="same")
+        joined = joined + ops.conv(large, large_kernel, padding="same")
         return joined + ops.cast(self.bias, self.compute_dtype) if self.use_bias else joined
 
-    def compute_output_shape(self, shapes):
-        # Keras' `build` asks about the one array that it is given.
+    def compute_output_shape(self, shapes: Any) -> tuple:
+        """[B, H, W, filters], from the shapes of both images or of the concatenated ones."""
+        # Keras' `build` asks with the one shape that it was given.
         joined = shapes[1] if len(shapes) == 2 else shapes
         return *joined[:3], self.filters
 
 
 def convolution(
-    x,
+    x: keras.KerasTensor | list[keras.KerasTensor],
     filters: int,
     size: int,
+    *,
     seeds: Iterator[int],
     dtype: str,
     name: str,
     use_bias: bool = True,
     layer: type[layers.Conv2D] = layers.Conv2D,
-):
-    """A convolution at every pixel, of one of the kinds above or a plain one.
+) -> keras.KerasTensor:
+    """A convolution with padding "same" and PyTorch's default initial weights.
 
-    Weights and biases are uniform in +-1/sqrt(fan_in), PyTorch's default.
+    Weights and biases are uniform in +-1/sqrt(fan_in). Each convolution uses two seeds, also
+    without a bias.
+
+    Args:
+        x: symbolic images [B, H, W, C], or a pair of them for `JoinedConv2D`.
+        filters: channels of the result.
+        size: height and width of the kernel.
+        seeds: seeds of the initial weights.
+        dtype: a Keras dtype policy.
+        name: name of the layer.
+        use_bias: whether to add a bias.
+        layer: the class of the layer: Conv2D or one of the two above.
     """
     images = x if isinstance(x, list) else [x]
     fan_in = sum(image.shape[-1] for image in images) * size**2
@@ -118,8 +146,8 @@ def convolution(
         size,
         padding="same",
         use_bias=use_bias,
-        kernel_initializer=uniform(fan_in, next(seeds)),
-        bias_initializer=uniform(fan_in, next(seeds)),
+        kernel_initializer=fan_in_uniform(fan_in, next(seeds)),
+        bias_initializer=fan_in_uniform(fan_in, next(seeds)),
         dtype=dtype,
         name=name,
     )(x)

@@ -1,59 +1,88 @@
-"""Heads: from what a network made of images to their energies. Pure Keras 3."""
+"""Heads: the last layer of a network, which computes the energy E(x).
+
+- Feature heads compute it from the features h of a ResNet or of the dense network: `LinearHead` and
+  the paper's `QuadraticHead`.
+- Denoiser heads compute it from the image x and a U-Net's guess f(x) of the clean image:
+  `DistanceHead`, `ProductHead`, `TwoGuessesHead`.
+"""
+# pyright: reportOptionalOperand=false, reportGeneralTypeIssues=false
+# (keras.ops is annotated as returning None)
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
 
-from tf_mdsm.networks.convolutions import uniform
+from tf_mdsm.networks.convolutions import fan_in_uniform
 
-__all__ = ["DistanceHead", "LinearHead", "ProductHead", "QuadraticHead", "TwoGuessesHead"]
+__all__ = [
+    "DenoiserHead",
+    "DistanceHead",
+    "LinearHead",
+    "ProductHead",
+    "QuadraticHead",
+    "TwoGuessesHead",
+    "denoiser_head",
+    "energy_of_features",
+]
 
 
-class _Head(layers.Layer):
-    """Features to a scalar, with an additive constant, which shifts all energies alike.
+class _FeatureHead(layers.Layer):
+    """Base class: features [B, n] to energies [B], with an additive constant b.
 
-    The constant has no influence on any score, so it is not trained; it is kept because the
-    authors' weights hold one.
+    The constant shifts all energies by the same amount. It does not change any score, so it is not
+    trained. It is kept because the authors' weights include one.
+
+    Args:
+        seeds: seeds of the initial weights, one for each weight except the constant.
     """
 
-    def __init__(self, seeds: list[int], **kwargs):
+    def __init__(self, seeds: Sequence[int], **kwargs):
         super().__init__(**kwargs)
         self._seeds = list(seeds)
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
+        """Adds the constant, 0 at first."""
         self._unused_seeds = iter(self._seeds)
         self.constant = self.add_weight(
             shape=(1,), initializer="zeros", trainable=False, name="constant"
         )
 
-    def _add_vector(self, name: str, fan_in: int, shape: tuple[int, ...]):
-        initializer = uniform(fan_in, next(self._unused_seeds))
+    def _add_vector(self, name: str, fan_in: int, shape: tuple[int, ...]) -> keras.Variable:
+        initializer = fan_in_uniform(fan_in, next(self._unused_seeds))
         return self.add_weight(shape=shape, initializer=initializer, name=name)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B]."""
         return shape[:1]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, for saving."""
         return {**super().get_config(), "seeds": self._seeds}
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
-class LinearHead(_Head):
-    """E = w . h + b: features [B, n] to energies [B]."""
+class LinearHead(_FeatureHead):
+    """E = w . h + b: features h [B, n] to energies [B]."""
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
+        """Adds w [n, 1] and b [1]."""
         super().build(shape)
         size = shape[-1]
         self.kernel = self._add_vector("kernel", size, (size, 1))
 
-    def call(self, features):
+    def call(self, features: Any) -> Any:
+        """Computes w . h + b."""
         return ops.squeeze(ops.matmul(features, self.kernel), -1) + self.constant
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
-class QuadraticHead(_Head):
-    """E = (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b3: features [B, n] to energies [B]."""
+class QuadraticHead(_FeatureHead):
+    """E = (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b: features h [B, n] to energies [B]."""
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
+        """Adds w1, w2, w3 [n, 1] and b1, b2, b [1]."""
         super().build(shape)
         size = shape[-1]
         self.kernel_1 = self._add_vector("kernel_1", size, (size, 1))
@@ -62,74 +91,106 @@ class QuadraticHead(_Head):
         self.bias_2 = self._add_vector("bias_2", size, (1,))
         self.kernel_square = self._add_vector("kernel_square", size, (size, 1))
 
-    def call(self, features):
-        product = (ops.matmul(features, self.kernel_1) + self.bias_1) * (
-            ops.matmul(features, self.kernel_2) + self.bias_2
-        )
+    def call(self, features: Any) -> Any:
+        """Computes (w1 . h + b1)(w2 . h + b2) + w3 . (h * h) + b."""
+        first = ops.matmul(features, self.kernel_1) + self.bias_1
+        second = ops.matmul(features, self.kernel_2) + self.bias_2
+        product = first * second
         square = ops.matmul(ops.square(features), self.kernel_square)
         return ops.squeeze(product + square, -1) + self.constant
 
 
-class _DenoiserHead(layers.Layer):
-    """An image and what a network takes for the clean one behind it, to an energy.
+def energy_of_features(
+    features: keras.KerasTensor, head: str, seeds: Iterator[int], dtype: str
+) -> keras.KerasTensor:
+    """The energies [B] of features [B, …], which are flattened first.
 
     Args:
-        sigma0: the loss' fixed kernel width: so the energy's gradient has the residual's unit.
+        features: symbolic features of a network. The linear head applies ELU to them.
+        head: one of `architectures.FEATURE_HEADS`.
+        seeds: seeds of the initial weights.
+        dtype: dtype of the head and the energies.
+    """
+    features = layers.Flatten(dtype=dtype)(features)
+    if head == "quadratic":
+        return QuadraticHead([next(seeds) for _ in range(5)], name="energy", dtype=dtype)(features)
+    features = layers.Activation("elu", dtype=dtype, name="head_elu")(features)
+    return LinearHead([next(seeds)], name="energy", dtype=dtype)(features)
+
+
+class DenoiserHead(layers.Layer):
+    """Base class: an image x and a network's guess of the clean image to an energy.
+
+    Args:
+        sigma0: the fixed kernel width of the loss. Dividing by its square gives the energy's
+            gradient the scale at which x - sigma0^2 dE/dx is a denoised image.
     """
 
-    # Images that the network makes of one.
+    # Images that the network must compute from each image.
     num_guesses = 1
 
     def __init__(self, sigma0: float, **kwargs):
         super().__init__(**kwargs)
         self.sigma0 = sigma0
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
+        """[B]."""
         return shapes[0][:1]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, for saving."""
         return {**super().get_config(), "sigma0": self.sigma0}
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
-class DistanceHead(_DenoiserHead):
-    """E = |x - f(x)|^2 / (2 sigma0^2): images and f(x) [B, H, W, C] to energies [B].
+class DistanceHead(DenoiserHead):
+    """E = |x - f(x)|^2 / (2 sigma0^2): images x and f(x) [B, H, W, C] to energies [B].
 
-    Were f the best denoiser at one level and its derivative small, x - sigma0^2 dE/dx would be f.
+    If f were the best denoiser at one noise level and its derivative were small, x - sigma0^2 dE/dx
+    would be f(x).
     """
 
-    def call(self, inputs):
-        images, denoised = inputs
-        squares = ops.sum(ops.square(images - denoised), axis=(1, 2, 3))
+    def call(self, inputs: Any) -> Any:
+        """Computes |x - f|^2 / (2 sigma0^2) from the pair (x, f)."""
+        x, f = inputs
+        squares = ops.sum(ops.square(x - f), axis=(1, 2, 3))
         return squares / (2 * self.sigma0**2)
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
-class ProductHead(_DenoiserHead):
-    """E = x . (x - f(x)) / (2 sigma0^2): images and f(x) [B, H, W, C] to energies [B].
+class ProductHead(DenoiserHead):
+    """E = x . (x - f(x)) / (2 sigma0^2): images x and f(x) [B, H, W, C] to energies [B].
 
-    For an f that scales with its input (f(ax) = a f(x)) with a symmetric derivative, the gradient
-    is (x - f(x)) / sigma0^2 exactly.
+    If f scales with its input, f(ax) = a f(x), and has a symmetric derivative, then the gradient is
+    exactly (x - f(x)) / sigma0^2.
     """
 
-    def call(self, inputs):
-        images, denoised = inputs
-        products = ops.sum(images * (images - denoised), axis=(1, 2, 3))
+    def call(self, inputs: Any) -> Any:
+        """Computes x . (x - f) / (2 sigma0^2) from the pair (x, f)."""
+        x, f = inputs
+        products = ops.sum(x * (x - f), axis=(1, 2, 3))
         return products / (2 * self.sigma0**2)
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
-class TwoGuessesHead(_DenoiserHead):
-    """E = (x - f(x)) . (x - g(x)) / (2 sigma0^2): images [B, H, W, C] and f and g one behind the
-    other, [B, H, W, 2C], to energies [B].
+class TwoGuessesHead(DenoiserHead):
+    """E = (x - f(x)) . (x - g(x)) / (2 sigma0^2): images x [B, H, W, C], and f(x) and g(x)
+    concatenated to [B, H, W, 2C], to energies [B].
 
-    A learned quadratic form with the distance (f = g) and the product (g = 0) as special cases.
+    A learned quadratic form. The distance (f = g) and the product (g = 0) are special cases.
     """
 
     num_guesses = 2
 
-    def call(self, inputs):
-        images, guesses = inputs
-        first, second = ops.split(guesses, 2, axis=-1)
-        products = ops.sum((images - first) * (images - second), axis=(1, 2, 3))
+    def call(self, inputs: Any) -> Any:
+        """Computes (x - f) . (x - g) / (2 sigma0^2) from x and the concatenated f and g."""
+        x, guesses = inputs
+        f, g = ops.split(guesses, 2, axis=-1)
+        products = ops.sum((x - f) * (x - g), axis=(1, 2, 3))
         return products / (2 * self.sigma0**2)
+
+
+def denoiser_head(name: str, sigma0: float, dtype: str) -> DenoiserHead:
+    """The head layer of a U-Net, by its name in `architectures.DENOISER_HEADS`."""
+    kinds = {"distance": DistanceHead, "product": ProductHead, "two_guesses": TwoGuessesHead}
+    return kinds[name](sigma0, name="energy", dtype=dtype)

@@ -1,32 +1,29 @@
-"""The authors' PyTorch networks (MDSM, published code) and ours: names and layouts, both ways.
+"""Names, shapes and array layouts of the authors' PyTorch networks (MDSM, published code).
 
-Arrays in, arrays out: no framework is needed to look into their weights.
+For each ResNet: which arrays the authors' state_dict holds, in which order, and which variable of
+our network each of them is. Only NumPy is needed.
 """
 
 import itertools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks.architectures import STAGES
-
-if TYPE_CHECKING:
-    import keras
+from tf_mdsm.networks.architectures import RESNET_STAGES
 
 __all__ = [
-    "HEAD_NAMES",
-    "Entry",
-    "entries",
+    "HEAD_WEIGHT_NAMES",
+    "StateDictEntry",
     "feature_shape",
-    "state_dict",
-    "to_our_layout",
-    "unused_value",
+    "state_dict_entries",
+    "to_keras_layout",
+    "to_pytorch_layout",
+    "untrained_normalization_value",
 ]
 
-# Weights of our heads, and the authors' names of them.
-HEAD_NAMES = {
+# For each head: its weights' names in our network, and in the authors' state_dict.
+HEAD_WEIGHT_NAMES = {
     "quadratic": {
         "kernel_1": "ln1.weight",
         "bias_1": "ln1.bias",
@@ -39,82 +36,105 @@ HEAD_NAMES = {
 }
 
 
-class Entry(NamedTuple):
-    """One array of the authors' state_dict: its name and shape, and the path of the variable
-    that it is in our network; none for the normalisation layers, which are not used."""
+class StateDictEntry(NamedTuple):
+    """One array of the authors' state_dict.
+
+    Attributes:
+        name: its name in the state_dict.
+        shape: its shape in PyTorch's layout.
+        variable_path: path of the same variable in our network ("stem/kernel"). None for the
+            normalization layers, which the authors' networks own but do not use.
+    """
 
     name: str
     shape: tuple[int, ...]
-    path: str | None
+    variable_path: str | None
 
 
-def entries(name: str, image_shape: tuple[int, int, int], channels: int, head: str) -> list[Entry]:
-    """What the authors' state_dict of a network holds, in its order.
+def state_dict_entries(
+    name: str, image_shape: tuple[int, int, int], channels: int, head: str
+) -> list[StateDictEntry]:
+    """Lists the arrays of a network's state_dict, in the authors' order.
 
     Args:
-        name: one of `architectures.STAGES`.
+        name: one of `architectures.RESNET_STAGES`.
         image_shape: height, width, channels of the images.
         channels: width of the first layer.
-        head: one of `architectures.HEADS`.
+        head: one of `architectures.FEATURE_HEADS`.
     """
-    height, width, colours = image_shape
-    found = _convolution("conv1.conv", "stem", (channels, colours, 3, 3))
-    for stage, extra_blocks in enumerate(STAGES[name], start=1):
+    height, width, image_channels = image_shape
+    entries = _convolution_entries("conv1.conv", "stem", (channels, image_channels, 3, 3))
+    for stage, extra_blocks in enumerate(RESNET_STAGES[name], start=1):
         for block in range(extra_blocks + 1):
             factor = 2**stage if block else 2 ** (stage - 1)
-            shape = (channels * factor, height // factor, width // factor)
-            found += _block(stage, block, shape, channels * 2**stage)
+            input_shape = (channels * factor, height // factor, width // factor)
+            entries += _block_entries(stage, block, input_shape, channels * 2**stage)
     size = math.prod(feature_shape(name, image_shape, channels))
-    for ours, theirs in HEAD_NAMES[head].items():
-        shape = (1, size) if theirs.endswith("weight") else (1,)
-        found.append(Entry(theirs, shape, f"energy/{ours}"))
-    return found
+    for weight, pytorch_name in HEAD_WEIGHT_NAMES[head].items():
+        shape = (1, size) if pytorch_name.endswith("weight") else (1,)
+        entries.append(StateDictEntry(pytorch_name, shape, f"energy/{weight}"))
+    return entries
 
 
-def _convolution(theirs: str, ours: str, shape: tuple[int, int, int, int]) -> list[Entry]:
-    kernel = Entry(f"{theirs}.weight", shape, f"{ours}/kernel")
-    return [kernel, Entry(f"{theirs}.bias", shape[:1], f"{ours}/bias")]
-
-
-def _block(stage: int, block: int, shape: tuple[int, int, int], filters: int) -> list[Entry]:
-    """`rb1` halves the image, `rbc1`, `rbc11`, `rbc111`, … follow it; `shape`: C, H, W before."""
-    ours, theirs = f"stage{stage}_block{block}", f"rb{stage}"
-    # Where a block halves, the pooling is a layer around the convolution.
-    wrapped = "conv.conv"
-    if block:
-        theirs, wrapped = f"rbc{str(stage) * block}", "conv"
-    before = shape[0]
+def _convolution_entries(
+    pytorch_name: str, layer: str, shape: tuple[int, int, int, int]
+) -> list[StateDictEntry]:
+    """Kernel and bias of a convolution."""
     return [
-        *(
-            Entry(f"{theirs}.{layer}.{kind}", shape, None)
-            for layer, kind in itertools.product(("bn1", "bn2"), ("weight", "bias"))
-        ),
-        *_convolution(
-            f"{theirs}.conv_shortcut.{wrapped}", f"{ours}_shortcut", (filters, before, 1, 1)
-        ),
-        _convolution(f"{theirs}.conv_1.conv", f"{ours}_conv1", (before, before, 3, 3))[0],
-        *_convolution(f"{theirs}.conv_2.{wrapped}", f"{ours}_conv2", (filters, before, 3, 3)),
+        StateDictEntry(f"{pytorch_name}.weight", shape, f"{layer}/kernel"),
+        StateDictEntry(f"{pytorch_name}.bias", shape[:1], f"{layer}/bias"),
     ]
+
+
+def _block_entries(
+    stage: int, block: int, input_shape: tuple[int, int, int], filters: int
+) -> list[StateDictEntry]:
+    """The arrays of a residual block with inputs [C, H, W].
+
+    The authors name the blocks of stage 1 `rb1` (which halves the image), `rbc1`, `rbc11`, ….
+    """
+    layer = f"stage{stage}_block{block}"
+    if block:
+        pytorch_name, wrapped = f"rbc{str(stage) * block}", "conv"
+    else:
+        # Where a block halves the image, a pooling module wraps the convolution.
+        pytorch_name, wrapped = f"rb{stage}", "conv.conv"
+    inputs = input_shape[0]
+    normalization = [
+        StateDictEntry(f"{pytorch_name}.{module}.{kind}", input_shape, None)
+        for module, kind in itertools.product(("bn1", "bn2"), ("weight", "bias"))
+    ]
+    shortcut = _convolution_entries(
+        f"{pytorch_name}.conv_shortcut.{wrapped}", f"{layer}_shortcut", (filters, inputs, 1, 1)
+    )
+    first = _convolution_entries(
+        f"{pytorch_name}.conv_1.conv", f"{layer}_conv1", (inputs, inputs, 3, 3)
+    )
+    second = _convolution_entries(
+        f"{pytorch_name}.conv_2.{wrapped}", f"{layer}_conv2", (filters, inputs, 3, 3)
+    )
+    # The first convolution has no bias.
+    return [*normalization, *shortcut, first[0], *second]
 
 
 def feature_shape(
     name: str, image_shape: tuple[int, int, int], channels: int
 ) -> tuple[int, int, int]:
-    """Height, width and channels of what goes into the head."""
-    factor = 2 ** len(STAGES[name])
+    """Height, width and channels of the features that the head receives."""
+    factor = 2 ** len(RESNET_STAGES[name])
     return image_shape[0] // factor, image_shape[1] // factor, channels * factor
 
 
-def to_our_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.ndarray:
-    """One of the authors' arrays as we keep it.
+def to_keras_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.ndarray:
+    """Converts one of the authors' arrays to the layout of our networks.
 
     Args:
-        array: a kernel [O, I, H, W], dense weights [1, C·H·W] over flattened features, or a
+        array: a kernel [O, I, H, W], weights of the head [1, C H W] over flattened features, or a
             bias [O].
-        features: height, width and channels of what goes into the head.
+        features: height, width and channels of the features that the head receives.
 
     Returns:
-        a kernel [H, W, I, O], dense weights [H·W·C, 1], or a bias [O].
+        a kernel [H, W, I, O], weights of the head [H W C, 1], or a bias [O].
     """
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
@@ -124,7 +144,8 @@ def to_our_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.ndarr
     return array
 
 
-def _to_their_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.ndarray:
+def to_pytorch_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.ndarray:
+    """The inverse of `to_keras_layout`; a contiguous float32 array."""
     if array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
     elif array.ndim == 2:
@@ -132,28 +153,6 @@ def _to_their_layout(array: np.ndarray, features: tuple[int, int, int]) -> np.nd
     return np.ascontiguousarray(array, np.float32)
 
 
-def unused_value(name: str) -> float:
-    """What the arrays of a normalisation layer hold that was never trained."""
+def untrained_normalization_value(name: str) -> float:
+    """The value of each element in an untrained normalization layer's array of this name."""
     return 1.0 if name.endswith("weight") else 0.0
-
-
-def state_dict(network: "keras.Model") -> dict[str, np.ndarray]:
-    """A network's weights under the authors' names and in their layout, float32, complete: the
-    authors' own `load_state_dict` takes it.
-
-    Raises:
-        InvalidArgument: for a network that the authors do not have.
-    """
-    if network.name not in STAGES:
-        other = f"be saved_model for network {network.name}, of which the authors have none"
-        raise InvalidArgument("config.export.format", other, "torch")
-    ours = {variable.path: variable.numpy() for variable in network.variables}
-    head = next(name for name, kinds in HEAD_NAMES.items() if f"energy/{next(iter(kinds))}" in ours)
-    image_shape, channels = tuple(network.input_shape[1:]), ours["stem/bias"].size
-    features = feature_shape(network.name, image_shape, channels)
-    return {
-        entry.name: _to_their_layout(ours[entry.path], features)
-        if entry.path
-        else np.full(entry.shape, unused_value(entry.name), np.float32)
-        for entry in entries(network.name, image_shape, channels, head)
-    }

@@ -12,7 +12,7 @@ import tf_mdsm
 from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.networks.pytorch_layout import state_dict
+from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.serving.signatures import ServedEnergy
@@ -48,7 +48,7 @@ def export(config: ConfigDict, workdir: str) -> str:
     if config.export.format == "torch":
         step = _restore(config, workdir, model)
         path = os.path.join(folder, "torch", f"step_{step:08d}.pt")
-        write_state_dict(path, state_dict(model.trained_network))
+        write_state_dict(path, to_state_dict(model.trained_network))
         return path
     statistics = load_statistics(build.statistics_path(workdir))
     sampler = build_sampler(config, model, statistics)
