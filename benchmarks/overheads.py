@@ -176,7 +176,12 @@ def _batches(config: ConfigDict, cache: str = ""):
     from tf_mdsm.runs import build_model as build
 
     images, _ = build.build_images(with_fields(config, {"data.cache": cache}))
-    return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
+    return training_batches(
+        images,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+    )
 
 
 def input_pipeline(config: ConfigDict, folder: str, step: float, rounds: int) -> Rows:

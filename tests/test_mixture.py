@@ -18,7 +18,7 @@ def trained():
     images, _ = build.build_images(config)
     model = build.build_model(config)
     model.compile(build.build_optimizer(config), steps_per_execution=100)
-    batches = training_batches(images, config.training.batch_size, config.seed)
+    batches = training_batches(images, batch_size=config.training.batch_size, seed=config.seed)
     model.fit(batches, steps_per_epoch=config.training.num_steps, verbose=0)
     return config, model
 

@@ -220,9 +220,9 @@ def poisoned_at(place: int):
     """`training_batches` whose batch before step `place` + 1 of the run is not a number."""
     real = preparation.training_batches
 
-    def batches(images, batch_size, seed, flip, first_step, *others):
+    def batches(images, *, first_step, **settings):
         steps = tf.data.Dataset.counter(first_step)
-        served = real(images, batch_size, seed, flip, first_step, *others)
+        served = real(images, first_step=first_step, **settings)
         return tf.data.Dataset.zip(steps, served).map(
             lambda step, images: tf.where(step == place, np.float32("nan"), images)
         )

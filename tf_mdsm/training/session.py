@@ -107,8 +107,14 @@ def _prepare(config: ConfigDict, workdir: str, alone: contextlib.ExitStack) -> R
     replicas = strategy.num_replicas_in_sync
     batches = strategy.distribute_datasets_from_function(
         lambda _: training_batches(
-            *(images, settings.batch_size, config.seed, config.data.flip, step),
-            *(replicas, *workers.place),
+            images,
+            batch_size=settings.batch_size,
+            seed=config.seed,
+            flip=config.data.flip,
+            first_step=step,
+            num_replicas=replicas,
+            worker=workers.place.index,
+            num_workers=workers.place.count,
         )
     )
     _LOGGER.info(
