@@ -8,7 +8,7 @@ from test_config import recipe
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.runs import build_model as build
-from tf_mdsm.visualization import model_views as views
+from tf_mdsm.visualization.model_views import samples_picture
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_learned_score_against_the_true_score(trained, capsys):
 def test_picture_of_learned_and_true_energy(trained):
     config, model = trained
     points = synthetic.mixture(50)
-    picture = views.samples_picture(model, points, build.true_energy(config))
+    picture = samples_picture(model, points, build.true_energy(config))
     assert picture.shape == (500, 1000, 3)
-    alone = views.samples_picture(model, points)
+    alone = samples_picture(model, points)
     assert alone.shape == (500, 500, 3)
