@@ -249,7 +249,7 @@ def exporting(config: ConfigDict, workdir: str, rounds: int) -> Rows:
 
     begin = time.perf_counter()
     with quiet_stderr():
-        path = export(config, workdir)
+        (path,) = export(config, workdir)
     rows: Rows = {"export written and compared": {"seconds": time.perf_counter() - begin}}
     loads, calls = [], []
     for _ in range(rounds):

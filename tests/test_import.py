@@ -107,7 +107,7 @@ def test_energies_are_the_authors(imported, name):
 def test_an_export_answers_with_the_authors_energies(imported, name):
     """Import, export, reload, from one end to the other."""
     workdir, _ = imported[name]
-    folder = export(get_config(str(workdir)), str(workdir))
+    (folder,) = export(get_config(str(workdir)), str(workdir))
     numbers = golden.load(name)
     sigma = numbers.arrays["sigma"][:, None, None, None]
     noisy = tf.constant(numbers.images("image") + sigma * numbers.images("noise"))
@@ -122,7 +122,7 @@ def test_an_export_answers_with_the_authors_energies(imported, name):
 def test_the_run_gives_the_file_back(imported, name):
     config = get_config(str(imported[name][0]))
     config.export.format = "torch"
-    path = export(config, str(imported[name][0]))
+    (path,) = export(config, str(imported[name][0]))
     assert path.endswith("export/torch/step_00000000.pt")
     back = torch.load(path, weights_only=True)
     theirs = {

@@ -18,15 +18,12 @@ from tf_mdsm.errors import InvalidArgument, group
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.samplers.base import Sampler
-from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.training.optimizers import Adam, WarmUp
 
 __all__ = [
     "build_images",
     "build_model",
     "build_optimizer",
-    "build_served",
     "build_strategy",
     "fingerprint",
     "set_constant_rate",
@@ -115,20 +112,6 @@ def set_constant_rate(
     settings = config.optimizer
     if settings.schedule == "constant" and not settings.warmup_steps:
         optimizer.learning_rate = rate_factor * settings.learning_rate
-
-
-def build_served(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
-    """What a server offers of a trained model and its sampler."""
-    return ServedEnergy(
-        model.energy,
-        model.score,
-        model.denoise,
-        sampler.draw,
-        sampler.inpaint,
-        model.image_shape,
-        config.export.max_batch_size,
-        [variable.value for variable in model.trained_network.variables],
-    )
 
 
 def statistics_path(workdir: str) -> str:
