@@ -147,7 +147,8 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
         shape = (_BATCH, *model.image_shape)
         batch = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
         pool = np.random.default_rng(0).uniform(size=(1_024, *model.image_shape))
-        iterator = iter(training_batches(pool.astype(np.float32), config.training.batch_size, 0))
+        images, batch_size = pool.astype(np.float32), config.training.batch_size
+        iterator = iter(training_batches(images, batch_size=batch_size, seed=0))
         run, network = compile_steps(model), model.network
         forward = tf.function(lambda x, e=network: e(x), autograph=False)
         gradient = tf.function(

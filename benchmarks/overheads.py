@@ -176,7 +176,12 @@ def _batches(config: ConfigDict, cache: str = ""):
     from tf_mdsm.runs import build_model as build
 
     images, _ = build.build_images(with_fields(config, {"data.cache": cache}))
-    return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
+    return training_batches(
+        images,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+    )
 
 
 def input_pipeline(config: ConfigDict, folder: str, step: float, rounds: int) -> Rows:
@@ -244,7 +249,7 @@ def exporting(config: ConfigDict, workdir: str, rounds: int) -> Rows:
 
     begin = time.perf_counter()
     with quiet_stderr():
-        path = export(config, workdir)
+        (path,) = export(config, workdir)
     rows: Rows = {"export written and compared": {"seconds": time.perf_counter() - begin}}
     loads, calls = [], []
     for _ in range(rounds):

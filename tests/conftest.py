@@ -41,7 +41,7 @@ def exported_run(tmp_path_factory):
     config = small_runs.small_config(training__num_steps=10)
     workdir = tmp_path_factory.mktemp("exported")
     train(config, str(workdir))
-    assert export(config, str(workdir)) == str(workdir / "export" / "1")
+    assert export(config, str(workdir)) == [str(workdir / "export" / "1")]
     return workdir
 
 

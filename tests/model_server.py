@@ -1,13 +1,14 @@
-"""A stand-in for TensorFlow Serving's binary: loads an export and answers as that does.
+"""Stand-in for TensorFlow Serving's binary: loads an export and answers as the binary does.
 
     python tests/model_server.py EXPORT_FOLDER [--merge [--max_batch_size=64]] [--warm_up]
 
-Loads the newest numeric version; offers PredictionService and ModelService by gRPC and the REST
-interface, on free ports of this machine, and prints `{"grpc": PORT, "rest": PORT,
-"load_seconds": …}` when it answers. Ends when its standard input does. With --merge, requests of
-several clients become one batch, of at most --max_batch_size images, as with the server's
---enable_batching and batching.config. With --warm_up, it first answers the requests that come
-with the export, as the binary does, and prints "warm_up_seconds" too.
+It loads the newest numeric version, and offers PredictionService and ModelService by gRPC and the
+REST interface, on free ports of this machine. When it is available, it prints
+`{"grpc": PORT, "rest": PORT, "load_seconds": …}`. It ends when its standard input ends.
+
+With --merge, requests of several clients are merged into one batch of at most --max_batch_size
+images, like the binary's --enable_batching with batching.config. With --warm_up, it first answers
+the export's warm-up requests, as the binary does, and also prints "warm_up_seconds".
 """
 
 import argparse
@@ -40,11 +41,12 @@ HTTP = {
 
 
 def version_of(spec) -> int | None:
+    """The version that a request asks for; None: the newest."""
     return spec.version.value if spec.HasField("version") else None
 
 
 def refusing(method):
-    """gRPC methods end with the status of a `Refusal`."""
+    """Turns a `Refusal` of a gRPC method into its status."""
 
     def answer(self, request, context):
         try:
@@ -56,6 +58,8 @@ def refusing(method):
 
 
 class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """The gRPC service that runs signatures."""
+
     def __init__(self, core: Core):
         self.core = core
 
@@ -67,7 +71,7 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         outputs = self.core.predict(spec.signature_name or "serving_default", inputs)
         reply = predict_pb2.PredictResponse()
         for name, array in outputs.items():
-            # As fields, not as raw content: that is how the server answers.
+            # The binary sends numbers in typed fields, not as raw bytes.
             proto = reply.outputs[name]
             proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
             proto.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
@@ -81,6 +85,8 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class Models(model_service_pb2_grpc.ModelServiceServicer):
+    """The gRPC service that tells the state of versions."""
+
     def __init__(self, core: Core):
         self.core = core
 
@@ -97,7 +103,7 @@ class Rest(BaseHTTPRequestHandler):
     path_pattern = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(/metadata|:predict|)")
 
     def do_GET(self):
-        if self.path == "/runs":  # Not TensorFlow Serving's: for tests.
+        if self.path == "/runs":  # Not part of TensorFlow Serving, for tests only.
             self._send(200, json.dumps(self.core.model.runs))
             return
         self._answer({"/metadata": self._metadata, "": self._status})
@@ -153,12 +159,12 @@ class Rest(BaseHTTPRequestHandler):
             raise Refusal(CODES.INVALID_ARGUMENT, f"JSON Parse error: {error}") from error
         signature_name = request.get("signature_name", "serving_default")
         signature = self.core.model.signature(signature_name)
-        given = request["inputs"]
-        if not isinstance(given, dict):
-            given = dict.fromkeys(signature.inputs, given)
+        values = request["inputs"]
+        if not isinstance(values, dict):
+            values = dict.fromkeys(signature.inputs, values)
         inputs = {
             key: self._tensor(key, value, signature.inputs[key].dtype)
-            for key, value in given.items()
+            for key, value in values.items()
             if key in signature.inputs
         }
         outputs = {k: v.tolist() for k, v in self.core.predict(signature_name, inputs).items()}
@@ -181,7 +187,7 @@ class Rest(BaseHTTPRequestHandler):
 
 
 def start(core: Core) -> tuple[grpc.Server, ThreadingHTTPServer, dict[str, int]]:
-    """Starts both interfaces; both servers, to be held on to, and their ports."""
+    """Starts both interfaces; returns both servers, to be kept alive, and their ports."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=unlimited)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Predictions(core), server)
@@ -204,13 +210,13 @@ def main() -> None:
     options = parser.parse_args()
     begin = time.perf_counter()
     core = Core(Model(options.folder), options.max_batch_size if options.merge else None)
-    taken = {"load_seconds": time.perf_counter() - begin}
+    durations = {"load_seconds": time.perf_counter() - begin}
     if options.warm_up:
         begin = time.perf_counter()
         core.warm_up()
-        taken["warm_up_seconds"] = time.perf_counter() - begin
+        durations["warm_up_seconds"] = time.perf_counter() - begin
     *_servers, ports = start(core)
-    print(json.dumps({**ports, **taken}), flush=True)
+    print(json.dumps({**ports, **durations}), flush=True)
     sys.stdin.read()
 
 

@@ -49,11 +49,17 @@ with strategy.scope():
 assert strategy.num_replicas_in_sync == replicas
 start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else None
 if variant == "fit":
-    batches = training_batches(images, 16, config.seed, config.data.flip)
+    batches = training_batches(images, batch_size=16, seed=config.seed, flip=config.data.flip)
     model.fit(batches, steps_per_epoch=20, verbose=0)
 else:
     batches = strategy.distribute_datasets_from_function(
-        lambda _: training_batches(images, 16, config.seed, config.data.flip, 0, replicas)
+        lambda _: training_batches(
+            images,
+            batch_size=16,
+            seed=config.seed,
+            flip=config.data.flip,
+            num_replicas=replicas,
+        )
     )
     compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
 # A step has one all-reduce, of gradients and metrics together.

@@ -1,4 +1,4 @@
-"""Exports and model servers for the tests of serving."""
+"""Exports and running model servers, for the tests of serving."""
 
 import contextlib
 import dataclasses
@@ -12,25 +12,29 @@ from small_runs import ROOT, environment, small_config
 
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.export import build_served_energy
 from tf_mdsm.serving import Client
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
+    """Addresses of a running model server."""
+
     grpc: str
     rest: str
 
     def clients(self, **options) -> list[Client]:
+        """A client by gRPC and a client by REST."""
         return [Client(address, **options) for address in (self.grpc, self.rest)]
 
     def runs(self) -> dict[str, int]:
-        """How many times each signature was run: fewer than requests, where those merge."""
+        """Number of runs of each signature; with merged requests, fewer than requests."""
         return requests.get(f"{self.rest}/runs", timeout=10).json()
 
 
 @contextlib.contextmanager
 def serving(folder, *options: str):
-    """The stand-in for TensorFlow Serving, in a process of its own."""
+    """Runs the stand-in for TensorFlow Serving in its own process."""
     process = subprocess.Popen(
         [sys.executable, "tests/model_server.py", str(folder), *options],
         cwd=ROOT,
@@ -49,12 +53,12 @@ def serving(folder, *options: str):
         process.stdout.close()
 
 
-def exported_colour(folder, max_batch_size: int) -> str:
-    """An untrained network for 32 x 32 colour images, exported for large requests."""
+def export_color_model(folder, max_batch_size: int) -> str:
+    """Exports an untrained network for 32 x 32 color images; returns the folder of versions."""
     config = small_config(
         data__image_size=32, data__channels=3, export__max_batch_size=max_batch_size
     )
     model = build.build_model(config)
-    served = build.build_served(config, model, build_sampler(config, model, None))
+    served = build_served_energy(config, model, build_sampler(config, model, None))
     tf.saved_model.save(served, f"{folder}/1", signatures=served.signatures)
     return str(folder)

@@ -444,12 +444,15 @@ def test_workers_get_their_shares_of_the_same_batches(replicas, workers):
     images = np.arange(50, dtype=np.float32).reshape(50, 1, 1, 1)
     local = replicas // workers
 
-    def first(count: int, *arguments) -> list[np.ndarray]:
-        batches = training_batches(images, 12, 3, False, 5, *arguments)
+    def first(count: int, **settings: int) -> list[np.ndarray]:
+        batches = training_batches(images, batch_size=12, seed=3, first_step=5, **settings)
         return list(batches.take(count).as_numpy_iterator())
 
     all_batches = first(2)
-    shares = [first(2 * local, replicas, worker, workers) for worker in range(workers)]
+    shares = [
+        first(2 * local, num_replicas=replicas, worker=worker, num_workers=workers)
+        for worker in range(workers)
+    ]
     for step in (0, 1):
         parts = [share for served in shares for share in served[step * local : (step + 1) * local]]
         np.testing.assert_array_equal(np.concatenate(parts), all_batches[step])

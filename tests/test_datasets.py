@@ -1,4 +1,4 @@
-"""Every source, real and broken; bringing images to size; the order of batches."""
+"""Data sets: every source, real and damaged; resizing of images; the order of batches."""
 
 import gzip
 import logging
@@ -45,23 +45,23 @@ def idx_folder(tmp_path):
     return tmp_path, images
 
 
-def test_digits():
-    training, held_out = load_images("digits", image_size=8, channels=1)
+def test_digits_are_split_into_training_and_validation_images():
+    training, validation = load_images("digits", image_size=8, channels=1)
     assert training.shape == (1617, 8, 8, 1)
-    assert held_out.shape == (180, 8, 8, 1)
+    assert validation.shape == (180, 8, 8, 1)
     assert training.max() == 1
-    together = np.concatenate([training, held_out])
+    together = np.concatenate([training, validation])
     assert len(np.unique(together.reshape(len(together), -1), axis=0)) == 1797
 
 
-def test_idx_plain_and_compressed_padded_to_32(idx_folder):
+def test_plain_and_compressed_idx_files_are_padded_to_32_pixels(idx_folder):
     path, images = idx_folder
-    training, held_out = load_images("idx", path=str(path), image_size=32, channels=1)
+    training, validation = load_images("idx", path=str(path), image_size=32, channels=1)
     assert training.dtype == np.uint8
     assert training.shape == (20, 32, 32, 1)
     padding = ((0, 0), (2, 2), (2, 2))
     np.testing.assert_array_equal(training[..., 0], np.pad(images[:20], padding))
-    np.testing.assert_array_equal(held_out[..., 0], np.pad(images[20:], padding))
+    np.testing.assert_array_equal(validation[..., 0], np.pad(images[20:], padding))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_idx_plain_and_compressed_padded_to_32(idx_folder):
         (struct.pack(">4I", 0x803, 0, 2**32 - 1, 2**32 - 1), "hold a readable IDX file"),
     ],
 )
-def test_broken_idx_files_are_named(tmp_path, content, message):
+def test_damaged_idx_files_are_named(tmp_path, content, message):
     for name in ("train", "t10k"):
         (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(InvalidArgument, match=message):
@@ -103,14 +103,14 @@ def test_wrong_splits_are_refused(idx_folder):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.float16])
-def test_npz(tmp_path, dtype):
+def test_npz_files_of_integers_and_floats(tmp_path, dtype):
     images = random_uint8(20, 8, 8, 3)
     stored = images if dtype == np.uint8 else (images / 255).astype(dtype)
     np.savez(tmp_path / "data.npz", images=stored)
-    training, held_out = load_images(
+    training, validation = load_images(
         "npz", path=str(tmp_path / "data.npz"), image_size=8, channels=3, held_out_fraction=0.25
     )
-    assert (len(training), len(held_out)) == (15, 5)
+    assert (len(training), len(validation)) == (15, 5)
     assert training.dtype == (np.uint8 if dtype == np.uint8 else np.float32)
 
 
@@ -135,53 +135,53 @@ def test_npz_without_images_is_refused(tmp_path, arrays, message):
         load_images("npz", path=str(tmp_path / "data.npz"), image_size=8, channels=1)
 
 
-def test_npz_with_a_member_that_is_no_array(tmp_path):
+def test_npz_with_a_member_that_is_not_an_array(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
         archive.writestr("images", b"text")
     with pytest.raises(InvalidArgument, match="hold an array named `images`"):
         load_images("npz", path=str(tmp_path / "data.npz"), image_size=8, channels=1)
 
 
-def test_sixteen_bits_and_transparency(tmp_path):
+def test_images_of_16_bits_and_with_transparency(tmp_path):
     ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    clear = np.full((8, 8, 4), 255, np.uint8)
-    clear[:4, :, 3] = 0
-    Image.fromarray(clear).save(tmp_path / "clear.png")
+    transparent = np.full((8, 8, 4), 255, np.uint8)
+    transparent[:4, :, 3] = 0
+    Image.fromarray(transparent).save(tmp_path / "transparent.png")
     both = load_images(
         "folder", path=str(tmp_path), image_size=8, channels=3, held_out_fraction=0.5
     )
     images = {int(image[3, 3, 0]): image for image in np.concatenate(both)}
-    # In order of names: the transparent half is black, the ramp keeps its 256 levels.
+    # The transparent half of one image is black. The ramp of the other keeps 256 levels.
     assert (images.pop(0)[4:] == 255).all()
-    (deep,) = images.values()
-    np.testing.assert_array_equal(deep[..., 0], ramp // 257)
+    (other,) = images.values()
+    np.testing.assert_array_equal(other[..., 0], ramp // 257)
 
 
-def test_files_that_are_no_npz_are_refused(tmp_path):
+def test_files_that_are_not_npz_are_refused(tmp_path):
     (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
     for path in (tmp_path / "data.npz", tmp_path / "missing.npz", tmp_path):
         with pytest.raises(InvalidArgument, match=r"be a readable \.npz file"):
             load_images("npz", path=str(path), image_size=8, channels=1)
 
 
-def test_folder_of_images(tmp_path):
+def test_folder_of_images_of_many_sizes(tmp_path):
     (tmp_path / "inner").mkdir()
     for number, (width, height) in enumerate([(20, 12), (12, 30), (6, 6), (12, 12)]):
         pixels = np.full((height, width, 3), 60 * number, np.uint8)
         Image.fromarray(pixels).save(tmp_path / "inner" / f"{number}.png")
-    Image.fromarray(np.full((12, 12), 99, np.uint8)).save(tmp_path / "grey.jpg")
+    Image.fromarray(np.full((12, 12), 99, np.uint8)).save(tmp_path / "gray.jpg")
     (tmp_path / "notes.txt").write_text("not an image")
-    training, held_out = load_images(
+    training, validation = load_images(
         "folder", path=str(tmp_path), image_size=12, channels=3, held_out_fraction=0.2
     )
-    images = np.concatenate([training, held_out])
+    images = np.concatenate([training, validation])
     assert images.shape == (5, 12, 12, 3)
-    # Uniform images stay uniform in their middle, whatever was cut, shrunk or padded.
+    # An image of one color keeps it in the middle, whether it is cropped, scaled or padded.
     assert {int(image[6, 6, 0]) for image in images} == {0, 60, 120, 180, 99}
 
 
-def test_folders_without_images_and_broken_images_are_named(tmp_path):
+def test_folders_without_images_and_damaged_images_are_named(tmp_path):
     with pytest.raises(InvalidArgument, match="be a folder of image files"):
         load_images("folder", path=str(tmp_path), image_size=8, channels=3)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
@@ -189,7 +189,7 @@ def test_folders_without_images_and_broken_images_are_named(tmp_path):
         load_images("folder", path=str(tmp_path), image_size=8, channels=3)
 
 
-def test_broken_images_are_left_out_where_that_is_wanted(tmp_path, caplog):
+def test_damaged_images_are_skipped_on_request(tmp_path, caplog):
     for number in range(5):
         pixels = np.full((8, 8, 3), 50 * number, np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
@@ -200,7 +200,7 @@ def test_broken_images_are_left_out_where_that_is_wanted(tmp_path, caplog):
         both = load_images("folder", **arguments, skip_damaged=True)
     kept = {int(image[0, 0, 0]) for image in np.concatenate(both)}
     assert kept == {0, 50, 150, 200}
-    assert "2.png is left out" in caplog.text
+    assert "2.png is skipped" in caplog.text
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
     with pytest.raises(InvalidArgument, match="hold images"):
@@ -217,9 +217,9 @@ def test_broken_images_are_left_out_where_that_is_wanted(tmp_path, caplog):
         ("celeb_a", "validation", 3, 140),
     ],
 )
-def test_tfds(name, held_out_split, channels, crop):
+def test_tfds_images_are_converted_and_cropped(name, held_out_split, channels, crop):
     with tfds.testing.mock_data(num_examples=6):
-        training, held_out = load_images(
+        training, validation = load_images(
             "tfds",
             name=name,
             held_out_split=held_out_split,
@@ -227,12 +227,12 @@ def test_tfds(name, held_out_split, channels, crop):
             channels=channels,
             crop=crop,
         )
-    assert training.shape == held_out.shape == (6, 32, 32, channels)
+    assert training.shape == validation.shape == (6, 32, 32, channels)
     assert training.dtype == np.uint8
     assert training.std() > 0
 
 
-def test_tfds_mistakes_are_named(tmp_path):
+def test_tfds_names_without_images_are_refused(tmp_path):
     settings = {"image_size": 32, "channels": 3, "data_dir": str(tmp_path)}
     with pytest.raises(InvalidArgument, match="`name` must be a data set that TFDS knows"):
         load_images("tfds", name="cifar11", **settings)
@@ -241,7 +241,7 @@ def test_tfds_mistakes_are_named(tmp_path):
         load_images("tfds", name="imdb_reviews", **settings)
 
 
-def test_tfds_without_data_and_network_says_how_to_bring_them(tmp_path, monkeypatch):
+def test_tfds_without_data_and_network_names_the_folder_to_prepare(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise ConnectionError("no route")
 
@@ -253,7 +253,7 @@ def test_tfds_without_data_and_network_says_how_to_bring_them(tmp_path, monkeypa
 @pytest.mark.long
 @needs_fashion_mnist
 def test_real_fashion_mnist_by_tfds_and_by_idx(tmp_path):
-    """The stock TFDS builder prepares Debian's files, and both readers see the same images."""
+    """The builder of TFDS prepares Debian's files, and both readers return the same images."""
     script = ROOT / "launch" / "prepare_fashion_mnist.py"
     subprocess.run(
         [sys.executable, script, DEBIAN_FASHION_MNIST, tmp_path],
@@ -268,13 +268,13 @@ def test_real_fashion_mnist_by_tfds_and_by_idx(tmp_path):
     by_idx = load_images("idx", path=str(DEBIAN_FASHION_MNIST), **common)
     for ours, theirs, count in zip(by_tfds, by_idx, (60_000, 10_000), strict=True):
         assert ours.shape == theirs.shape == (count, 32, 32, 1)
-        # TFDS shuffles when it prepares: compare as sets, by sorted sums of pixels.
+        # TFDS shuffles the images when it prepares them. So sorted sums of pixels are compared.
         np.testing.assert_array_equal(
             np.sort(ours.sum((1, 2, 3), np.int64)), np.sort(theirs.sum((1, 2, 3), np.int64))
         )
 
 
-def test_synthetic_sources():
+def test_synthetic_images():
     points, _ = load_images("synthetic", name="mixture", image_size=1, channels=2)
     distances = np.linalg.norm(points.reshape(-1, 1, 2) - synthetic.mixture_means(), axis=-1)
     nearest = distances.argmin(1)
@@ -288,7 +288,7 @@ def test_synthetic_sources():
 
 
 def test_energy_of_the_mixture():
-    """Against the sum of Gaussians written out."""
+    """Compared with the sum of Gaussians, computed explicitly."""
     sigmas = np.array([0.1, 0.4], np.float32)
     points = np.random.default_rng(0).uniform(size=(5, 1, 1, 2)).astype(np.float32)
     density = np.zeros(5)
@@ -317,37 +317,37 @@ def test_wrong_sources_are_refused(arguments, message):
         load_images(**{"image_size": 8, "channels": 1, **arguments})
 
 
-def test_conform():
-    grey = random_uint8(5, 7, 1)
-    padded = resize(grey, 9, 1).numpy()
-    np.testing.assert_array_equal(padded[2:7, 1:8], grey)
-    assert padded.sum() == grey.sum()
-    np.testing.assert_array_equal(resize(grey, 9, 3)[..., 2], padded[..., 0])
-    colour = random_uint8(4, 4, 3)
+def test_resize():
+    gray = random_uint8(5, 7, 1)
+    padded = resize(gray, 9, 1).numpy()
+    np.testing.assert_array_equal(padded[2:7, 1:8], gray)
+    assert padded.sum() == gray.sum()
+    np.testing.assert_array_equal(resize(gray, 9, 3)[..., 2], padded[..., 0])
+    color = random_uint8(4, 4, 3)
     weights = [0.2989, 0.5870, 0.1140]
-    assert np.abs(resize(colour, 4, 1)[..., 0] - colour @ weights).max() <= 1
-    # Halving is (nearly) the mean of 2x2 pixels where the image is smooth.
+    assert np.abs(resize(color, 4, 1)[..., 0] - color @ weights).max() <= 1
+    # Scaling by 1/2 is nearly the mean of 2x2 pixels if the image is smooth.
     smooth = np.tile(np.arange(0, 64, 2, dtype=np.float32)[:, None, None] / 64, (1, 32, 1))
     halved = resize(smooth, 16, 1).numpy()
     np.testing.assert_allclose(halved[2:-2, 5, 0], smooth[4:-4:2, 5, 0] + 1 / 64, atol=1e-5)
-    # The central square of a wide image, and of a given side.
+    # A wide image is cropped to its central square, also to one of a given side.
     wide = np.zeros((10, 20, 1), np.uint8)
     wide[:, 5:15] = 200
     assert (resize(wide, 5, 1).numpy() == 200).all()
     assert (resize(random_uint8(8, 8, 1), 4, 1, crop=4).shape) == (4, 4, 1)
-    whole = random_uint8(8, 8, 1)
-    np.testing.assert_array_equal(resize(whole, 4, 1, crop=4), whole[2:6, 2:6])
+    image = random_uint8(8, 8, 1)
+    np.testing.assert_array_equal(resize(image, 4, 1, crop=4), image[2:6, 2:6])
 
 
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 500), seed=st.integers(0, 2**62), epoch=st.integers(0, 10**6))
-def test_an_epoch_has_every_image_once(count, seed, epoch):
+def test_an_epoch_contains_every_image_once(count, seed, epoch):
     counters = tf.range(epoch * count, (epoch + 1) * count, dtype=tf.int64)
     indices = image_indices(counters, count, seed).numpy()
     np.testing.assert_array_equal(np.sort(indices), np.arange(count))
 
 
-def test_epochs_and_seeds_have_other_orders():
+def test_orders_differ_between_epochs_and_seeds():
     counters = tf.range(300, dtype=tf.int64)
     orders = [image_indices(counters + 300 * epoch, 300, 1).numpy() for epoch in range(3)]
     orders.append(image_indices(counters, 300, 2).numpy())
@@ -357,24 +357,31 @@ def test_epochs_and_seeds_have_other_orders():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_batches_do_not_depend_on_start_and_replicas(flip):
+def test_batches_do_not_depend_on_first_step_and_replicas(flip):
     images = random_uint8(50, 4, 4, 3)
 
     def global_batches(first_step, replicas, steps):
-        batches = training_batches(images, 24, 7, flip, first_step, replicas)
+        batches = training_batches(
+            images,
+            batch_size=24,
+            seed=7,
+            flip=flip,
+            first_step=first_step,
+            num_replicas=replicas,
+        )
         shares = list(batches.take(steps * replicas).as_numpy_iterator())
         return np.concatenate(shares).reshape(steps, 24, 4, 4, 3)
 
-    whole = global_batches(0, 1, 6)
-    assert whole.dtype == np.float32
+    expected = global_batches(0, 1, 6)
+    assert expected.dtype == np.float32
     for first_step, replicas in ((4, 1), (2, 2), (1, 4), (0, 3)):
         ours = global_batches(first_step, replicas, 6 - first_step)
-        np.testing.assert_array_equal(ours, whole[first_step:])
+        np.testing.assert_array_equal(ours, expected[first_step:])
 
 
 def test_half_of_the_images_are_flipped():
     images = np.zeros((10, 2, 2, 1), np.uint8)
     images[:, :, 0] = 255
-    batches = training_batches(images, 100, 0, flip=True)
+    batches = training_batches(images, batch_size=100, seed=0, flip=True)
     flipped = np.mean([batch[:, 0, 1, 0] for batch in batches.take(20).as_numpy_iterator()])
     assert abs(flipped - 0.5) < 4.5 * 0.5 / np.sqrt(2_000)

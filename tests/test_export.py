@@ -1,4 +1,4 @@
-"""The exported model: loaded by other programs, it answers as the model in memory does."""
+"""The exported model: other programs that load it get the answers of the model in memory."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SHAPE = (8, 8, 1)
 
 
 class Session:
-    """A version-1 session with an export in it, fed as a server feeds it: unchecked."""
+    """A version-1 session with an export, fed without checks of shapes, as a server does."""
 
     def __init__(self, folder):
         with tf.Graph().as_default():
@@ -36,7 +36,7 @@ class Session:
             meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
         self.signatures = meta.signature_def
 
-    def ask(self, name: str, **inputs) -> dict[str, np.ndarray]:
+    def run(self, name: str, **inputs) -> dict[str, np.ndarray]:
         signature = self.signatures[name]
         outputs = list(signature.outputs)
         options = config_pb2.CallableOptions(
@@ -54,7 +54,7 @@ def session(exported_run):
 
 @pytest.fixture(scope="module")
 def live(exported_run):
-    """The model in memory and its sampler."""
+    """The model in memory, and its sampler."""
     config = get_config(str(exported_run))
     model = build.build_model(config)
     restore_weights(str(exported_run / "checkpoints"), model)
@@ -81,7 +81,7 @@ def int_seeds(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int64)
 
 
-def test_a_session_serves_the_model_in_memory(session, live):
+def test_a_session_gives_the_answers_of_the_model_in_memory(session, live):
     model, sampler = live
     noisy = some_images(5, scale=3.0) - 1.0
     for name, key, expected in [
@@ -90,43 +90,43 @@ def test_a_session_serves_the_model_in_memory(session, live):
         ("denoise", "images", model.denoise(noisy)),
     ]:
         scale = np.abs(expected).max()
-        answer = session.ask(name, images=noisy)[key]
+        answer = session.run(name, images=noisy)[key]
         np.testing.assert_allclose(answer, expected, atol=1e-5 * scale, err_msg=name)
-    drawn = session.ask("sample", seed=np.arange(4))
+    samples = session.run("sample", seed=np.arange(4))
     chain = compile_chain(sampler)(range(4))
-    np.testing.assert_array_equal(drawn["images"], np.clip(chain.images, 0, 1))
-    np.testing.assert_allclose(drawn["energy"], model.energy(drawn["images"]), rtol=1e-5)
-    default = session.ask("serving_default", seed=np.arange(4))
-    np.testing.assert_array_equal(default["images"], drawn["images"])
+    np.testing.assert_array_equal(samples["images"], np.clip(chain.images, 0, 1))
+    np.testing.assert_allclose(samples["energy"], model.energy(samples["images"]), rtol=1e-5)
+    default = session.run("serving_default", seed=np.arange(4))
+    np.testing.assert_array_equal(default["images"], samples["images"])
 
 
-def test_averaged_weights_are_served(session, live):
+def test_averaged_weights_are_exported(session, live):
     model, _ = live
     images = some_images(3)
     raw = np.asarray(model.network(images))
-    served = session.ask("energy", images=images)["energy"]
+    served = session.run("energy", images=images)["energy"]
     assert np.abs(served - raw).max() > 1e-4 * np.abs(raw).max()
 
 
-def test_an_image_follows_from_its_seed(session):
-    together = session.ask("sample", seed=int_seeds(3, 1, 3, 2**62))["images"]
+def test_an_image_depends_on_its_seed_only(session):
+    together = session.run("sample", seed=int_seeds(3, 1, 3, 2**62))["images"]
     np.testing.assert_array_equal(together[0], together[2])
-    alone = session.ask("sample", seed=int_seeds(2**62))["images"]
-    np.testing.assert_allclose(together[3], alone[0], atol=1e-4)
+    single = session.run("sample", seed=int_seeds(2**62))["images"]
+    np.testing.assert_allclose(together[3], single[0], atol=1e-4)
     assert np.abs(together[0] - together[1]).max() > 0.01
 
 
-def test_known_pixels_come_back_exactly(session):
+def test_known_pixels_are_returned_exactly(session):
     images, mask = some_images(2), upper_half_known(2)
-    painted = session.ask("inpaint", images=images, mask=mask, seed=int_seeds(0, 1))["images"]
-    np.testing.assert_array_equal(painted[:, :4], images[:, :4])
-    assert painted.min() >= 0
-    assert painted.max() <= 1
-    assert np.abs(painted[:, 4:] - images[:, 4:]).max() > 0.01
-    # What stands at the unknown pixels does not matter.
+    filled = session.run("inpaint", images=images, mask=mask, seed=int_seeds(0, 1))["images"]
+    np.testing.assert_array_equal(filled[:, :4], images[:, :4])
+    assert filled.min() >= 0
+    assert filled.max() <= 1
+    assert np.abs(filled[:, 4:] - images[:, 4:]).max() > 0.01
+    # The values of unknown pixels do not matter.
     other = np.where(mask > 0.5, images, 1e3).astype(np.float32)
-    again = session.ask("inpaint", images=other, mask=mask, seed=int_seeds(0, 1))["images"]
-    np.testing.assert_array_equal(again, painted)
+    again = session.run("inpaint", images=other, mask=mask, seed=int_seeds(0, 1))["images"]
+    np.testing.assert_array_equal(again, filled)
 
 
 IMAGES, MASK, SEEDS = some_images(2), upper_half_known(2), int_seeds(5, 6)
@@ -135,7 +135,7 @@ NOT_FINITE[1, 2, 3] = np.nan
 
 
 @pytest.mark.parametrize(
-    ("name", "inputs", "sentence"),
+    ("name", "inputs", "message"),
     [
         (
             "sample",
@@ -144,11 +144,11 @@ NOT_FINITE[1, 2, 3] = np.nan
         ),
         ("sample", {"seed": int_seeds(2**62 + 1)}, "`seed` must lie in"),
         ("sample", {"seed": int_seeds(2**63 - 1)}, "`seed` must lie in"),
-        ("sample", {"seed": int_seeds()}, "`seed` must hold 1 to 64"),
+        ("sample", {"seed": int_seeds()}, "`seed` must be a batch of 1 to 64"),
         (
             "sample",
             {"seed": np.arange(65)},
-            r"`seed` must hold 1 to 64 of them. Received:\] \[65\]",
+            r"`seed` must be a batch of 1 to 64. Received:\] \[65\]",
         ),
         ("sample", {"seed": int_seeds(1, 2)[None]}, r"`seed` must be int64 \[B\]"),
         ("sample", {"seed": np.float64([1.0])}, "double"),
@@ -160,11 +160,15 @@ NOT_FINITE[1, 2, 3] = np.nan
         ("energy", {"images": NOT_FINITE}, r"`images` must be finite. Received:\] \[nan\]"),
         ("score", {"images": NOT_FINITE}, "`images` must be finite"),
         ("denoise", {"images": np.inf * IMAGES}, "`images` must be finite"),
-        ("denoise", {"images": some_images(65)}, "`images` must hold 1 to 64"),
-        ("score", {"images": IMAGES[:0]}, "`images` must hold 1 to 64"),
+        ("denoise", {"images": some_images(65)}, "`images` must be a batch of 1 to 64"),
+        ("score", {"images": IMAGES[:0]}, "`images` must be a batch of 1 to 64"),
         ("inpaint", {"images": IMAGES, "mask": 0.5 * MASK, "seed": SEEDS}, "`mask` must be 1"),
         ("inpaint", {"images": IMAGES, "mask": np.nan * MASK, "seed": SEEDS}, "`mask` must be 1"),
-        ("inpaint", {"images": IMAGES, "mask": MASK[:1], "seed": SEEDS}, "`mask` must hold one an"),
+        (
+            "inpaint",
+            {"images": IMAGES, "mask": MASK[:1], "seed": SEEDS},
+            "`mask` must hold one mask",
+        ),
         (
             "inpaint",
             {"images": IMAGES, "mask": MASK[..., 0], "seed": SEEDS},
@@ -175,14 +179,14 @@ NOT_FINITE[1, 2, 3] = np.nan
         ("inpaint", {"images": NOT_FINITE, "mask": MASK, "seed": SEEDS}, "must be finite"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_sentence(session, name, inputs, sentence):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
-        session.ask(name, **inputs)
-    assert np.isfinite(session.ask("energy", images=IMAGES)["energy"]).all()
+def test_invalid_inputs_are_refused_with_a_reason(session, name, inputs, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        session.run(name, **inputs)
+    assert np.isfinite(session.run("energy", images=IMAGES)["energy"]).all()
 
 
 def test_a_fresh_process_needs_tensorflow_only(exported_run, live, tmp_path):
-    """Neither this package nor Keras; the same images bit for bit."""
+    """It needs neither this package nor Keras, and samples the same images, bit for bit."""
     program = f"""
 import sys
 import numpy as np
@@ -194,14 +198,14 @@ class Refused:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Refused())
-before = set(sys.modules)  # TensorFlow itself imports some of Keras.
+before = set(sys.modules)  # TensorFlow itself imports parts of Keras.
 
 loaded = tf.saved_model.load({str(exported_run / "export" / "1")!r})
-drawn = loaded.signatures["sample"](seed=tf.range(4, dtype=tf.int64))
+samples = loaded.signatures["sample"](seed=tf.range(4, dtype=tf.int64))
 new = {{name.split(".")[0] for name in set(sys.modules) - before}}
 assert not new & {{"tf_mdsm", "keras", "tf_keras"}}, new
 assert "tf_mdsm" not in sys.modules
-np.savez("drawn.npz", **{{key: value.numpy() for key, value in drawn.items()}})
+np.savez("samples.npz", **{{key: value.numpy() for key, value in samples.items()}})
 """
     command = [sys.executable, "-c", program]
     result = subprocess.run(
@@ -209,24 +213,24 @@ np.savez("drawn.npz", **{{key: value.numpy() for key, value in drawn.items()}})
     )
     assert result.returncode == 0, result.stderr
     chain = compile_chain(live[1])(range(4))
-    with np.load(tmp_path / "drawn.npz") as drawn:
-        np.testing.assert_array_equal(drawn["images"], np.clip(chain.images, 0, 1))
+    with np.load(tmp_path / "samples.npz") as samples:
+        np.testing.assert_array_equal(samples["images"], np.clip(chain.images, 0, 1))
 
 
-def test_the_tools_of_tensorflow_read_it(exported_run, session, tmp_path):
+def test_saved_model_cli_runs_the_export(exported_run, session, tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     tool = pathlib.Path(sys.executable).with_name("saved_model_cli")
     command = [str(tool), "run", "--dir", str(exported_run / "export" / "1"), "--tag_set", "serve"]
     command += ["--signature_def", "energy", "--inputs", f"images={tmp_path}/images.npy"]
     command += ["--outdir", str(tmp_path)]
     subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=300)
-    expected = session.ask("energy", images=IMAGES)["energy"]
+    expected = session.run("energy", images=IMAGES)["energy"]
     np.testing.assert_allclose(np.load(tmp_path / "energy.npy"), expected, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """`serving_session.c` against the library that TensorFlow's Python package holds."""
+    """`serving_session.c`, compiled and linked with the library of TensorFlow's Python package."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler")
@@ -243,7 +247,7 @@ def program(tmp_path_factory):
     return path
 
 
-def test_a_c_program_loads_and_draws(exported_run, session, program):
+def test_a_c_program_loads_and_samples(exported_run, session, program):
     signature = session.signatures["sample"]
     output, index = signature.outputs["energy"].name.split(":")
     seeds = signature.inputs["seed"].name.split(":")[0]
@@ -261,7 +265,7 @@ def test_a_c_program_loads_and_draws(exported_run, session, program):
     result = run(3)
     assert result.returncode == 0, result.stderr
     energies = np.array(result.stdout.split(), np.float32)
-    np.testing.assert_array_equal(energies, session.ask("sample", seed=np.arange(3))["energy"])
+    np.testing.assert_array_equal(energies, session.run("sample", seed=np.arange(3))["energy"])
     refused = run(-1)
     assert refused.returncode == 1
     assert "3 " in refused.stderr, "not the status INVALID_ARGUMENT"
@@ -269,13 +273,13 @@ def test_a_c_program_loads_and_draws(exported_run, session, program):
 
 
 def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
-    """Other steps, the start fitted to the data, a smaller batch, through the command line."""
+    """Settings of sampling and the largest batch size are set on the command line."""
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
     for name, age in (("old", 2 * 86_400), ("new", 0)):
-        left_by_a_kill = workdir / "export" / f".partial-folder-{name}"
-        left_by_a_kill.mkdir()
-        os.utime(left_by_a_kill, (time.time() - age,) * 2)
+        leftover = workdir / "export" / f".partial-folder-{name}"
+        leftover.mkdir()
+        os.utime(leftover, (time.time() - age,) * 2)
     changes = {"sampling.start": "gaussian", "sampling.hot_steps": 1, "export.max_batch_size": 2}
     result = call(
         f"--workdir={workdir}",
@@ -286,7 +290,7 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     assert result.stdout == f"{workdir}/export/2\n"
     assert "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 2, result.stderr
-    # The other one may be of an export that is still at work.
+    # The new temporary folder may belong to an export that is still running.
     assert sorted(os.listdir(workdir / "export")) == [".partial-folder-new", "1", "2"]
     assert (workdir / "export" / "2").stat().st_mode & 0o777 == 0o777 & ~current_umask()
     config = get_config(str(workdir))
@@ -296,16 +300,16 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     statistics = load_statistics(build.statistics_path(str(workdir)))
     expected = compile_chain(build_sampler(config, model, statistics))(range(2)).images
     session = Session(workdir / "export" / "2")
-    drawn = session.ask("sample", seed=np.arange(2))["images"]
-    np.testing.assert_array_equal(drawn, np.clip(expected, 0, 1))
+    samples = session.run("sample", seed=np.arange(2))["images"]
+    np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
     with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 2"):
-        session.ask("sample", seed=np.arange(3))
+        session.run("sample", seed=np.arange(3))
     written = json.loads((workdir / "export" / "2" / "assets.extra" / "tf_mdsm.json").read_text())
     assert (written["step"], written["weights"]) == (10, "averaged")
     assert written["config"]["sampling"]["start"] == "gaussian"
 
 
-def test_a_version_that_exists_is_a_wrong_call(exported_run):
+def test_an_existing_version_is_refused(exported_run):
     before = {path: path.stat().st_mtime_ns for path in exported_run.rglob("*")}
     result = call(f"--workdir={exported_run}", "--mode=export", "--config.export.version=1")
     assert result.returncode == 2
@@ -314,7 +318,7 @@ def test_a_version_that_exists_is_a_wrong_call(exported_run):
     assert before == {path: path.stat().st_mtime_ns for path in exported_run.rglob("*")}
 
 
-def test_export_without_checkpoint_is_a_wrong_call(exported_run, tmp_path):
+def test_export_without_checkpoint_is_refused(exported_run, tmp_path):
     shutil.copy(exported_run / "config.json", tmp_path)
     result = call(f"--workdir={tmp_path}", "--mode=export")
     assert result.returncode == 2
@@ -322,7 +326,7 @@ def test_export_without_checkpoint_is_a_wrong_call(exported_run, tmp_path):
     assert os.listdir(tmp_path) == ["config.json"]
 
 
-def test_the_start_of_the_data_needs_their_statistics(exported_run, tmp_path):
+def test_a_gaussian_start_needs_statistics_of_the_images(exported_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
     (workdir / "checkpoints" / "statistics.npz").unlink()
@@ -331,8 +335,8 @@ def test_the_start_of_the_data_needs_their_statistics(exported_run, tmp_path):
     assert "`config.sampling.start` must be isotropic" in result.stderr
 
 
-def test_a_model_that_answers_otherwise_is_not_exported(exported_run, tmp_path, monkeypatch):
-    """What is written is read again before it gets its name."""
+def test_a_written_model_with_other_answers_is_not_exported(exported_run, tmp_path, monkeypatch):
+    """The written model is loaded and compared before its folder appears."""
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
     save = tf.saved_model.save
@@ -348,7 +352,7 @@ def test_a_model_that_answers_otherwise_is_not_exported(exported_run, tmp_path, 
     assert os.listdir(workdir / "export") == ["1"]
 
 
-def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeypatch):
+def test_a_model_with_infinite_energies_is_not_exported(exported_run, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir)
 
@@ -364,14 +368,14 @@ def test_an_energy_that_diverges_is_not_exported(exported_run, tmp_path, monkeyp
     assert os.listdir(workdir / "export") == ["1"]
 
 
-def test_warm_up_requests_are_for_every_signature(exported_run, session):
+def test_warm_up_requests_cover_every_signature(exported_run, session):
     folder = exported_run / "export" / "1" / "assets.extra"
     records = tf.data.TFRecordDataset(str(folder / "tf_serving_warmup_requests"))
     names = set()
     for record in records.as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-        answer = session.ask(request.model_spec.signature_name, **inputs)
+        answer = session.run(request.model_spec.signature_name, **inputs)
         assert all(np.isfinite(value).all() for value in answer.values())
         names.add(request.model_spec.signature_name)
     assert names == {"sample", "energy", "score", "denoise", "inpaint"}

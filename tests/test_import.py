@@ -107,7 +107,7 @@ def test_an_imported_run_has_the_authors_energies(imported, name):
 def test_an_exported_run_has_the_authors_energies(imported, name):
     """Import, export as SavedModel, load."""
     workdir, _ = imported[name]
-    folder = export(get_config(str(workdir)), str(workdir))
+    (folder,) = export(get_config(str(workdir)), str(workdir))
     numbers = golden.load(name)
     sigma = numbers.arrays["sigma"][:, None, None, None]
     noisy = tf.constant(numbers.images("image") + sigma * numbers.images("noise"))
@@ -122,7 +122,7 @@ def test_an_exported_run_has_the_authors_energies(imported, name):
 def test_export_to_pytorch_recovers_the_file(imported, name):
     config = get_config(str(imported[name][0]))
     config.export.format = "torch"
-    path = export(config, str(imported[name][0]))
+    (path,) = export(config, str(imported[name][0]))
     assert path.endswith("export/torch/step_00000000.pt")
     exported = torch.load(path, weights_only=True)
     imported_state = {

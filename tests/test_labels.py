@@ -1,4 +1,4 @@
-"""Labels belong to their images, whatever the source."""
+"""Labels of a data set: they belong to the images of the same index, for every source."""
 
 import gzip
 import struct
@@ -21,7 +21,7 @@ def idx_bytes(values: np.ndarray) -> bytes:
 
 @pytest.fixture
 def idx_folder(tmp_path):
-    """Each image is as bright as its label says; one file is compressed."""
+    """An IDX folder: all pixels of an image have the value of its label. Labels are compressed."""
     for prefix, labels in (("train", [3, 1, 4, 1, 5]), ("t10k", [9, 2, 6])):
         labels = np.array(labels, np.uint8)
         images = np.tile(labels[:, None, None], (1, 4, 4))
@@ -31,7 +31,7 @@ def idx_folder(tmp_path):
     return tmp_path
 
 
-def test_idx(idx_folder):
+def test_idx_labels(idx_folder):
     sets = load_images("idx", path=str(idx_folder), image_size=4, channels=1)
     for images, labels in zip(sets, load_labels("idx", path=str(idx_folder)), strict=True):
         assert labels.dtype == np.int64
@@ -50,7 +50,7 @@ def test_idx(idx_folder):
         (idx_bytes(np.zeros((5, 4, 4), np.uint8)), "hold IDX labels of unsigned bytes"),
     ],
 )
-def test_idx_files_that_hold_no_labels_are_named(idx_folder, content, message):
+def test_idx_files_without_labels_are_named(idx_folder, content, message):
     (idx_folder / "train-labels-idx1-ubyte.gz").unlink()
     if content is not None:
         (idx_folder / "train-labels-idx1-ubyte").write_bytes(content)
@@ -59,7 +59,7 @@ def test_idx_files_that_hold_no_labels_are_named(idx_folder, content, message):
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.37])
-def test_digits(fraction):
+def test_digit_labels(fraction):
     digits = load_digits()
     label_of = {
         (image / 16).astype(np.float32).tobytes(): label
@@ -72,13 +72,13 @@ def test_digits(fraction):
         np.testing.assert_array_equal(labels, expected)
 
 
-def test_npz(tmp_path):
+def test_npz_labels(tmp_path):
     path = str(tmp_path / "data.npz")
     labels = np.arange(40, dtype=np.uint8)
     np.savez(path, images=np.tile(labels[:, None, None, None], (1, 4, 4, 3)), labels=labels)
     sets = load_images("npz", path=path, image_size=4, channels=3, held_out_fraction=0.25)
-    found = load_labels("npz", path=path, held_out_fraction=0.25)
-    for images, labels in zip(sets, found, strict=True):
+    label_sets = load_labels("npz", path=path, held_out_fraction=0.25)
+    for images, labels in zip(sets, label_sets, strict=True):
         assert labels.dtype == np.int64
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
 
@@ -100,24 +100,24 @@ def test_npz_without_labels_is_refused(tmp_path, arrays, message):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
-def test_tfds(name):
-    """As a run over images and labels together has them."""
+def test_tfds_labels(name):
+    """Compared with a data set that yields images and labels together."""
     with tfds.testing.mock_data(num_examples=12):
-        found = load_labels("tfds", name=name)
+        label_sets = load_labels("tfds", name=name)
         channels = 3 if name == "cifar10" else 1
         size = 32 if name == "cifar10" else 28
         sets = load_images("tfds", name=name, image_size=size, channels=channels)
-        for split, images, labels in zip(("train", "test"), sets, found, strict=True):
+        for split, images, labels in zip(("train", "test"), sets, label_sets, strict=True):
             assert labels.dtype == np.int64
             pairs = tfds.load(name, split=split, as_supervised=True).as_numpy_iterator()
-            for place, (image, label) in enumerate(pairs):
-                np.testing.assert_array_equal(images[place], image)
-                assert labels[place] == label
+            for index, (image, label) in enumerate(pairs):
+                np.testing.assert_array_equal(images[index], image)
+                assert labels[index] == label
             assert len(labels) == 12
             assert len(set(labels)) > 1
 
 
-def test_tfds_mistakes_are_named():
+def test_tfds_names_without_labels_are_refused():
     with tfds.testing.mock_data(num_examples=2):
         with pytest.raises(
             InvalidArgument, match="`name` must be a data set with a feature `label"

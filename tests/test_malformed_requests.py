@@ -1,4 +1,4 @@
-"""A thousand requests that the exported model cannot answer, each followed by one that it can."""
+"""A thousand invalid requests to an exported model, each followed by a valid one."""
 
 import collections
 
@@ -22,17 +22,17 @@ INPUTS = {
 
 @pytest.fixture(scope="module")
 def model(exported_run):
-    """The export in a version-1 session, whose feeds nothing but the graph checks."""
+    """The export in a version-1 session; only the graph checks the inputs."""
     return Model(str(exported_run / "export"))
 
 
-def good_inputs(generator, names, count: int) -> dict[str, np.ndarray]:
-    made = {
+def valid_inputs(generator, names, count: int) -> dict[str, np.ndarray]:
+    inputs = {
         "seed": generator.integers(2**62, size=count),
         "images": generator.uniform(size=(count, *SHAPE)).astype(np.float32),
         "mask": generator.integers(2, size=(count, *SHAPE)).astype(np.float32),
     }
-    return {name: made[name] for name in names}
+    return {name: inputs[name] for name in names}
 
 
 def wrong_shape(generator, name, array):
@@ -46,12 +46,12 @@ def wrong_type(generator, name, array):
     return array.astype(kinds[generator.integers(len(kinds))])
 
 
-def too_many(generator, name, array):
+def too_many_rows(generator, name, array):
     count = int(generator.choice([LIMIT + 1, 1_000, 20_000]))
     return np.repeat(array[:1], count, axis=0)
 
 
-def none_at_all(generator, name, array):
+def no_rows(generator, name, array):
     return array[:0]
 
 
@@ -62,46 +62,46 @@ def wrong_values(generator, name, array):
         "mask": [0.5, -1.0, 2.0, np.nan, np.inf, 1e-9],
     }[name]
     array = array.copy()
-    place = tuple(generator.integers(size) for size in array.shape)
-    array[place] = values[generator.integers(len(values))]
+    index = tuple(generator.integers(size) for size in array.shape)
+    array[index] = values[generator.integers(len(values))]
     return array
 
 
-def other_count(generator, name, array):
+def one_row_more(generator, name, array):
     return np.concatenate([array, array[:1]])
 
 
-SPOILING = (wrong_shape, wrong_type, too_many, none_at_all, wrong_values, other_count)
+CORRUPTIONS = (wrong_shape, wrong_type, too_many_rows, no_rows, wrong_values, one_row_more)
 
 
 def malformed(generator) -> tuple[str, str, dict[str, np.ndarray]]:
-    """A kind, a signature's name, and inputs of which one is wrong."""
+    """The kind of error, a signature's name, and its inputs, of which one is invalid."""
     name = list(INPUTS)[generator.integers(len(INPUTS))]
-    # One input by itself may hold any number of images.
-    kinds = SPOILING if len(INPUTS[name]) > 1 else SPOILING[:-1]
-    spoil = kinds[generator.integers(len(kinds))]
-    inputs = good_inputs(generator, INPUTS[name], int(generator.integers(1, 5)))
+    # A signature of one input accepts one row more.
+    kinds = CORRUPTIONS if len(INPUTS[name]) > 1 else CORRUPTIONS[:-1]
+    corrupt = kinds[generator.integers(len(kinds))]
+    inputs = valid_inputs(generator, INPUTS[name], int(generator.integers(1, 5)))
     victim = INPUTS[name][generator.integers(len(inputs))]
-    return spoil.__name__, name, {**inputs, victim: spoil(generator, victim, inputs[victim])}
+    return corrupt.__name__, name, {**inputs, victim: corrupt(generator, victim, inputs[victim])}
 
 
-def test_each_is_refused_with_a_reason_and_the_next_one_answered(model):
+def test_invalid_requests_are_refused_and_the_next_request_is_answered(model):
     generator = np.random.default_rng(0)
-    good = {name: good_inputs(generator, names, 3) for name, names in INPUTS.items()}
-    expected = {name: model.run(name, inputs) for name, inputs in good.items()}
+    valid = {name: valid_inputs(generator, names, 3) for name, names in INPUTS.items()}
+    expected = {name: model.run(name, inputs) for name, inputs in valid.items()}
     kinds, memory = collections.Counter(), {}
     for number in range(COUNT):
         kind, name, inputs = malformed(generator)
-        shown = kind, name, {key: (a.dtype, a.shape) for key, a in inputs.items()}
+        request = kind, name, {key: (a.dtype, a.shape) for key, a in inputs.items()}
         with pytest.raises(Refusal) as caught:
-            raise AssertionError(f"{shown} was answered: {model.run(name, inputs)}")
-        assert caught.value.code.name == "INVALID_ARGUMENT", shown
-        assert len(caught.value.message) > 10, shown
+            raise AssertionError(f"{request} was answered: {model.run(name, inputs)}")
+        assert caught.value.code.name == "INVALID_ARGUMENT", request
+        assert len(caught.value.message) > 10, request
         kinds[kind] += 1
         next_name = list(INPUTS)[number % len(INPUTS)]
-        for output, value in model.run(next_name, good[next_name]).items():
-            np.testing.assert_array_equal(value, expected[next_name][output], err_msg=str(shown))
+        for output, value in model.run(next_name, valid[next_name]).items():
+            np.testing.assert_array_equal(value, expected[next_name][output], err_msg=str(request))
         memory[number] = peak_mib()
-    assert set(kinds) == {spoil.__name__ for spoil in SPOILING}
-    # The largest requests have come by then: what grew on would be a leak.
+    assert set(kinds) == {corrupt.__name__ for corrupt in CORRUPTIONS}
+    # The first half contains the largest requests. More memory afterwards would be a leak.
     assert memory[COUNT - 1] - memory[COUNT // 2] < 32

@@ -8,7 +8,7 @@ from test_config import recipe
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.runs import build_model as build
-from tf_mdsm.visualization import model_views as views
+from tf_mdsm.visualization.model_views import samples_picture
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def trained():
     images, _ = build.build_images(config)
     model = build.build_model(config)
     model.compile(build.build_optimizer(config), steps_per_execution=100)
-    batches = training_batches(images, config.training.batch_size, config.seed)
+    batches = training_batches(images, batch_size=config.training.batch_size, seed=config.seed)
     model.fit(batches, steps_per_epoch=config.training.num_steps, verbose=0)
     return config, model
 
@@ -46,7 +46,7 @@ def test_learned_score_and_energy_are_near_the_true_ones(trained, capsys):
 def test_picture_of_the_learned_and_the_true_energy(trained):
     config, model = trained
     points = synthetic.mixture(50)
-    picture = views.samples_picture(model, points, build.true_energy(config))
+    picture = samples_picture(model, points, build.true_energy(config))
     assert picture.shape == (500, 1000, 3)
-    without_true_energy = views.samples_picture(model, points)
-    assert without_true_energy.shape == (500, 500, 3)
+    alone = samples_picture(model, points)
+    assert alone.shape == (500, 500, 3)

@@ -92,7 +92,7 @@ def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
 def test_heun_is_exported_as_it_samples(workdir):
     config = settings(workdir, "heun", sigma_min=0.2, churn=1.0)
     config.export.version = 7
-    folder = export(config, str(workdir))
+    (folder,) = export(config, str(workdir))
     assert folder == str(workdir / "export" / "7")
     served, (_, live) = Model(str(workdir / "export")), model_and_sampler(config, workdir)
     assert served.version == 7

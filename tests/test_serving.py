@@ -1,4 +1,4 @@
-"""The contract between a served export and its clients, both ways, without the real binary."""
+"""Clients and a served export, by gRPC and REST, with a stand-in for TensorFlow Serving."""
 
 import http.server
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from serving_runs import exported_colour, serving
+from serving_runs import export_color_model, serving
 from small_runs import ROOT, environment
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
@@ -21,17 +21,17 @@ from benchmarks import serving as serving_benchmark
 from tf_mdsm.serving import Client, InvalidArgument, ServingError
 
 SHAPE = (8, 8, 1)
-WAYS = ("grpc", "rest")
+INTERFACES = ("grpc", "rest")
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=INTERFACES)
 def address(request, model_server):
     return getattr(model_server, request.param)
 
 
 @pytest.fixture(scope="module")
 def direct(exported_run):
-    """The export's signatures, run in this process: {name: function of arrays to arrays}."""
+    """Runs a signature of the export in this process: a function of its name and arrays."""
     loaded = tf.saved_model.load(f"{exported_run}/export/1")
 
     def run(name, **inputs):
@@ -43,9 +43,9 @@ def direct(exported_run):
 
 
 @pytest.fixture(scope="module")
-def colour(tmp_path_factory):
-    """Large requests and replies; does not merge."""
-    with serving(exported_colour(tmp_path_factory.mktemp("colour"), 512)) as running:
+def color_server(tmp_path_factory):
+    """A server of 32 x 32 color images that takes large requests and does not merge them."""
+    with serving(export_color_model(tmp_path_factory.mktemp("color"), 512)) as running:
         yield running
 
 
@@ -60,7 +60,7 @@ def half_known(count: int) -> np.ndarray:
 
 
 def assert_same_energy(ours, theirs):
-    """Another batch sums in another order."""
+    """Sums in batches of another size have another order, and other rounding errors."""
     np.testing.assert_allclose(ours, theirs, rtol=5e-6, atol=5e-6 * np.abs(theirs).max())
 
 
@@ -68,21 +68,21 @@ def assert_same_images(ours, theirs):
     np.testing.assert_allclose(ours, theirs, atol=1 / 255)
 
 
-# --- answers
+# --- Answers of the server
 
 
-def test_a_client_gets_what_the_export_computes(address, direct):
+def test_a_client_gets_the_answers_of_the_export(address, direct):
     client = Client(address)
     assert client.image_shape == SHAPE
     images, energy = client.sample([3, 2**53 + 1, 2**62])
-    alone = direct("sample", seed=np.array([3, 2**53 + 1, 2**62]))
+    expected = direct("sample", seed=np.array([3, 2**53 + 1, 2**62]))
     assert images.dtype == energy.dtype == np.float32
-    assert_same_images(images, alone["images"])
-    assert_same_energy(energy, alone["energy"])
+    assert_same_images(images, expected["images"])
+    assert_same_energy(energy, expected["energy"])
     assert images.min() >= 0
     assert images.max() <= 1
 
-    # Three at a time: not the padded batch of the server's.
+    # Batches of three, which the server pads to four.
     noisy = random_images(np.random.default_rng(0), 3) * 3 - 1
     assert_same_energy(client.energy(noisy), direct("energy", images=noisy)["energy"])
     np.testing.assert_allclose(
@@ -95,44 +95,44 @@ def test_a_client_gets_what_the_export_computes(address, direct):
     known, mask = random_images(np.random.default_rng(1), 3), half_known(3)
     filled = client.inpaint(known, mask, seeds=[5, 6, 7])
     np.testing.assert_array_equal(filled[:, :4], known[:, :4])
-    alone = direct("inpaint", images=known, mask=mask, seed=np.array([5, 6, 7]))
-    assert_same_images(filled, alone["images"])
+    expected = direct("inpaint", images=known, mask=mask, seed=np.array([5, 6, 7]))
+    assert_same_images(filled, expected["images"])
 
 
-def test_seeds_arrive_exactly(address):
-    # As floats, all four would be the same.
+def test_seeds_are_sent_exactly(address):
+    # Converted to floats, neighboring seeds would be equal.
     images, _ = Client(address).sample([2**53, 2**53 + 1, 2**62 - 1, 2**62])
     assert len(np.unique(images.reshape(4, -1), axis=0)) == 4
     again, _ = Client(address).sample(np.array([2**53 + 1], np.uint64))
     assert_same_images(again[0], images[1])
 
 
-def test_large_requests_are_split_and_joined_in_order(address, model_server):
+def test_large_requests_are_split_and_answers_are_joined_in_order(address, model_server):
     before = model_server.runs()["sample"]
     images, energy = Client(address, batch_size=7).sample(range(20))
     assert model_server.runs()["sample"] - before == 3
-    whole, whole_energy = Client(address, batch_size=64).sample(range(20))
+    expected, expected_energy = Client(address, batch_size=64).sample(range(20))
     assert images.shape == (20, *SHAPE)
-    assert_same_images(images, whole)
-    assert_same_energy(energy, whole_energy)
+    assert_same_images(images, expected)
+    assert_same_energy(energy, expected_energy)
 
 
 def test_status_and_version(address):
-    (only,) = Client(address).status()
-    assert (only.version, only.state, only.message) == (1, "AVAILABLE", "")
+    (status,) = Client(address).status()
+    assert (status.version, status.state, status.message) == (1, "AVAILABLE", "")
     assert Client(address, version=1).energy(np.zeros((1, *SHAPE))).shape == (1,)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_large_replies(colour, way):
-    client = Client(getattr(colour, way), batch_size=512)
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_large_replies(color_server, interface):
+    client = Client(getattr(color_server, interface), batch_size=512)
     assert client.image_shape == (32, 32, 3)
     images, energy = client.sample(range(64))
     assert images.shape == (64, 32, 32, 3)
     assert_same_energy(client.energy(images), energy)
-    if way == "rest":
+    if interface == "rest":
         return
-    # gRPC by itself takes replies of 4 MB at most.
+    # Replies above the default limit of gRPC, 4 MB.
     many = np.broadcast_to(images[:1], (400, 32, 32, 3))
     denoised = client.denoise(many)
     assert denoised.nbytes > 4 * 2**20
@@ -140,7 +140,7 @@ def test_large_replies(colour, way):
 
 
 def one_request(generator, number: int):
-    """A method's name and its arguments."""
+    """A method's name and its arguments: each of the five methods in turn."""
     count = int(generator.integers(1, 4))
     seeds = generator.integers(2**62, size=count)
     images = random_images(generator, count)
@@ -154,8 +154,8 @@ def one_request(generator, number: int):
     return requests_[number % 5]
 
 
-def test_merged_requests_are_answered_as_if_alone(model_server, direct):
-    """200 mixed requests of 8 clients at a time."""
+def test_merged_requests_get_the_answers_of_single_requests(model_server, direct):
+    """200 mixed requests of 8 simultaneous clients."""
     answers, before = {}, model_server.runs()
     start = threading.Barrier(8)
 
@@ -163,9 +163,9 @@ def test_merged_requests_are_answered_as_if_alone(model_server, direct):
         generator = np.random.default_rng(number)
         client = model_server.clients()[number % 2]
         start.wait()
-        for place in range(25):
-            method, arguments = one_request(generator, place)
-            answers[number, place] = method, arguments, getattr(client, method)(*arguments)
+        for index in range(25):
+            method, arguments = one_request(generator, index)
+            answers[number, index] = method, arguments, getattr(client, method)(*arguments)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -179,20 +179,22 @@ def test_merged_requests_are_answered_as_if_alone(model_server, direct):
     names = {"inpaint": ("images", "mask", "seed"), "sample": ("seed",)}
     for method, arguments, answer in answers.values():
         inputs = dict(zip(names.get(method, ("images",)), arguments, strict=True))
-        alone = direct(method, **inputs)
+        expected = direct(method, **inputs)
         if method == "energy":
-            assert_same_energy(answer, alone["energy"])
+            assert_same_energy(answer, expected["energy"])
         elif method == "score":
-            np.testing.assert_allclose(answer, alone["score"], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(answer, expected["score"], rtol=1e-4, atol=1e-5)
         else:
             images = answer[0] if method == "sample" else answer
-            assert_same_images(images, alone["images"])
+            assert_same_images(images, expected["images"])
 
 
 @pytest.mark.long
-def test_a_server_that_merges_to_the_limit_of_the_export_answers_everybody(tmp_path):
-    """Four clients at a time, with two images each and with one, of an export that takes three:
-    neither two requests of two nor padding three to four may reach it."""
+def test_a_server_that_merges_up_to_the_limit_of_the_export_answers_all_requests(tmp_path):
+    """Four simultaneous clients send two images, then one, to an export that accepts three images.
+
+    The server must neither merge two requests of two images nor pad three images to four.
+    """
     options = ("--merge", "--max_batch_size=3")
     failures, start = [], threading.Barrier(4)
 
@@ -206,7 +208,7 @@ def test_a_server_that_merges_to_the_limit_of_the_export_answers_everybody(tmp_p
             failures.append(error)
 
     images = random_images(np.random.default_rng(0), 2, (32, 32, 3))
-    with serving(exported_colour(tmp_path, 3), *options) as running:
+    with serving(export_color_model(tmp_path, 3), *options) as running:
         clients = running.clients(batch_size=3) * 2
         expected, before = clients[0].energy(images), running.runs()["energy"]
         for count in (2, 1):
@@ -219,8 +221,8 @@ def test_a_server_that_merges_to_the_limit_of_the_export_answers_everybody(tmp_p
         assert running.runs()["energy"] - before < 80, "nothing was merged"
 
 
-def test_one_bad_request_would_fail_its_neighbours(model_server):
-    """Which is why a client checks before it sends."""
+def test_an_invalid_request_fails_the_requests_it_is_merged_with(model_server):
+    """This is why a client checks requests before it sends them."""
     failures, start = [], threading.Barrier(8)
 
     def ask(value):
@@ -244,21 +246,23 @@ def test_one_bad_request_would_fail_its_neighbours(model_server):
     assert all("`images` must be finite" in message for _, message in failures)
 
 
-def test_warm_up_records_are_requests_that_the_server_answers(exported_run, model_server):
+def test_the_server_answers_the_warm_up_requests(exported_run, model_server):
     path = f"{exported_run}/export/1/assets.extra/tf_serving_warmup_requests"
     records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
-    seen = set()
+    signatures = set()
     with grpc.insecure_channel(model_server.grpc.removeprefix("grpc://")) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for log in logs:
             request = log.predict_log.request
-            seen.add(request.model_spec.signature_name)
-            # The server replays them for the version that it loads, whatever its name.
+            signatures.add(request.model_spec.signature_name)
+            # The records name no model, as the binary sends them to the model that it loads.
             request.model_spec.name = "tf_mdsm"
             reply = stub.Predict(request)
-            assert all(np.isfinite(tf.make_ndarray(one)).all() for one in reply.outputs.values())
-    assert seen >= {"sample", "energy", "score", "denoise", "inpaint"}
+            assert all(
+                np.isfinite(tf.make_ndarray(array)).all() for array in reply.outputs.values()
+            )
+    assert signatures >= {"sample", "energy", "score", "denoise", "inpaint"}
 
 
 def test_rest_does_not_need_tensorflow(model_server):
@@ -271,7 +275,7 @@ def test_rest_does_not_need_tensorflow(model_server):
     assert subprocess.run(command, cwd=ROOT, env=environment()).returncode == 0
 
 
-# --- errors
+# --- Errors
 
 
 def free_port() -> int:
@@ -281,14 +285,14 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_nobody_there(scheme):
+def test_an_address_without_server(scheme):
     address = f"{scheme}://localhost:{free_port()}"
     with pytest.raises(ServingError, match=f"{address} is not available: .*refused"):
         Client(address).sample([0])
 
 
-def test_too_late(address):
-    # Merging alone waits longer.
+def test_a_timeout(address):
+    # Shorter than the time for which the server waits for requests to merge.
     with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s"):
         Client(address, timeout=0.002).sample(range(16))
 
@@ -303,14 +307,14 @@ def test_unknown_model_version_and_signature(address):
     transport = Client(address)._transport
     with pytest.raises(ServingError, match=r'refused the request: .*"classify" not found'):
         transport.predict("classify", {"images": np.zeros((1, *SHAPE), np.float32)}, ("energy",))
-    with pytest.raises(ServingError, match="is no export of tf_mdsm: it has no signature classify"):
+    with pytest.raises(ServingError, match="is not an export of tf_mdsm: it has no signature"):
         transport.input_sizes("classify", "images")
-    with pytest.raises(ServingError, match=r"is no export of tf_mdsm: .*other outputs"):
+    with pytest.raises(ServingError, match=r"is not an export of tf_mdsm: .*other outputs"):
         transport.predict("sample", {"seed": np.array([0])}, ("images", "score"))
 
 
 @pytest.mark.parametrize(
-    ("signature", "inputs", "sentence"),
+    ("signature", "inputs", "message"),
     [
         ("sample", {"seed": [-1]}, "`seed` must lie in .*-1"),
         ("energy", {"images": np.full((1, *SHAPE), np.nan)}, "`images` must be finite"),
@@ -327,36 +331,38 @@ def test_unknown_model_version_and_signature(address):
         ("energy", {"seed": [0]}, "input size does not match signature"),
     ],
 )
-def test_the_graph_refuses_what_a_client_without_checks_sends(address, signature, inputs, sentence):
+def test_the_graph_refuses_invalid_inputs_of_other_clients(address, signature, inputs, message):
     arrays = {
         name: np.asarray(value, np.int64 if name == "seed" else np.float32)
         for name, value in inputs.items()
     }
-    with pytest.raises(ServingError, match=f"refused the request: {sentence}") as refusal:
+    with pytest.raises(ServingError, match=f"refused the request: {message}") as refusal:
         Client(address)._transport.predict(signature, arrays, ("images",))
     assert "\n" not in str(refusal.value)
 
 
-def test_a_request_larger_than_the_server_takes(address, colour):
+def test_requests_larger_than_the_limits(address, color_server):
     with pytest.raises(ServingError, match="larger than maximum input batch size 64"):
         Client(address, batch_size=65).sample(range(65))
-    with pytest.raises(ServingError, match="`images` must hold 1 to 512"):
-        Client(colour.grpc, batch_size=513).energy(np.zeros((513, 32, 32, 3)))
+    with pytest.raises(ServingError, match="`images` must be a batch of 1 to 512"):
+        Client(color_server.grpc, batch_size=513).energy(np.zeros((513, 32, 32, 3)))
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_the_wrong_port(model_server, way):
-    """Each interface asked in the other's language."""
-    other = {"grpc": model_server.rest.replace("http", "grpc"), "rest": model_server.grpc}[way]
-    address = other if way == "grpc" else other.replace("grpc", "http")
-    with pytest.raises(ServingError, match=f"what answers at {address} is not TensorFlow Serving"):
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_the_port_of_the_other_interface(model_server, interface):
+    """gRPC is sent to the REST port, and REST to the gRPC port."""
+    address = {
+        "grpc": model_server.rest.replace("http", "grpc"),
+        "rest": model_server.grpc.replace("grpc", "http"),
+    }[interface]
+    with pytest.raises(ServingError, match=f"program at {address} is not TensorFlow Serving"):
         Client(address).sample([0])
 
 
 PAGES = {
     "/v1/models/html/metadata": (200, "text/html", "<html>Welcome</html>"),
     "/v1/models/json/metadata": (200, "application/json", '{"hello": "you"}'),
-    "/v1/models/lost/metadata": (404, "text/html", "<html>Not found</html>"),
+    "/v1/models/missing/metadata": (404, "text/html", "<html>Not found</html>"),
     "/v1/models/quoted/metadata": (404, "application/json", '{ "error": "it\\\'s gone" }'),
     "/v1/models/late/metadata": (504, "application/json", '{ "error": "Timed out" }'),
     "/v1/models/moved/metadata": (302, "text/html", ""),
@@ -364,7 +370,7 @@ PAGES = {
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
-    """A web server that knows nothing of models."""
+    """A web server that is not TensorFlow Serving."""
 
     def do_GET(self):
         status, kind, text = PAGES[self.path]
@@ -381,15 +387,18 @@ class _Page(http.server.BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("html", "is not TensorFlow Serving by http: it answers 200 with <html>Welcome</html>"),
-        ("json", "is not TensorFlow Serving by http: its metadata are of another form"),
-        ("lost", "is not TensorFlow Serving by http: it answers 404 with <html>Not found</html>"),
+        ("html", "is not TensorFlow Serving over http: it answers 200 with <html>Welcome</html>"),
+        ("json", "is not TensorFlow Serving over http: its metadata have another format"),
+        (
+            "missing",
+            "is not TensorFlow Serving over http: it answers 404 with <html>Not found</html>",
+        ),
         ("quoted", "has no model quoted: .*gone"),
         ("late", "failed in the request: Timed out .*--rest_api_timeout_in_ms"),
-        ("moved", "is not TensorFlow Serving by http: it answers 302"),
+        ("moved", "is not TensorFlow Serving over http: it answers 302"),
     ],
 )
-def test_an_answer_of_somebody_else(model, message):
+def test_replies_of_another_program(model, message):
     page = http.server.ThreadingHTTPServer(("localhost", 0), _Page)
     threading.Thread(target=page.serve_forever, args=(0.01,), daemon=True).start()
     try:
@@ -411,11 +420,11 @@ def test_an_answer_of_somebody_else(model, message):
         ([0.5], "be integers"),
         ([True], "be integers"),
         (["0"], "be integers"),
-        ([[0]], "one integer an image"),
-        (3, "one integer an image"),
+        ([[0]], "one integer per image"),
+        (3, "one integer per image"),
     ],
 )
-def test_seeds_that_are_not_sent(model_server, seeds, message):
+def test_invalid_seeds_are_not_sent(model_server, seeds, message):
     before = model_server.runs()
     for client in model_server.clients():
         with pytest.raises(InvalidArgument, match=message):
@@ -436,7 +445,7 @@ def test_seeds_that_are_not_sent(model_server, seeds, message):
         (np.zeros((1, *SHAPE), complex), "be floats"),
     ],
 )
-def test_images_that_are_not_sent(model_server, images, message):
+def test_invalid_images_are_not_sent(model_server, images, message):
     before = model_server.runs()
     for client in model_server.clients():
         for method in (client.energy, client.score, client.denoise):
@@ -447,7 +456,7 @@ def test_images_that_are_not_sent(model_server, images, message):
     assert model_server.runs() == before
 
 
-def test_inpainting_that_is_not_sent(model_server):
+def test_invalid_inpainting_is_not_sent(model_server):
     images, mask = np.zeros((2, *SHAPE)), half_known(2)
     outside = images - mask
     before = model_server.runs()
@@ -456,12 +465,12 @@ def test_inpainting_that_is_not_sent(model_server):
             ((images, mask * 0.5, [0, 1]), "`mask` must be 1 .known. or 0 everywhere"),
             ((images, mask[:1], [0, 1]), r"`mask` must be of shape \[2, 8, 8, 1\]"),
             ((images, mask * np.nan, [0, 1]), "`mask` must be 1"),
-            ((images, mask, [0]), r"`seeds` must be one an image \(2\)"),
+            ((images, mask, [0]), r"`seeds` must be one integer per image \(2\)"),
             ((outside, mask, [0, 1]), r"`images` must lie in \[0, 1\] where they are known"),
         ]:
             with pytest.raises(InvalidArgument, match=message):
                 client.inpaint(*arguments)
-        # Unknown pixels may hold anything finite.
+        # Unknown pixels may be any finite numbers.
         client.inpaint(images - (1 - mask), mask.astype(bool), [0, 1])
     assert model_server.runs()["inpaint"] == before["inpaint"] + 2
 
@@ -487,7 +496,7 @@ def test_inpainting_that_is_not_sent(model_server):
         ({"batch_size": 0}, "batch_size"),
     ],
 )
-def test_clients_that_cannot_be(options, field):
+def test_invalid_arguments_of_a_client(options, field):
     with pytest.raises(InvalidArgument, match=f"`{field}` must"):
         Client(**{"address": "http://localhost:8501", **options})
 
@@ -500,14 +509,14 @@ def test_the_largest_timeout_and_version_can_be_sent(model_server):
             client.sample([0])
 
 
-def test_a_model_name_is_no_path(model_server):
+def test_a_model_name_is_not_a_path(model_server):
     with pytest.raises(ServingError):
         Client(model_server.rest, model="tf_mdsm/versions/1").status()
     assert requests.get(f"{model_server.rest}/v1/models/tf_mdsm/versions/1", timeout=10).ok
 
 
 @pytest.mark.long
-def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
+def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
     output = tmp_path / "numbers.json"
     command = [sys.executable, "-m", "benchmarks.serving", "--repeats=1"]
     result = subprocess.run(
@@ -522,16 +531,16 @@ def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
     assert set(numbers["batches"]) == {"1", "8"}
     for batch in numbers["batches"].values():
         assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
-        assert all(len(taken) == 1 for taken in batch["seconds"].values())
+        assert all(len(seconds) == 1 for seconds in batch["seconds"].values())
         assert batch["median_ratio"]["in_process"] == 1
     assert set(numbers["first_request_seconds"]) == {"cold", "after_warm_up"}
-    # Five requests, two of them whole chains.
+    # Five requests; two of them sample images.
     assert numbers["warm_up_seconds"] > 0
     assert "export's loading" in result.stdout
 
 
-def test_the_benchmark_refuses_before_it_measures(exported_run, tmp_path, monkeypatch, capsys):
-    """Another step's weights in this process than in the export; a file that cannot be."""
+def test_the_benchmark_refuses_invalid_arguments_first(exported_run, tmp_path, monkeypatch, capsys):
+    """An export of another step than the checkpoint, and files that cannot be written."""
     for path in exported_run.iterdir():
         if path.name != "export":
             (tmp_path / path.name).symlink_to(path)
@@ -555,7 +564,7 @@ def test_the_benchmark_refuses_before_it_measures(exported_run, tmp_path, monkey
         assert message in line
 
 
-def test_the_stand_in_warms_up(exported_run):
+def test_the_stand_in_answers_warm_up_requests(exported_run):
     with serving(exported_run / "export", "--warm_up") as running:
         names = ("sample", "energy", "score", "denoise", "inpaint")
         assert running.runs() == dict.fromkeys(names, 1) | {"serving_default": 0}

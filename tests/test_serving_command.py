@@ -1,4 +1,4 @@
-"""`python -m tf_mdsm.serving` as a user calls it."""
+"""The command-line client, `python -m tf_mdsm.serving`."""
 
 import struct
 import subprocess
@@ -30,7 +30,7 @@ def call(*arguments) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Three images with 256 levels, as files of every kind: (array, {ending: path})."""
+    """Three images with 256 levels, as files of each format: (array, {ending: path})."""
     folder = tmp_path_factory.mktemp("images")
     pixels = np.random.default_rng(0).integers(256, size=(3, *SHAPE)).astype(np.uint8)
     array = pixels.astype(np.float32) / 255
@@ -52,7 +52,7 @@ def rest(model_server):
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A grey picture of that size whose pixels are missing."""
+    """A PNG file of a gray picture of this size without its pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [
         struct.pack(">I", len(content))
@@ -91,13 +91,13 @@ def test_a_picture_of_samples(rest, tmp_path):
     result = call("sample", rest, "--num_images", "5", "--output", output)
     assert (result.returncode, result.stderr) == (0, "")
     with Image.open(output) as picture:
-        # Three columns and two rows of enlarged tiles with frames.
+        # Three columns and two rows of enlarged images with frames.
         assert picture.size == (3 * 66 + 2, 2 * 66 + 2)
         assert picture.mode == "L"
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
 
 
-def test_energy_prints_one_number_an_image(rest, client, images, capsys):
+def test_energy_prints_one_number_per_image(rest, client, images, capsys):
     array, paths = images
     assert main(["energy", rest, *map(str, paths.values())]) == 0
     printed = np.array(capsys.readouterr().out.split(), np.float32)
@@ -114,9 +114,9 @@ def test_score_and_denoise(rest, client, images, tmp_path):
         answer = getattr(client, command)(array)
         np.testing.assert_allclose(arrays_of(f"{output}.npz")[key], answer, atol=1e-5)
     with Image.open(tmp_path / "score.png") as picture:
-        shown = np.asarray(picture)
-    # Grey is zero, and the largest score is black or white.
-    assert shown.min() == 0 or shown.max() == 255
+        pixels = np.asarray(picture)
+    # Gray is zero. The score with the largest absolute value is black or white.
+    assert pixels.min() == 0 or pixels.max() == 255
 
 
 @pytest.mark.parametrize("kind", ["png", "npy", "npz"])
@@ -139,7 +139,7 @@ def test_inpaint(rest, client, images, tmp_path, kind):
     np.testing.assert_allclose(filled, expected, atol=1 / 255)
 
 
-def test_points_make_no_picture():
+def test_points_cannot_be_written_as_a_picture():
     require_picture("points.npz", (1, 1, 2))
     require_picture("digits.png", SHAPE)
     with pytest.raises(InvalidArgument, match="`--output` must end"):
@@ -158,7 +158,7 @@ def test_help(capsys):
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_no_server_is_status_1(scheme, tmp_path):
+def test_an_address_without_server_is_status_1(scheme, tmp_path):
     output = tmp_path / "samples.png"
     result = call("sample", f"--address={scheme}://localhost:9", f"--output={output}")
     assert result.returncode == 1
@@ -168,7 +168,7 @@ def test_no_server_is_status_1(scheme, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_server_refuses_is_status_1(rest, tmp_path, capsys):
+def test_refusals_of_the_server_are_status_1(rest, tmp_path, capsys):
     for arguments, message in [
         (["status", "--model=other"], "has no model other"),
         (["sample", "--version=7", f"--output={tmp_path}/x.png"], "in version 7"),
@@ -247,8 +247,8 @@ def test_wrong_calls_are_status_2(rest, tmp_path, monkeypatch, capsys, arguments
     np.save("INTEGERS.npy", np.zeros((3, *SHAPE), np.int64))
     before = sorted(tmp_path.iterdir())
     words = arguments.split()
-    own_address = [] if "--address" in arguments else [rest]
-    assert main([words[0], *own_address, *words[1:]]) == 2
+    address = [] if "--address" in arguments else [rest]
+    assert main([words[0], *address, *words[1:]]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     (line,) = printed.err.splitlines()

@@ -1,4 +1,4 @@
-"""The files in `launch/` that start TensorFlow Serving: they parse, and agree with each other."""
+"""Files in `launch/` that start TensorFlow Serving: they are valid and agree with each other."""
 
 import http.server
 import json
@@ -27,10 +27,10 @@ SCRIPT = ROOT / "launch" / "serve.sh"
 
 
 def message_class(name: str, **messages: dict[str, str]):
-    """A class for a message whose definition TensorFlow Serving's Python package lacks.
+    """A class of a protobuf message that TensorFlow Serving's Python package does not define.
 
     Args:
-        name: the message to return.
+        name: name of the message.
         messages: {message: {field: kind}}; "repeated int64", "Int64Value", …
     """
     file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="kit", syntax="proto3")
@@ -91,25 +91,25 @@ def container() -> dict:
 
 
 def server_flags(text: str) -> list[str]:
-    """What the server is started with, port flags apart."""
+    """Flags of the server's command line, without those of ports."""
     return re.findall(
         r'--(?:model|file_system|enable|batching|monitoring|rest_api)_\S*=[^\s)"]+', text
     )
 
 
-def test_models():
+def test_the_model_is_served_in_its_newest_version():
     assert model().name == "tf_mdsm"
     assert model().model_platform == "tensorflow"
     assert model().model_version_policy.latest.num_versions == 1
 
 
-def test_batches_are_what_the_export_takes():
+def test_batch_sizes_agree_with_the_export():
     settings = batching()
     limit = default_config().export.max_batch_size
     assert settings.max_batch_size.value == limit
     sizes = list(settings.allowed_batch_sizes)
-    assert sizes == sorted(set(sizes)), "the server wants them in order"
-    assert sizes[-1] == limit, "the server wants the largest among them"
+    assert sizes == sorted(set(sizes)), "the server requires ascending sizes"
+    assert sizes[-1] == limit, "the server requires the largest size among them"
     assert sizes[0] == 1
     assert settings.num_batch_threads.value >= 2
     assert not settings.pad_variable_length_inputs
@@ -172,7 +172,7 @@ def test_kubernetes_service_and_safety():
     assert set(server["resources"]["limits"]) == {"cpu", "memory"}
 
 
-# --- the script, with a docker that only writes down what it is asked
+# --- The script, with a program `docker` that only records its arguments
 
 DOCKER = """#!/bin/bash
 printf '%s\\n' "$*" >> "$FAKE/calls"
@@ -194,7 +194,7 @@ esac
 
 @pytest.fixture
 def fake(tmp_path):
-    """A folder with a `docker`, and all other programs that the script may use."""
+    """A folder with the recording `docker` and all other programs that the script may use."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in (
@@ -229,7 +229,7 @@ def run_folder(tmp_path):
 
 
 def write_limit(version_folder: pathlib.Path, limit: object) -> None:
-    """The settings that an export was made with, as it keeps them."""
+    """Writes the settings of an export to the file where the export keeps them."""
     config = default_config().to_dict()
     config["export"]["max_batch_size"] = limit
     path = version_folder / "assets.extra" / "tf_mdsm.json"
@@ -269,7 +269,7 @@ def rest_port():
     server.server_close()
 
 
-def test_serve_starts_the_server_and_says_how_to_ask_it(fake, run_folder, rest_port):
+def test_serve_starts_the_server_and_prints_how_to_use_it(fake, run_folder, rest_port):
     result = serve(fake, run_folder, "--name=mine", f"--rest_port={rest_port}", "--", "--gpus=all")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -337,7 +337,7 @@ def test_serve_removes_a_container_that_does_not_start(fake, run_folder):
     assert (fake / "calls").read_text().endswith("start 0123abcd\nrm --force 0123abcd\n")
 
 
-def test_serve_gives_up_after_its_patience(fake, run_folder):
+def test_serve_gives_up_after_the_waiting_time(fake, run_folder):
     result = serve(fake, run_folder, "--rest_port=9", "--patience=0")
     assert result.returncode == 1
     assert "not ready after 0 s; docker logs tf_mdsm says why" in result.stderr
@@ -350,7 +350,7 @@ def test_serve_reports_a_server_that_ends(fake, run_folder):
     assert (fake / "calls").read_text().endswith("rm --force tf_mdsm\n")
 
 
-def test_serve_says_what_is_missing(fake, run_folder):
+def test_serve_names_what_is_missing(fake, run_folder):
     assert "no exported version in" in serve(fake, run_folder.parent).stderr
     assert "--mode=export" in serve(fake, run_folder.parent).stderr
     assert "does not answer" in serve(fake, run_folder, FAKE_INFO="1").stderr
@@ -382,7 +382,7 @@ def test_serve_refuses_wrong_calls(fake, run_folder, arguments, message):
     assert not (fake / "calls").exists()
 
 
-def test_serve_explains_itself(fake):
+def test_serve_prints_its_help(fake):
     result = serve(fake, "--help")
     assert result.returncode == 0
     assert "launch/serve.sh WORKDIR" in result.stdout

@@ -1,4 +1,4 @@
-"""Mean and covariance of images, and chains that start from them."""
+"""Mean and covariance of images, and starting points that have them."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ SIZE = 24
 
 
 def correlated_images(count: int, dtype=np.float32) -> np.ndarray:
-    """Images with a mean and correlations of their own, in [0, 1]."""
+    """Images in [0, 1] with different means and correlated pixels."""
     generator = np.random.default_rng(3)
     mixing = generator.normal(size=(SIZE, SIZE)) * 0.9 ** np.arange(SIZE)
     flat = 0.5 + 0.05 * generator.normal(size=(count, SIZE)) @ mixing.T
@@ -31,8 +31,8 @@ def covariance_of(statistics) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_mean_and_covariance_are_numpys(dtype):
-    # More images than are read at a time.
+def test_mean_and_covariance_agree_with_numpy(dtype):
+    # More images than one batch of the computation.
     images = correlated_images(2_500, dtype)
     statistics = fit_statistics(images)
     flat = images.reshape(2_500, -1).astype(np.float64) / (255 if dtype == np.uint8 else 1)
@@ -47,52 +47,52 @@ def test_mean_and_covariance_are_numpys(dtype):
 
 def test_leading_components_keep_the_total_variance():
     images = correlated_images(2_000)
-    whole, leading = fit_statistics(images), fit_statistics(images, max_components=5)
-    np.testing.assert_array_equal(leading.variances, whole.variances[:5])
-    assert leading.residual_variance == pytest.approx(whole.variances[5:].mean(), rel=1e-4)
+    full, leading = fit_statistics(images), fit_statistics(images, max_components=5)
+    np.testing.assert_array_equal(leading.variances, full.variances[:5])
+    assert leading.residual_variance == pytest.approx(full.variances[5:].mean(), rel=1e-4)
     trace = np.trace(covariance_of(leading))
-    assert trace == pytest.approx(whole.variances.sum(), rel=1e-5)
+    assert trace == pytest.approx(full.variances.sum(), rel=1e-5)
 
 
-def test_large_images_are_described_by_some_of_them():
-    """With as many images as fit, the products of images say what the covariance says."""
+def test_statistics_from_products_of_images_agree_with_the_covariance():
+    """Large images are analyzed by their scalar products. Here both methods use all images."""
     images = correlated_images(1_500)
-    exact, by_products = fit_statistics(images), fit_statistics(images, max_pixels=1)
-    np.testing.assert_allclose(by_products.mean, exact.mean, rtol=1e-4)
-    assert len(by_products.variances) == SIZE, "more directions than exist"
-    np.testing.assert_allclose(by_products.variances, exact.variances, rtol=1e-3)
+    exact, from_products = fit_statistics(images), fit_statistics(images, max_pixels=1)
+    np.testing.assert_allclose(from_products.mean, exact.mean, rtol=1e-4)
+    assert len(from_products.variances) == SIZE, "more directions than exist"
+    np.testing.assert_allclose(from_products.variances, exact.variances, rtol=1e-3)
     expected = covariance_of(exact)
-    np.testing.assert_allclose(covariance_of(by_products), expected, atol=2e-3 * expected.max())
+    np.testing.assert_allclose(covariance_of(from_products), expected, atol=2e-3 * expected.max())
 
 
 @pytest.mark.parametrize("kept", [SIZE, 4])
-def test_chains_start_from_the_data_and_noise(kept):
+def test_gaussian_starts_have_the_mean_and_covariance_plus_noise(kept):
     """Mean and covariance of 20,000 starts: N(mean, C + sigma^2 I), within 5 standard errors."""
     statistics = fit_statistics(correlated_images(2_000), max_components=kept)
     count, sigma = 20_000, 0.3
     start = gaussian_start(**dataclasses.asdict(statistics), sigma=sigma)
-    drawn = start(tf.range(count, dtype=tf.int64)).numpy().reshape(count, -1)
+    starts = start(tf.range(count, dtype=tf.int64)).numpy().reshape(count, -1)
     expected = covariance_of(statistics) + sigma**2 * np.eye(SIZE)
     spread = np.sqrt(np.diag(expected))
-    error_of_mean = (drawn.mean(0) - statistics.mean.ravel()) / spread
+    error_of_mean = (starts.mean(0) - statistics.mean.ravel()) / spread
     assert np.abs(error_of_mean).max() < 5 / np.sqrt(count)
-    errors = (np.cov(drawn.T) - expected) / np.outer(spread, spread)
+    errors = (np.cov(starts.T) - expected) / np.outer(spread, spread)
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
     again = start(tf.constant([7, 19_999], tf.int64)).numpy().reshape(2, -1)
-    np.testing.assert_allclose(again, drawn[[7, 19_999]], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again, starts[[7, 19_999]], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("max_pixels", [1, 100])
-def test_one_image_many_times_has_no_variance(max_pixels):
+def test_equal_images_have_no_variance(max_pixels):
     statistics = fit_statistics(np.full((10, 2, 2, 1), 128, np.uint8), max_pixels=max_pixels)
     np.testing.assert_allclose(statistics.mean, 128 / 255, rtol=1e-6)
     np.testing.assert_allclose(statistics.variances, 0, atol=1e-9)
     start = gaussian_start(**dataclasses.asdict(statistics), sigma=0.0)
-    drawn = start(tf.range(3, dtype=tf.int64))
-    np.testing.assert_allclose(drawn, np.full((3, 2, 2, 1), 128 / 255), atol=1e-4)
+    starts = start(tf.range(3, dtype=tf.int64))
+    np.testing.assert_allclose(starts, np.full((3, 2, 2, 1), 128 / 255), atol=1e-4)
 
 
-def test_files(tmp_path):
+def test_statistics_are_saved_and_loaded(tmp_path):
     statistics = fit_statistics(correlated_images(50), max_components=3)
     path = str(tmp_path / "statistics.npz")
     assert load_statistics(path) is None

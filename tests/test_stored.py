@@ -1,4 +1,4 @@
-"""Images kept on disk: the same as those in memory, read once, whole or not there."""
+"""Cache of images on disk: the same images as in memory, written once and atomically."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from small_runs import assert_same_weights, final_weights, small_config
 from tf_mdsm.datasets import loading
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.loading import load_images
-from tf_mdsm.datasets.npy_store import open_npy, store
+from tf_mdsm.datasets.npy_store import open_npy, write_npy
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.train import train
 
@@ -23,14 +23,14 @@ def random_images(count, side=8, channels=1, seed=0):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("lengths", [[5], [0, 3, 0, 4], [1] * 12])
-def test_parts_come_back_as_one_array(lengths, dtype, tmp_path):
-    whole = random_images(sum(lengths)).astype(dtype)
+def test_parts_are_written_as_one_array(lengths, dtype, tmp_path):
+    images = random_images(sum(lengths)).astype(dtype)
     path = str(tmp_path / "images.npy")
-    store(iter(np.split(whole, np.cumsum(lengths)[:-1])), path)
+    write_npy(iter(np.split(images, np.cumsum(lengths)[:-1])), path)
     stored = open_npy(path)
     assert isinstance(stored, np.memmap)
-    np.testing.assert_array_equal(stored, whole)
-    np.testing.assert_array_equal(np.load(path), whole)
+    np.testing.assert_array_equal(stored, images)
+    np.testing.assert_array_equal(np.load(path), images)
 
 
 @pytest.fixture
@@ -50,19 +50,29 @@ def sources(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["digits", "npz", "folder", "tfds"])
-def test_the_same_images_as_in_memory(source, sources, tmp_path, monkeypatch):
-    """… in the same two parts, and the source is not looked at again."""
+def test_the_cache_holds_the_same_images_as_memory(source, sources, tmp_path, monkeypatch):
+    """Both splits are the same, and the source is read once."""
     arguments = {"image_size": 8, "held_out_fraction": 0.2, **sources[source]}
     cache = str(tmp_path / "cache")
     with tfds.testing.mock_data(num_examples=6):
         expected = load_images(source, **arguments)
         first = load_images(source, **arguments, cache=cache)
-    monkeypatch.setattr(loading, "_read", None)
+    monkeypatch.setattr(loading, "_read_source", None)
     for images in (first, load_images(source, **arguments, cache=cache)):
         for ours, theirs in zip(images, expected, strict=True):
             assert isinstance(ours, np.memmap)
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_name_of_a_cache_folder_is_that_of_earlier_versions(tmp_path):
+    """Caches that earlier versions filled are found again."""
+    load_images("digits", image_size=8, channels=1, cache=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["5643c9d5517735fd"]
+    assert sorted(path.name for path in (tmp_path / "5643c9d5517735fd").iterdir()) == [
+        "held_out.npy",
+        "training.npy",
+    ]
 
 
 def test_other_settings_have_other_files(tmp_path):
@@ -75,7 +85,7 @@ def test_other_settings_have_other_files(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_source_that_breaks_off_leaves_nothing(sources, tmp_path):
+def test_a_source_that_fails_halfway_leaves_no_cache(sources, tmp_path):
     folder = tmp_path / "pictures"
     (folder / "99.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
     arguments = {"path": str(folder), "image_size": 8, "channels": 3, "cache": str(tmp_path / "c")}
@@ -97,35 +107,35 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path):
         load_images("digits", image_size=8, channels=1, cache=str(tmp_path / "cache"))
 
 
-def test_who_comes_second_takes_what_the_first_has_made(tmp_path, monkeypatch):
+def test_a_second_process_uses_the_cache_of_the_first(tmp_path, monkeypatch):
     arguments = {"image_size": 8, "channels": 1, "cache": str(tmp_path / "cache")}
-    read = loading._read
+    read = loading._read_source
 
     def read_late(**settings):
-        monkeypatch.setattr(loading, "_read", read)
+        monkeypatch.setattr(loading, "_read_source", read)
         load_images("digits", **{**arguments, "cache": str(tmp_path / "other")})
-        (made,) = (tmp_path / "other").iterdir()
-        shutil.copytree(made, tmp_path / "cache" / made.name)
+        (folder,) = (tmp_path / "other").iterdir()
+        shutil.copytree(folder, tmp_path / "cache" / folder.name)
         return read(**settings)
 
-    monkeypatch.setattr(loading, "_read", read_late)
+    monkeypatch.setattr(loading, "_read_source", read_late)
     assert len(load_images("digits", **arguments)[0]) == 1_617
 
 
 @pytest.mark.parametrize("first_step", [0, 5_000])
-def test_the_same_batches_from_disk(first_step, tmp_path):
+def test_batches_from_disk_are_those_from_memory(first_step, tmp_path):
     images = random_images(50, channels=3)
-    store([images], str(tmp_path / "images.npy"))
+    write_npy([images], str(tmp_path / "images.npy"))
     arguments = {"batch_size": 12, "seed": 3, "flip": True, "first_step": first_step}
     both = [
-        list(training_batches(of, num_replicas=2, **arguments).take(12).as_numpy_iterator())
-        for of in (images, open_npy(str(tmp_path / "images.npy")))
+        list(training_batches(source, num_replicas=2, **arguments).take(12).as_numpy_iterator())
+        for source in (images, open_npy(str(tmp_path / "images.npy")))
     ]
     np.testing.assert_array_equal(*both)
 
 
-def test_a_run_from_disk_is_the_same_run(tmp_path):
-    """… and goes on from memory where it stopped."""
+def test_training_from_disk_is_training_from_memory(tmp_path):
+    """The run from disk also resumes from memory."""
     runs = {}
     for name, cache in (("memory", ""), ("disk", str(tmp_path / "cache"))):
         config = small_config(training__num_steps=8, data__cache=cache)

@@ -220,10 +220,10 @@ def batches_with_nan_at(place: int):
     """`training_batches` in which all pixels of the batch for step `place` + 1 are NaN."""
     original = preparation.training_batches
 
-    def batches(images, batch_size, seed, flip, first_step, *others):
+    def batches(images, *, first_step, **settings):
         steps = tf.data.Dataset.counter(first_step)
-        clean = original(images, batch_size, seed, flip, first_step, *others)
-        return tf.data.Dataset.zip(steps, clean).map(
+        served = original(images, first_step=first_step, **settings)
+        return tf.data.Dataset.zip(steps, served).map(
             lambda step, images: tf.where(step == place, np.float32("nan"), images)
         )
 

@@ -99,7 +99,8 @@ def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | No
     else:
         from tf_mdsm.runs.export import export
 
-        print(export(config, workdir))
+        for path in export(config, workdir):
+            print(path)
 
 
 def _set_up_logging() -> None:

@@ -1,1 +1,1 @@
-"""Images: read from a source, brought to one size, served in an order that can be resumed."""
+"""Image data sets: read from a source, resized to one size, served as reproducible batches."""

@@ -1,10 +1,12 @@
-"""Batches in an order that can be entered at any step: no state, nothing to save.
+"""Training batches in an order that depends on the seed and the step only.
 
-Image i = step * batch_size + place of a run belongs to epoch i // N, and each epoch is a
-pseudo-random permutation that can be evaluated at one place.
+Image number i = step * batch_size + position belongs to epoch i // N of a data set of N images.
+Each epoch has its own pseudo-random permutation, which is computed for single positions. So the
+pipeline has no state: nothing is saved, and training can resume at any step.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,47 +18,30 @@ __all__ = ["image_indices", "training_batches"]
 
 
 def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
-    """Which image stands at each place of a run.
+    """Indices of the images at given positions of the run's endless sequence of images.
 
     Args:
-        counter: step * batch_size + place, int64 [b].
+        counter: step * batch_size + position in the batch, int64 [b].
         num_images: size N of the data set.
         seed: the run's seed.
 
     Returns:
-        indices into the data set, int64 [b]; N consecutive counters that begin at a multiple
-        of N hold every image once.
+        indices into the data set, int64 [b]. N consecutive counters that begin at a multiple
+        of N contain every image once.
     """
-    counter = tf.cast(counter, tf.int64)
-    epoch, position = counter // num_images, counter % num_images
+    place: Any = tf.cast(counter, tf.int64)
+    epoch, position = place // num_images, place % num_images
     seeds = tf.fill(tf.shape(counter), tf.constant(seed, tf.int64))
     keys = randomness.integers(seeds, (epoch, 0), "order", 3)
     last = tf.fill(tf.shape(counter), tf.constant(num_images - 1, tf.int64))
-    # The Python function of this op pads a table of seeds along the wrong axis (TF 2.21).
+    # Not `tf.random.experimental.index_shuffle`: it pads a table of seeds along the wrong axis
+    # (TensorFlow 2.21).
     return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=4)
-
-
-def _from_memory(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of indices [b] to the images there, [b, H, W, C]."""
-    with tf.device("CPU:0"):
-        stored = tf.constant(images)
-    return lambda chosen: tf.gather(stored, chosen)
-
-
-def _from_disk(images: np.memmap) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The same, which reads these images alone."""
-
-    def take(chosen: tf.Tensor) -> tf.Tensor:
-        pixels = tf.numpy_function(
-            lambda indices: np.asarray(images[indices]), [chosen], images.dtype, stateful=False
-        )
-        return tf.ensure_shape(pixels, [None, *images.shape[1:]])
-
-    return take
 
 
 def training_batches(
     images: np.ndarray,
+    *,
     batch_size: int,
     seed: int,
     flip: bool = False,
@@ -65,40 +50,62 @@ def training_batches(
     worker: int = 0,
     num_workers: int = 1,
 ) -> tf.data.Dataset:
-    """Endless training images in each replica's share of the global batch.
+    """Endless data set of training images, in each replica's share of the global batch.
 
-    Worker w of W with L = num_replicas / W replicas of its own is served their shares only:
-    element j is that of replica w L + j % L at step first_step + j // L. Places are in order,
-    so the global batch depends neither on the number of replicas nor on that of workers.
+    With several workers, each one has L = num_replicas / num_workers replicas and receives the
+    shares of its own replicas only: element j is the share of replica worker * L + j % L at step
+    first_step + j // L. The shares divide the global batch in order. So the global batch does not
+    depend on the number of replicas or workers.
 
     Args:
-        images: uint8, or float32 in [0, 1], [N, H, W, C]; of those on disk (`np.memmap`) each
-            batch is read when its turn comes.
-        batch_size: of the global batch, divisible by `num_replicas`.
+        images: uint8, or float32 in [0, 1], [N, H, W, C]. Of a `np.memmap`, each batch is read
+            from disk when it is needed.
+        batch_size: size of the global batch, divisible by `num_replicas`.
         seed: the run's seed.
         flip: flip each image left to right with probability 1/2.
-        first_step: the first update to serve.
+        first_step: the step of the first batch.
         num_replicas: replicas in sync, over all workers together.
-        worker: which of the workers is served.
-        num_workers: processes with the same number of replicas each.
+        worker: index of the worker that receives the batches.
+        num_workers: number of processes, each with the same number of replicas.
 
     Returns:
-        a dataset of float32 [batch_size / num_replicas, H, W, C].
+        a data set of float32 [batch_size / num_replicas, H, W, C], pixels in [0, 1].
     """
-    share, num_local = batch_size // num_replicas, num_replicas // num_workers
-    take = _from_disk(images) if isinstance(images, np.memmap) else _from_memory(images)
+    share, local_replicas = batch_size // num_replicas, num_replicas // num_workers
+    gather = _gather_from_disk(images) if isinstance(images, np.memmap) else _gather(images)
 
-    def batch(element: tf.Tensor) -> tf.Tensor:
-        step, replica = element // num_local, worker * num_local + element % num_local
-        place = replica * share + tf.range(share, dtype=tf.int64)
-        chosen = image_indices(step * batch_size + place, len(images), seed)
-        pixels = to_float(take(chosen))
+    def batch(element: Any) -> tf.Tensor:
+        step = element // local_replicas
+        replica = worker * local_replicas + element % local_replicas
+        position = replica * share + tf.range(share, dtype=tf.int64)
+        indices = image_indices(step * batch_size + position, len(images), seed)
+        pixels = to_float(gather(indices))
         if flip:
             seeds = tf.fill([share], tf.constant(seed, tf.int64))
-            flipped = randomness.uniform(seeds, (step, place), "flip", (1, 1, 1)) < 0.5
+            flipped = randomness.uniform(seeds, (step, position), "flip", (1, 1, 1)) < 0.5
             pixels = tf.where(flipped, pixels[:, :, ::-1], pixels)
         return tf.ensure_shape(pixels, [share, *images.shape[1:]])
 
-    # Endless to TensorFlow as well, or workers would ask each other at every step for an end.
-    elements = tf.data.Dataset.counter(first_step * num_local)
+    # A counter without end. If the data set could end, all workers would have to agree at every
+    # step on whether it has ended.
+    elements = tf.data.Dataset.counter(first_step * local_replicas)
     return elements.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def _gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from indices [b] to images [b, H, W, C], which are all kept in memory."""
+    with tf.device("CPU:0"):
+        stored = tf.constant(images)
+    return lambda indices: tf.gather(stored, indices)
+
+
+def _gather_from_disk(images: np.memmap) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from indices [b] to images [b, H, W, C], which reads only these from disk."""
+
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        pixels = tf.numpy_function(
+            lambda rows: np.asarray(images[rows]), [indices], images.dtype, stateful=False
+        )
+        return tf.ensure_shape(pixels, [None, *images.shape[1:]])
+
+    return gather

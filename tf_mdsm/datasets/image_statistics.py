@@ -1,7 +1,8 @@
-"""The Gaussian of a set of images: mean and covariance, or its leading components."""
+"""Mean and covariance of a set of images, as leading principal components."""
 
 import dataclasses
 import zipfile
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -11,19 +12,23 @@ from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["ImageStatistics", "fit_statistics", "load_statistics", "save_statistics"]
 
-# Images that are read at a time, and that stand for all where a covariance would be too large.
-_BATCH, _SUBSET = 1_024, 2_048
+# Images that are read at a time.
+_BATCH_SIZE = 1_024
+# Number of images that are used where the covariance of all would be too large.
+_SUBSET_SIZE = 2_048
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageStatistics:
-    """Covariance C = sum_i (variances_i - residual) v_i v_i' + residual I (probabilistic PCA).
+    """Mean and covariance C = sum_i (variances_i - residual) v_i v_i' + residual I of images.
+
+    This is the form of probabilistic principal component analysis (Tipping and Bishop, 1999).
 
     Attributes:
         mean: float32 [H, W, C].
-        components: orthonormal v_i, leading first, float32 [r, H, W, C].
-        variances: along them, never rising, float32 [r].
-        residual_variance: mean variance along all other directions; 0 if there are none.
+        components: orthonormal directions v_i, largest variance first, float32 [r, H, W, C].
+        variances: variances along the components, in descending order, float32 [r].
+        residual_variance: mean variance along all other directions; 0 if there are no others.
     """
 
     mean: np.ndarray
@@ -35,73 +40,45 @@ class ImageStatistics:
 def fit_statistics(
     images: np.ndarray, max_components: int = 1_024, max_pixels: int = 4_096
 ) -> ImageStatistics:
-    """Mean and covariance of images, in one pass over them.
+    """Computes mean and covariance of images in one pass over them.
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].
-        max_components: keep the leading ones (1,024: all of a 32x32 grey image; 12 MB for
-            32x32 colour).
-        max_pixels: up to this number d of values an image, the exact covariance, d x d;
-            above it, that of 2,048 of the images.
+        max_components: number of leading components to keep. 1,024 are all components of a 32x32
+            gray image; of 32x32 color images they take 12 MB.
+        max_pixels: images of at most this number d = H W C of values get their exact covariance,
+            d x d. For larger images, at most 2,048 of the images are used, evenly spaced.
     """
     shape, size = images.shape[1:], int(np.prod(images.shape[1:]))
     if size > max_pixels:
-        stride = -(-len(images) // _SUBSET)
-        mean, variances, components, total = _from_samples(_flat_floats(images[::stride]))
+        stride = -(-len(images) // _SUBSET_SIZE)
+        analysis = _analyze_products(_flat_floats(images[::stride]))
     else:
-        mean, variances, components, total = _from_covariance(images, size)
-    kept = min(max_components, len(variances))
-    variances = np.maximum(variances[:kept], 0.0)
-    rest = max(total - variances.sum(), 0.0)
+        analysis = _analyze_covariance(images, size)
+    kept = min(max_components, len(analysis.variances))
+    variances = np.maximum(analysis.variances[:kept], 0.0)
+    remaining_variance = max(analysis.total_variance - variances.sum(), 0.0)
     return ImageStatistics(
-        mean.reshape(shape).astype(np.float32),
-        np.ascontiguousarray(components[:kept], np.float32).reshape(kept, *shape),
-        variances.astype(np.float32),
-        float(rest / (size - kept)) if size > kept else 0.0,
+        mean=analysis.mean.reshape(shape).astype(np.float32),
+        components=np.ascontiguousarray(analysis.directions[:kept], np.float32).reshape(
+            kept, *shape
+        ),
+        variances=variances.astype(np.float32),
+        residual_variance=float(remaining_variance / (size - kept)) if size > kept else 0.0,
     )
 
 
-def _flat_floats(images: np.ndarray) -> np.ndarray:
-    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-    return images.reshape(len(images), -1).astype(np.float32) * np.float32(scale)
-
-
-def _from_covariance(images: np.ndarray, size: int):
-    """Mean [d], variances [d] from the largest down, directions [d, d], their total."""
-    total, products = np.zeros(size), np.zeros((size, size))
-    for first in range(0, len(images), _BATCH):
-        # About 1/2, so that single precision is enough within a batch.
-        batch = _flat_floats(images[first : first + _BATCH]) - np.float32(0.5)
-        total += batch.sum(axis=0, dtype=np.float64)
-        products += batch.T @ batch
-    mean = total / len(images)
-    variances, directions = linalg.eigh(products / len(images) - np.outer(mean, mean))
-    return mean + 0.5, variances[::-1], directions.T[::-1], variances.sum()
-
-
-def _from_samples(flat: np.ndarray):
-    """The same of a few images of many pixels, from their scalar products [N, N]."""
-    mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = flat - mean
-    variances, weights = linalg.eigh((centred @ centred.T / len(flat)).astype(np.float64))
-    # Centring takes one dimension away, equal images others: rounding is what is left of them.
-    kept = np.flatnonzero(variances > 1e-6 * max(variances[-1], 1e-12))[::-1]
-    variances, directions = variances[kept], weights[:, kept].astype(np.float32).T @ centred
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return mean, variances, directions, variances.sum()
-
-
 def save_statistics(statistics: ImageStatistics, path: str) -> None:
-    """Writes them as `.npz`, whole or not at all."""
+    """Writes the statistics to an `.npz` file, atomically."""
     with atomic_write(path) as partial:
         np.savez(partial, **dataclasses.asdict(statistics))
 
 
 def load_statistics(path: str) -> ImageStatistics | None:
-    """Reads them back; None if there is no such file.
+    """Reads the statistics that `save_statistics` wrote; None if the file does not exist.
 
     Raises:
-        RunError: if it cannot be read.
+        RunError: if the file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -113,3 +90,51 @@ def load_statistics(path: str) -> ImageStatistics | None:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
     return ImageStatistics(**{**fields, "residual_variance": float(fields["residual_variance"])})
+
+
+class _PrincipalComponents(NamedTuple):
+    """Principal components of flat images of d values.
+
+    Attributes:
+        mean: [d].
+        variances: in descending order, [r].
+        directions: orthonormal, [r, d].
+        total_variance: sum of all variances.
+    """
+
+    mean: np.ndarray
+    variances: np.ndarray
+    directions: np.ndarray
+    total_variance: float
+
+
+def _flat_floats(images: np.ndarray) -> np.ndarray:
+    """Images as float32 [N, d], pixels in [0, 1]."""
+    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
+    return images.reshape(len(images), -1).astype(np.float32) * np.float32(scale)
+
+
+def _analyze_covariance(images: np.ndarray, size: int) -> _PrincipalComponents:
+    """Eigenvalues and eigenvectors of the images' covariance, d x d."""
+    total, products = np.zeros(size), np.zeros((size, size))
+    for first in range(0, len(images), _BATCH_SIZE):
+        # Values are centered around 1/2, so that single precision is enough within a batch.
+        batch = _flat_floats(images[first : first + _BATCH_SIZE]) - np.float32(0.5)
+        total += batch.sum(axis=0, dtype=np.float64)
+        products += batch.T @ batch
+    mean = total / len(images)
+    variances, directions = linalg.eigh(products / len(images) - np.outer(mean, mean))
+    return _PrincipalComponents(mean + 0.5, variances[::-1], directions.T[::-1], variances.sum())
+
+
+def _analyze_products(flat: np.ndarray) -> _PrincipalComponents:
+    """The same from the scalar products of N flat images [N, d], N x N, for N much less than d."""
+    mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centered = flat - mean
+    variances, weights = linalg.eigh((centered @ centered.T / len(flat)).astype(np.float64))
+    # Centering makes one variance zero, and equal images make others zero. Rounding errors remain
+    # of these variances; their directions are dropped.
+    kept = np.flatnonzero(variances > 1e-6 * max(variances[-1], 1e-12))[::-1]
+    variances, directions = variances[kept], weights[:, kept].astype(np.float32).T @ centered
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return _PrincipalComponents(mean, variances, directions, variances.sum())

@@ -1,27 +1,32 @@
-"""From a source to two arrays of images, one to train on and one to look at."""
+"""Loading of a data source as training images and validation images of one size."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
+import tensorflow as tf
 
 from tf_mdsm.datasets import readers, synthetic
-from tf_mdsm.datasets.npy_store import open_npy, store
+from tf_mdsm.datasets.npy_store import open_npy, write_npy
 from tf_mdsm.datasets.resizing import resize_all
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.atomic import atomic_folder
 
-__all__ = ["load_images", "read_both_splits", "split_off"]
+__all__ = ["load_images", "read_both_splits", "split_off_validation"]
 
+# Number of images of a synthetic data set, before validation images are split off.
 _SYNTHETIC_IMAGES = 10_000
 
-# Images that are moved on disk at a time.
-_PART = 1_024
+# Files of a cache folder: training images and validation images.
+_CACHE_FILES = ("training.npy", "held_out.npy")
 
-T = TypeVar("T")
+# Images that are copied at a time from one file of a cache to another.
+_BATCH_SIZE = 1_024
+
+_T = TypeVar("_T")
 
 
 def load_images(
@@ -39,17 +44,21 @@ def load_images(
     skip_damaged: bool = False,
     cache: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and held-out images; arguments are the fields of `config.data`.
+    """Loads training images and validation images; the arguments are the fields of `config.data`.
 
-    With `cache`, the images of every source and size are brought to size once and kept in a folder
-    of their own below it; the arrays are views of its files, and memory holds what is looked at.
+    Images are resized to [image_size, image_size, channels]. A source with splits gives its two
+    splits; of other sources, a random fraction of the images is used for validation.
+
+    With `cache`, the resized images are stored once, in a folder below `cache` for each
+    combination of arguments. The returned arrays are then memory-mapped files: images are read
+    from disk when they are indexed.
 
     Returns:
         two arrays uint8, or float32 in [0, 1], [N, image_size, image_size, channels].
 
     Raises:
-        InvalidArgument: for anything that keeps the source from being read or the cache from
-            being used, for no images, and for pixels that are not in [0, 1].
+        InvalidArgument: for every reason why the source cannot be read or the cache cannot be
+            used, for a source without images, and for pixels outside [0, 1].
     """
     settings = {
         "source": source,
@@ -63,50 +72,124 @@ def load_images(
         "crop": crop,
         "skip_damaged": skip_damaged,
     }
-    if not cache:
-        arrays = [_joined(parts) for parts in _read(**settings)]
-        return arrays if len(arrays) == 2 else split_off(*arrays, held_out_fraction)
+    if cache:
+        return _load_cached(cache, settings, held_out_fraction)
+    splits = [_concatenate(parts) for parts in _read_source(**settings)]
+    if len(splits) == 2:
+        return splits[0], splits[1]
+    return split_off_validation(splits[0], held_out_fraction)
+
+
+def read_both_splits(read: Callable[[str], _T], split: str, held_out_split: str) -> tuple[_T, _T]:
+    """Reads the training split and the validation split of a source.
+
+    Args:
+        read: the reader, a function of a split's name.
+        split: name of the training split.
+        held_out_split: name of the validation split.
+
+    Raises:
+        InvalidArgument: if both are the same split, and what the reader raises. An error of the
+            reader about `split` names `held_out_split` where that is the split it read.
+    """
+    if split == held_out_split:
+        advice = (
+            f"differ from split ({split}); two slices of one split are "
+            f"{split}[:90%] and {split}[90%:]"
+        )
+        raise InvalidArgument("held_out_split", advice, held_out_split)
+    training = read(split)
+    try:
+        return training, read(held_out_split)
+    except InvalidArgument as error:
+        if error.field == "split":
+            raise InvalidArgument("held_out_split", error.requirement, error.received) from error
+        raise
+
+
+def split_off_validation(values: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Splits images, or their labels, randomly into a training part and a validation part.
+
+    The split depends on their number and the fraction only, not on the run's seed.
+
+    Args:
+        values: [N, ...].
+        fraction: share of the validation part, which has at least one element.
+
+    Returns:
+        the training part and the validation part.
+
+    Raises:
+        InvalidArgument: if no training images would be left.
+    """
+    training, validation = _split_indices(len(values), fraction)
+    return values[training], values[validation]
+
+
+def _split_indices(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Random indices of the training part and of the validation part of `count` images."""
+    num_validation = max(1, round(fraction * count))
+    if num_validation >= count:
+        leave = f"leave training images out of {count}"
+        raise InvalidArgument("held_out_fraction", leave, fraction)
+    indices = np.random.default_rng(0).permutation(count)
+    return indices[num_validation:], indices[:num_validation]
+
+
+def _load_cached(
+    cache: str, settings: dict[str, Any], held_out_fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images as memory-mapped files of the cache, which is filled if it does not have them."""
+    # The folder's name depends on this text: a change of it would make all existing caches useless.
     key = json.dumps([settings, held_out_fraction], sort_keys=True).encode()
     folder = os.path.join(cache, hashlib.sha256(key).hexdigest()[:16])
     try:
         if not os.path.isdir(folder):
-            _fill(folder, settings, held_out_fraction)
-        return tuple(open_npy(os.path.join(folder, name)) for name in _STORED)
+            _fill_cache(folder, settings, held_out_fraction)
+        training, validation = (open_npy(os.path.join(folder, name)) for name in _CACHE_FILES)
     except (OSError, ValueError) as error:
         usable = f"be a folder that can be written and read ({one_line(error)})"
         raise InvalidArgument("cache", usable, cache) from error
+    return training, validation
 
 
-# Training images and held-out images in a cache.
-_STORED = ("training.npy", "held_out.npy")
-
-
-def _fill(folder: str, settings: dict, held_out_fraction: float) -> None:
+def _fill_cache(folder: str, settings: dict[str, Any], held_out_fraction: float) -> None:
+    """Reads and resizes the images, part by part, and writes them to the cache's folder."""
     try:
         with atomic_folder(folder) as partial:
-            paths = [os.path.join(partial, name) for name in _STORED]
-            splits = _read(**settings)
+            splits = _read_source(**settings)
             if len(splits) == 1:
-                whole = os.path.join(partial, "whole.npy")
-                store(*splits, whole)
-                images = open_npy(whole)
-                os.remove(whole)
-                orders = _split_orders(len(images), held_out_fraction)
-                splits = [_in_order(images, order) for order in orders]
-            for parts, path in zip(splits, paths, strict=True):
-                store(parts, path)
+                # The random order needs all images: they go to disk first, then to their part.
+                temporary = os.path.join(partial, "whole.npy")
+                write_npy(splits[0], temporary)
+                images = open_npy(temporary)
+                os.remove(temporary)  # It can be read until `images` is closed.
+                splits = [
+                    _reordered(images, indices)
+                    for indices in _split_indices(len(images), held_out_fraction)
+                ]
+            for parts, name in zip(splits, _CACHE_FILES, strict=True):
+                write_npy(parts, os.path.join(partial, name))
     except OSError:
-        # Of several processes that fill one folder, the first that is ready puts it in place.
+        # If several processes fill one folder, the first that is ready creates it, and the
+        # others use it.
         if not os.path.isdir(folder):
             raise
 
 
-def _in_order(images: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
-    for first in range(0, len(order), _PART):
-        yield images[order[first : first + _PART]]
+def _reordered(images: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
+    for first in range(0, len(indices), _BATCH_SIZE):
+        yield images[indices[first : first + _BATCH_SIZE]]
 
 
-def _read(
+def _concatenate(parts: Iterator[np.ndarray]) -> np.ndarray:
+    """All parts as one array; a single part is not copied."""
+    first, *others = parts
+    return np.concatenate([first, *others]) if others else first
+
+
+def _read_source(
+    *,
     source: str,
     image_size: int,
     channels: int,
@@ -118,72 +201,33 @@ def _read(
     crop: int,
     skip_damaged: bool,
 ) -> list[Iterator[np.ndarray]]:
-    """Images of one size, in parts [n, image_size, image_size, channels]: of the training split
-    and of the held-out one, or of a source without splits."""
+    """Resized images of a source, in parts [n, image_size, image_size, channels].
 
-    def bring(images) -> Iterator[np.ndarray]:
+    Returns:
+        two iterators, over the training split and the validation split, or one iterator over all
+        images of a source without splits.
+    """
+
+    def resized(images: np.ndarray | tf.data.Dataset | Iterable[np.ndarray]):
         return _checked(resize_all(images, image_size, channels, crop))
 
-    splits = {
-        "tfds": lambda which: readers.read_tfds(name, which, data_dir),
-        "idx": lambda which: readers.read_idx(path, which),
+    readers_of_split = {
+        "tfds": lambda split: readers.read_tfds(name, split, data_dir),
+        "idx": lambda split: readers.read_idx(path, split),
     }
-    wholes = {
+    readers_of_all = {
         "digits": readers.read_digits,
         "npz": lambda: readers.read_npz(path),
         "folder": lambda: readers.read_folder(path, skip_damaged),
         "synthetic": lambda: _synthetic(name, image_size, channels),
     }
-    if source in splits:
-        both = read_both_splits(splits[source], split, held_out_split)
-        return [bring(images) for images in both]
-    if source not in wholes:
-        raise InvalidArgument("source", f"be one of {', '.join([*splits, *wholes])}", source)
-    return [bring(wholes[source]())]
-
-
-def _joined(parts: Iterator[np.ndarray]) -> np.ndarray:
-    first, *others = parts
-    return np.concatenate([first, *others]) if others else first
-
-
-def read_both_splits(read: Callable[[str], T], split: str, held_out_split: str) -> tuple[T, T]:
-    """What a reader makes of the training split and of the held-out one.
-
-    Raises:
-        InvalidArgument: for one split twice; the reader's about `split`, as of the split it is.
-    """
-    if split == held_out_split:
-        advice = f"differ from split ({split}); slices as {split}[:90%] and {split}[90%:] do"
-        raise InvalidArgument("held_out_split", advice, held_out_split)
-    training = read(split)
-    try:
-        return training, read(held_out_split)
-    except InvalidArgument as error:
-        if error.field == "split":
-            raise InvalidArgument("held_out_split", error.requirement, error.received) from error
-        raise
-
-
-def split_off(values: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Images, or their labels, [N, ...], in two parts: training and held-out.
-
-    The same are held out whatever the run's seed.
-
-    Raises:
-        InvalidArgument: if none would be left to train on.
-    """
-    training, held_out = _split_orders(len(values), fraction)
-    return values[training], values[held_out]
-
-
-def _split_orders(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    held_out = max(1, round(fraction * count))
-    if held_out >= count:
-        leave = f"leave training images out of {count}"
-        raise InvalidArgument("held_out_fraction", leave, fraction)
-    order = np.random.default_rng(0).permutation(count)
-    return order[held_out:], order[:held_out]
+    if source in readers_of_split:
+        both = read_both_splits(readers_of_split[source], split, held_out_split)
+        return [resized(images) for images in both]
+    if source not in readers_of_all:
+        known = ", ".join([*readers_of_split, *readers_of_all])
+        raise InvalidArgument("source", f"be one of {known}", source)
+    return [resized(readers_of_all[source]())]
 
 
 def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
@@ -197,14 +241,15 @@ def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
 
 
 def _checked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same parts; raises an error for pixels outside [0, 1], and for no images at all."""
     count = 0
     for images in parts:
         count += len(images)
         if images.dtype != np.uint8 and len(images):
             low, high = images.min(), images.max()
-            if not (low >= 0 and high <= 1):
-                found = f"[{low:.4g}, {high:.4g}]"
-                raise InvalidArgument("source", "hold pixels in [0, 1]", found)
+            if not (low >= 0 and high <= 1):  # Also if one of them is NaN.
+                pixel_range = f"[{low:.4g}, {high:.4g}]"
+                raise InvalidArgument("source", "hold pixels in [0, 1]", pixel_range)
         yield images
     if not count:
         raise InvalidArgument("source", "hold images", "none")

@@ -1,25 +1,27 @@
-"""Images in a file, as an array whose parts are read when they are looked at."""
+"""Arrays in `.npy` files: written in parts, and read from disk only where they are indexed."""
 
 import itertools
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["open_npy", "store"]
+__all__ = ["open_npy", "write_npy"]
 
 
-def store(parts: Iterable[np.ndarray], path: str) -> None:
-    """Writes arrays [n, ...] of one dtype one after the other, as one `.npy` file [N, ...].
+def write_npy(parts: Iterable[np.ndarray], path: str) -> None:
+    """Concatenates arrays [n, ...] of one dtype and shape into one `.npy` file [N, ...].
 
     Args:
-        parts: at least one; never more than one of them is in memory.
-        path: of the file.
+        parts: at least one array. Only one at a time is in memory.
+        path: the file to write.
     """
     parts = iter(parts)
     first = next(parts)
     with open(path, "wb") as file:
-        # Written again at the end: NumPy's header has room for any number of images.
-        _write_header(file, first, 0)
+        # The number of images is known at the end only. NumPy pads the header, so that the
+        # second header, with the right number, has the same length.
+        _write_header(file, first, count=0)
         count = 0
         for part in itertools.chain([first], parts):
             file.write(np.ascontiguousarray(part).data)
@@ -28,15 +30,15 @@ def store(parts: Iterable[np.ndarray], path: str) -> None:
         _write_header(file, first, count)
 
 
-def _write_header(file, part: np.ndarray, count: int) -> None:
-    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
 def open_npy(path: str) -> np.memmap:
-    """The array, [N, ...], on disk.
+    """Opens a `.npy` file as an array [N, ...] that stays on disk until it is indexed.
 
     Raises:
-        OSError, ValueError: for a file that is not there or holds something else.
+        OSError, ValueError: if the file does not exist or is not a `.npy` file.
     """
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _write_header(file: BinaryIO, part: np.ndarray, count: int) -> None:
+    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+    np.lib.format.write_array_header_1_0(file, header)

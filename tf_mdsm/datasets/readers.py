@@ -1,4 +1,7 @@
-"""One function a source; each returns raw images or raises an error that names the file."""
+"""Readers of data sources: one function for each source, which returns images of their own size.
+
+Every reader raises an error that names the file or the setting that cannot be used.
+"""
 
 import glob
 import gzip
@@ -9,6 +12,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,31 +31,41 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 
+# First part of a file's name in an IDX folder, by split.
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
-# What a file of unsigned bytes holds: the number of its dimensions.
+# Number of dimensions of the array in an IDX file, by content.
 _IDX_DIMENSIONS = {"images": 3, "labels": 1}
-_IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 def read_digits() -> np.ndarray:
-    """scikit-learn's 1,797 handwritten digits, float32 [1797, 8, 8, 1] (UCI, 17 grey levels)."""
+    """Reads scikit-learn's 1,797 handwritten digits: float32 [1797, 8, 8, 1] in [0, 1].
+
+    Source: UCI's "Optical Recognition of Handwritten Digits", test set, 17 gray levels.
+    """
     from sklearn.datasets import load_digits
 
-    return (load_digits().images / 16.0).astype(np.float32)[..., None]
+    digits: Any = load_digits()
+    return (digits.images / 16.0).astype(np.float32)[..., None]
 
 
 def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
-    """The images of an MNIST-style folder, uint8 [N, H, W, 1], or their labels, uint8 [N].
+    """Reads a folder of IDX files, the format of MNIST: images or labels of one split.
 
     Args:
         path: folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, each plain
-            or with `.gz`, and for labels `train-labels-idx1-ubyte` and so on.
+            or compressed with the ending `.gz`, and for labels `train-labels-idx1-ubyte` and
+            `t10k-labels-idx1-ubyte`.
         split: "train" or "test".
         content: "images" or "labels".
 
+    Returns:
+        images uint8 [N, H, W, 1], or labels uint8 [N].
+
     Raises:
-        InvalidArgument: for a missing, foreign or truncated file, or another split.
+        InvalidArgument: for a missing file, another format, a truncated file, or another split.
     """
+    # Find the file.
     if split not in _IDX_PREFIXES:
         raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
     dimensions = _IDX_DIMENSIONS[content]
@@ -59,6 +73,7 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
     file_name = next((name for name in (stem, f"{stem}.gz") if os.path.isfile(name)), None)
     if file_name is None:
         raise InvalidArgument("path", f"be a folder that holds {os.path.basename(stem)}", path)
+    # Read the header and the values.
     opener = gzip.open if file_name.endswith(".gz") else open
     try:
         with opener(file_name, "rb") as file:
@@ -70,22 +85,26 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
             values = file.read(size + 1)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
+    # Check the length and give the array its shape.
     if len(values) != size:
         raise InvalidArgument(
             "path", f"hold {size} bytes of {content}", f"{file_name}, another length"
         )
     try:
         array = np.frombuffer(values, np.uint8).reshape(shape)
-    except ValueError as error:  # No images, of a size that no array has.
+    except ValueError as error:  # Zero images of a size that is too large for an array.
         raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
     return array[..., None] if content == "images" else array
 
 
 def read_npz(path: str) -> np.ndarray:
-    """The array `images` of an `.npz` file: uint8 or float32 in [0, 1], [N, H, W, C].
+    """Reads the array `images` of an `.npz` file: uint8, or float32 in [0, 1], [N, H, W, C].
+
+    Args:
+        path: the file. Its array may also be [N, H, W], or floats of another precision.
 
     Raises:
-        InvalidArgument: for a missing file, key, or an array that holds no images.
+        InvalidArgument: for a missing file or array, and for an array that is not of images.
     """
     images = read_npz_arrays(path, ["images"])["images"]
     if images.ndim == 3:
@@ -102,40 +121,44 @@ def read_npz(path: str) -> np.ndarray:
 
 
 def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
-    """Every image file below a folder, in order of name: uint8 [H, W, 3] each.
+    """Reads all image files of a folder and its subfolders, in the order of their names.
 
     Args:
         path: the folder.
-        skip_damaged: name a file that holds no image, and go on.
+        skip_damaged: skip a file that is not a readable image, with a warning that names it.
+
+    Yields:
+        images uint8 [H, W, 3] of any sizes.
 
     Raises:
-        InvalidArgument: for a folder without images, or (naming it) a file that is none.
+        InvalidArgument: for a folder without image files. Without `skip_damaged`, also for a file
+            that is not a readable image, naming it.
     """
     names = sorted(
         name
         for name in glob.glob(os.path.join(glob.escape(path), "**", "*"), recursive=True)
-        if name.lower().endswith(_IMAGE_FILES)
+        if name.lower().endswith(_IMAGE_ENDINGS)
     )
     if not names:
-        raise InvalidArgument("path", f"be a folder of image files ({_IMAGE_FILES})", path)
+        raise InvalidArgument("path", f"be a folder of image files ({_IMAGE_ENDINGS})", path)
     for name in names:
         try:
             with open_image(name) as image:
-                pixels = _rgb(image)
+                pixels = _to_rgb(image)
         except IMAGE_READ_ERRORS as error:
             if not skip_damaged:
                 raise InvalidArgument("path", f"hold images only ({error})", name) from error
-            _LOGGER.warning("%s is left out (%s)", name, one_line(error))
+            _LOGGER.warning("%s is skipped (%s)", name, one_line(error))
             continue
         yield pixels
 
 
-def _rgb(image) -> np.ndarray:
-    """An image as it is meant to be seen: upright, opaque on black, 256 levels."""
+def _to_rgb(image: Any) -> np.ndarray:
+    """A picture of Pillow as uint8 [H, W, 3]: rotated upright, transparent parts on black."""
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip.
+    if image.mode.startswith("I"):  # 16 bits per pixel. `convert` would clip them.
         image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, "black")
@@ -144,40 +167,50 @@ def _rgb(image) -> np.ndarray:
 
 
 def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:
-    """A feature of a TensorFlow data set, in the same order each time; `image`: uint8 [H, W, C].
+    """Reads a feature of a data set of TensorFlow Datasets, in the same order every time.
 
-    Prepared data are used where they are found; else TFDS downloads and prepares them.
+    Prepared data are used if they exist. Otherwise TFDS downloads and prepares them.
 
     Args:
-        name: as `tfds.builder` takes it: "cifar10", "celeb_a", "fashion_mnist:3.0.1", ….
-        split: one of its splits.
-        data_dir: where prepared data are; empty: TFDS' own default.
-        feature: its name.
+        name: the data set's name for `tfds.builder`: "cifar10", "celeb_a",
+            "fashion_mnist:3.0.1", ….
+        split: one of its splits, or a slice of one.
+        data_dir: folder of prepared data; empty: the default of TFDS.
+        feature: name of the feature.
+
+    Returns:
+        the feature of each example; of `image`, uint8 [H, W, C].
 
     Raises:
-        InvalidArgument: for an unknown data set or split, one without the feature, or one that
-            is not prepared and cannot be downloaded.
+        InvalidArgument: for an unknown data set or split, for a data set without the feature, and
+            for a data set that is not prepared and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
+    # Find the data set.
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
         raise InvalidArgument("name", "be a data set that TFDS knows", name) from error
+    # Prepare its files.
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()
-    except Exception as error:  # TFDS lets through what any of its downloaders raises.
-        # Of several workers that prepare one folder at once only the first can put it in place.
+    except Exception as error:  # TFDS passes on whatever its many downloaders raise.
+        # If several workers prepare one folder at the same time, only the first one succeeds.
+        # The others find the folder prepared.
         builder = tfds.builder(name, data_dir=data_dir or None)
         if not builder.is_prepared():
             advice = f"name a data_dir with {name} prepared, as it cannot be downloaded here"
             raise InvalidArgument("data_dir", advice, f"{data_dir!r} ({error})") from error
-    if feature not in builder.info.features:
+    # Read the feature.
+    features: Any = builder.info.features
+    if feature not in features:
         raise InvalidArgument("name", f"be a data set with a feature `{feature}`", name)
     try:
-        examples = builder.as_dataset(split=split, shuffle_files=False)
+        as_dataset: Any = builder.as_dataset  # Its decorator hides the parameters.
+        examples = as_dataset(split=split, shuffle_files=False)
     except (ValueError, KeyError) as error:
         known = ", ".join(builder.info.splits)
         raise InvalidArgument("split", f"be one of {known}", split) from error

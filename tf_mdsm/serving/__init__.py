@@ -1,10 +1,14 @@
-"""Asks a TensorFlow Serving server for samples, energies, scores and inpainted images.
+"""Serving of a trained energy model: the client, and the SavedModel that a server runs.
+
+The client asks a TensorFlow Serving server for samples, energies, scores, denoised and inpainted
+images:
 
     from tf_mdsm.serving import Client
 
     images, energy = Client("grpc://localhost:8500").sample(seeds=range(16))
 
-and the same on the command line: `python -m tf_mdsm.serving --help`.
+It is also a command: `python -m tf_mdsm.serving --help`. Exports for a server are written by
+`tf_mdsm.serving.saved_model`.
 """
 
 from tf_mdsm.errors import InvalidArgument, ServingError

@@ -1,4 +1,4 @@
-"""Asks a model server, from the command line.
+"""Command-line client of a TensorFlow Serving server with an exported model.
 
     python -m tf_mdsm.serving sample  --num_images=16 --seed=0 --output=samples.png
     python -m tf_mdsm.serving energy  FILE...
@@ -7,20 +7,30 @@
     python -m tf_mdsm.serving inpaint FILE... --mask=MASK --seed=0 --output=inpainted.png
     python -m tf_mdsm.serving status
 
-each with  --address=grpc://localhost:8500  (or http://localhost:8501)
-           --model=tf_mdsm  --version=N (newest)  --timeout=600 (seconds)  --batch_size=16
+Options of all commands:
 
-FILE is a .png, a .npy, or a .npz with an array `images`; all of the model's size. MASK is white
-(or 1) where pixels are known, one for all images or one each. Image n has the seed `seed + n`.
---output: a .png shows the answers side by side (a score scaled so that grey is zero), a .npz
-keeps the numbers. `energy` prints one number an image; `status` one line a version.
+    --address=grpc://localhost:8500   or http://localhost:8501
+    --model=tf_mdsm                   the model's name on the server
+    --version=N                       the model's version; by default the newest
+    --timeout=600                     seconds until a request is given up
+    --batch_size=16                   images per request
 
-Exit status: 0 done; 1 the server cannot be reached, refused or failed; 2 wrongly called.
+FILE is a .png or .jpg, a .npy, or a .npz with an array `images`. Images must have the size of the
+model's images. MASK is white (or 1) where pixels are known: one mask for all images, or one for
+each image. Image n has the seed `seed + n`.
+
+--output is a .png, which shows all images side by side, or a .npz, which keeps the numbers. In a
+picture of scores, gray is zero. `energy` prints one number per image. `status` prints one line per
+version.
+
+Exit status: 0 success; 1 the server cannot be reached, refused the request or failed; 2 wrong call;
+130 interrupted.
 """
 
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 import numpy as np
 
@@ -30,6 +40,7 @@ from tf_mdsm.serving.output_files import require_output, require_picture, write_
 from tf_mdsm.system.image_files import read_images, read_mask
 from tf_mdsm.system.stderr import quiet_stderr
 
+# Flags of all commands, which are arguments of `Client`.
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")
 
 
@@ -53,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
 def _client(options: argparse.Namespace) -> Client:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():  # TensorFlow, which gRPC's messages need, prints when it is loaded.
+    with quiet_stderr():  # gRPC's messages need TensorFlow, which prints when it is imported.
         return Client(**{name: getattr(options, name) for name in _FLAGS})
 
 
@@ -75,10 +86,10 @@ def _energy(client: Client, options: argparse.Namespace) -> None:
 def _score(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
     score = client.score(read_images(options.files, client.image_shape))
-    # One scale for all, so that the pictures compare.
+    # All images have the same scale, so that they can be compared.
     largest = np.abs(score).max()
-    shown = 0.5 + 0.5 * score / (largest if largest > 0 else 1)
-    write_answer(options.output, {"score": score}, shown)
+    picture = 0.5 + 0.5 * score / (largest if largest > 0 else 1)
+    write_answer(options.output, {"score": score}, picture)
 
 
 def _denoise(client: Client, options: argparse.Namespace) -> None:
@@ -99,9 +110,9 @@ def _inpaint(client: Client, options: argparse.Namespace) -> None:
 
 def _status(client: Client, options: argparse.Namespace) -> None:
     versions = client.status()
-    for one in versions:
-        print(f"version {one.version}  {one.state}  {one.message}".rstrip())
-    if not any(one.state == "AVAILABLE" for one in versions):
+    for status in versions:
+        print(f"version {status.version}  {status.state}  {status.message}".rstrip())
+    if not any(status.state == "AVAILABLE" for status in versions):
         raise ServingError(f"no version of {options.model} is available at {options.address}")
 
 
@@ -125,9 +136,10 @@ def _seeds(options: argparse.Namespace, count: int) -> list[int]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Complains in this project's way, without the usage that argparse prints before."""
+    """Parser that raises `InvalidArgument` instead of printing the usage and exiting."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
+        """Raises the error that argparse found."""
         raise InvalidArgument("the command line", "be valid (see --help)", message)
 
 
@@ -155,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _as_typed(error: InvalidArgument) -> InvalidArgument:
-    """The same complaint with the flag's name in place of the client's argument."""
+    """The same error about the flag that the user typed, instead of the client's argument."""
     flags = {name: f"--{name}" for name in _FLAGS} | {"seeds": "--seed", "mask": "--mask"}
     return InvalidArgument(flags.get(error.field, error.field), error.requirement, error.received)
 

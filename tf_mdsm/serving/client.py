@@ -1,4 +1,4 @@
-"""A client of an exported model, by gRPC or REST."""
+"""Client of an exported model on a TensorFlow Serving server, by gRPC or REST."""
 
 import functools
 from types import TracebackType
@@ -8,33 +8,41 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.serving import request_checks as checks
+from tf_mdsm.serving.request_checks import (
+    checked_images,
+    checked_mask,
+    checked_seeds,
+    require_known_in_range,
+)
 from tf_mdsm.serving.transport import Transport, VersionStatus
 
 __all__ = ["Client"]
 
 
 class Client:
-    """Asks a TensorFlow Serving server that has an export of tf_mdsm loaded.
+    """Client of a TensorFlow Serving server that has loaded an export of tf_mdsm.
 
-    Images are float32 [B, H, W, C], pixels in [0, 1]; any B: more than `batch_size` are sent
-    in several requests, one after the other. Threads may share a client.
+    Images are float32 [B, H, W, C], pixels in [0, 1], for any B. More than `batch_size` images are
+    sent in several requests, one after the other. Several threads may use a client at the same
+    time.
 
     Args:
         address: scheme, host and port, always all three: `grpc://host:8500`,
-            `http://host:8501`, or `https://host:443` where a proxy adds TLS.
+            `http://host:8501`, or `https://host:443` if a proxy adds TLS.
         model: the model's name on the server.
-        timeout: seconds until a request is given up. By gRPC the whole request may take that
-            long; by REST connecting may, and then each silence of the server, whose longest is
-            the computation: an answer that trickles in is read to its end. A sampled batch is a
-            chain of some thousand steps: minutes on a CPU.
-        version: the model's version; None: the newest that is loaded.
-        batch_size: images a request, no more than the export's `export.max_batch_size`.
+        timeout: seconds until a request is given up. By gRPC, this is the limit of the whole
+            request. By REST, it is the limit of connecting, and then of each time in which the
+            server sends nothing: the longest is the computation. Sampling takes up to thousands
+            of steps: minutes on a CPU.
+        version: the model's version; None: the newest version that is loaded.
+        batch_size: largest number of images per request, at most the `export.max_batch_size` of
+            the export.
 
     Every method raises
 
-        InvalidArgument: for what should not be sent, before anything is; see `checks`.
-        ServingError: for a server that cannot be reached, is late, is another, or refuses.
+        InvalidArgument: for invalid arguments, before anything is sent; see `request_checks`.
+        ServingError: if the server cannot be reached, does not answer in time, is not TensorFlow
+            Serving with an export of tf_mdsm, refuses the request, or fails.
     """
 
     def __init__(
@@ -54,54 +62,64 @@ class Client:
 
     @functools.cached_property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the model's images; the server is asked once."""
+        """Height, width and channels of the model's images; requested from the server once."""
         sizes = self._transport.input_sizes("energy", "images")
         if len(sizes) != 4 or min(sizes[1:]) < 1:
-            raise self._transport.foreign_model(f"its images have the shape {sizes}")
-        return tuple(sizes[1:])
+            raise self._transport.wrong_model_error(f"its images have the shape {sizes}")
+        _, height, width, channels = sizes
+        return height, width, channels
 
     def status(self) -> list[VersionStatus]:
-        """The versions of the model that the server knows, with their states."""
+        """Status of all versions of the model that the server knows, or of the chosen version."""
         return self._transport.status()
 
     def sample(self, seeds: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Draws an image for each seed, integers [B] in [0, 2^62]: images [B, H, W, C] in
-        [0, 1] and their energies [B]. An image is a function of the model and its seed."""
-        inputs = {"seed": checks.checked_seeds(seeds)}
+        """Samples one image for each seed.
+
+        Args:
+            seeds: integers [B], each in [0, 2^62]. The same model and seed give the same image.
+
+        Returns:
+            images [B, H, W, C] in [0, 1] and their energies [B].
+        """
+        inputs = {"seed": checked_seeds(seeds)}
         outputs = self._run("sample", inputs, {"images": self.image_shape, "energy": ()})
         return outputs["images"], outputs["energy"]
 
     def energy(self, images: npt.ArrayLike) -> np.ndarray:
-        """E(x), [B]; low where images look like the training images."""
-        inputs = {"images": checks.checked_images(images, self.image_shape)}
+        """Energies E(x) of images, [B]; low for images that are like the training images."""
+        inputs = {"images": checked_images(images, self.image_shape)}
         return self._run("energy", inputs, {"energy": ()})["energy"]
 
     def score(self, images: npt.ArrayLike) -> np.ndarray:
-        """-dE/dx, [B, H, W, C]."""
-        inputs = {"images": checks.checked_images(images, self.image_shape)}
+        """Scores of images, the negative gradient -dE/dx of the energy, [B, H, W, C]."""
+        inputs = {"images": checked_images(images, self.image_shape)}
         return self._run("score", inputs, {"score": self.image_shape})["score"]
 
     def denoise(self, images: npt.ArrayLike) -> np.ndarray:
-        """The denoised images, [B, H, W, C], not clipped to [0, 1]."""
-        inputs = {"images": checks.checked_images(images, self.image_shape)}
+        """Denoised images D(x), [B, H, W, C], not clipped to [0, 1]."""
+        inputs = {"images": checked_images(images, self.image_shape)}
         return self._run("denoise", inputs, {"images": self.image_shape})["images"]
 
     def inpaint(
         self, images: npt.ArrayLike, mask: npt.ArrayLike, seeds: npt.ArrayLike
     ) -> np.ndarray:
-        """Fills in the unknown pixels; the known ones come back exactly.
+        """Samples the unknown pixels of images; known pixels are returned exactly.
 
         Args:
-            images: [B, H, W, C]; finite where unknown, in [0, 1] where known.
-            mask: [B, H, W, 1], 1 where known, else 0.
-            seeds: one integer an image, [B], each in [0, 2^62].
+            images: [B, H, W, C]. Known pixels lie in [0, 1]; unknown pixels are any finite numbers.
+            mask: [B, H, W, 1], 1 where the image is known, else 0.
+            seeds: one integer per image, [B], each in [0, 2^62].
+
+        Returns:
+            images [B, H, W, C] in [0, 1].
         """
-        images = checks.checked_images(images, self.image_shape)
-        mask = checks.checked_mask(mask, images)
-        checks.require_known_in_range(images, mask)
-        seeds = checks.checked_seeds(seeds)
+        images = checked_images(images, self.image_shape)
+        mask = checked_mask(mask, images)
+        require_known_in_range(images, mask)
+        seeds = checked_seeds(seeds)
         if len(seeds) != len(images):
-            raise InvalidArgument("seeds", f"be one an image ({len(images)})", len(seeds))
+            raise InvalidArgument("seeds", f"be one integer per image ({len(images)})", len(seeds))
         inputs = {"images": images, "mask": mask, "seed": seeds}
         return self._run("inpaint", inputs, {"images": self.image_shape})["images"]
 
@@ -126,24 +144,33 @@ class Client:
         inputs: dict[str, np.ndarray],
         shapes: dict[str, tuple[int, ...]],
     ) -> dict[str, np.ndarray]:
-        """Sends requests of at most `batch_size` rows and joins the replies, [B, *shape] each."""
+        """Runs a signature in requests of at most `batch_size` images.
+
+        Args:
+            signature: its name.
+            inputs: arrays [B, ...] by name.
+            shapes: shape of one image's output, by name.
+
+        Returns:
+            arrays [B, *shape] by name.
+        """
         count = len(next(iter(inputs.values())))
-        parts = []
+        replies = []
         for first in range(0, count, self.batch_size):
-            part = {name: rows[first : first + self.batch_size] for name, rows in inputs.items()}
+            last = min(first + self.batch_size, count)
+            part = {name: array[first:last] for name, array in inputs.items()}
             reply = self._transport.predict(signature, part, tuple(shapes))
-            rows = len(next(iter(part.values())))
             for name, shape in shapes.items():
-                if reply[name].shape != (rows, *shape):
-                    raise self._transport.foreign_model(
-                        f"{name} of shape {list(reply[name].shape)} for {rows} images"
+                if reply[name].shape != (last - first, *shape):
+                    raise self._transport.wrong_model_error(
+                        f"{name} of shape {list(reply[name].shape)} for {last - first} images"
                     )
-            parts.append(reply)
-        return {name: np.concatenate([part[name] for part in parts]) for name in shapes}
+            replies.append(reply)
+        return {name: np.concatenate([reply[name] for reply in replies]) for name in shapes}
 
 
 def _connect(address: str, model: str, timeout: float, version: int | None) -> Transport:
-    """The transport that the address asks for, loaded only then: gRPC's needs TensorFlow."""
+    """The transport for the scheme of the address. Only gRPC's transport imports TensorFlow."""
     try:
         parts = urlsplit(address)
         is_complete = bool(parts.hostname and parts.port) and parts.path in ("", "/")
@@ -155,8 +182,11 @@ def _connect(address: str, model: str, timeout: float, version: int | None) -> T
             "be like grpc://localhost:8500 or http://localhost:8501, with a port",
             repr(address),
         )
+    server = f"{parts.scheme}://{parts.netloc}"
     if parts.scheme == "grpc":
-        from tf_mdsm.serving.grpc_transport import GrpcTransport as chosen
-    else:
-        from tf_mdsm.serving.rest_transport import RestTransport as chosen
-    return chosen(f"{parts.scheme}://{parts.netloc}", model, timeout, version)
+        from tf_mdsm.serving.grpc_transport import GrpcTransport
+
+        return GrpcTransport(server, model, timeout, version)
+    from tf_mdsm.serving.rest_transport import RestTransport
+
+    return RestTransport(server, model, timeout, version)

@@ -1,6 +1,8 @@
-"""Files that the client writes: answers as arrays, or as a picture."""
+"""Output files of the command-line client: arrays in an `.npz`, or a picture in a `.png`."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,12 @@ __all__ = ["require_output", "require_picture", "write_answer"]
 
 
 def require_output(path: str) -> None:
-    """Refuses a file that cannot be written, before a server works for it."""
+    """Requires that the file can be written, before a server computes its content.
+
+    Raises:
+        InvalidArgument: for another ending than `.png` or `.npz`, a folder that does not exist or
+            is not writable, and a path that is a folder.
+    """
     if not path.lower().endswith((".png", ".npz")):
         raise InvalidArgument("--output", "end in .png (a picture) or .npz (the numbers)", path)
     folder = os.path.dirname(os.path.abspath(path))
@@ -21,15 +28,25 @@ def require_output(path: str) -> None:
 
 
 def require_picture(path: str, image_shape: tuple[int, int, int]) -> None:
-    """Refuses a `.png` where the model's "images" are points of the plane."""
+    """Requires another ending than `.png` if the model's "images" are points of the plane.
+
+    Raises:
+        InvalidArgument: for a `.png` if images have neither 1 nor 3 channels.
+    """
     if path.lower().endswith(".png") and image_shape[-1] not in (1, 3):
         raise InvalidArgument("--output", "end in .npz: points make no picture", path)
 
 
-def write_answer(path: str, arrays: dict[str, np.ndarray], shown: np.ndarray) -> None:
-    """Writes all arrays to an `.npz`, or a grid of `shown` [N, H, W, C] in [0, 1] to a `.png`."""
+def write_answer(path: str, arrays: Mapping[str, Any], picture: np.ndarray) -> None:
+    """Writes arrays to an `.npz` file, or a grid of images to a `.png` file, atomically.
+
+    Args:
+        path: the file; its ending decides what is written.
+        arrays: NumPy arrays by name.
+        picture: images float in [0, 1], [N, H, W, C].
+    """
     if path.lower().endswith(".npz"):
         with atomic_write(path) as partial:
             np.savez_compressed(partial, **arrays)
         return
-    write_png(image_grid(shown), path)
+    write_png(image_grid(picture), path)

@@ -1,8 +1,8 @@
-"""What a request must look like, checked before it is sent.
+"""Checks of a request before the client sends it.
 
-The exported graph checks the same. But a server that merges requests of several clients runs
-them as one batch, and what one client sends wrongly fails the requests of its neighbours too.
-So nothing wrong should reach it.
+The exported graph makes the same checks. But a server that merges requests of several clients
+runs them as one batch. If one of them is invalid, the whole batch fails, with the requests of the
+other clients. So the client does not send invalid requests.
 """
 
 import numpy as np
@@ -12,17 +12,21 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["checked_images", "checked_mask", "checked_seeds", "require_known_in_range"]
 
-# The exported graph takes no larger ones.
+# The largest seed that the exported graph accepts.
 _MAX_SEED = 2**62
 
 
 def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
-    """Seeds as int64 [B], each in [0, 2^62], B >= 1; exact, so no floats."""
+    """Seeds as int64 [B], each in [0, 2^62], B >= 1.
+
+    Raises:
+        InvalidArgument: for other values, and for floats, which cannot hold all seeds exactly.
+    """
     array = np.asarray(seeds)
     if array.size == 0 or array.ndim != 1:
-        raise InvalidArgument("seeds", "be one integer an image, at least one", _shown(array))
+        raise InvalidArgument("seeds", "be one integer per image, at least one", _summary(array))
     if array.dtype.kind not in "iu":
-        raise InvalidArgument("seeds", "be integers in [0, 2^62]", _shown(array))
+        raise InvalidArgument("seeds", "be integers in [0, 2^62]", _summary(array))
     for seed in (int(array.min()), int(array.max())):
         if not 0 <= seed <= _MAX_SEED:
             raise InvalidArgument("seeds", "be integers in [0, 2^62]", seed)
@@ -30,12 +34,20 @@ def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
 
 
 def checked_images(images: npt.ArrayLike, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images as float32 [B, H, W, C], all finite, B >= 1; integers are refused, as they are
-    pixels in 0 … 255 more often than in [0, 1]."""
+    """Images as float32 [B, H, W, C], all finite, B >= 1.
+
+    Args:
+        images: floats.
+        image_shape: height, width and channels that the images must have.
+
+    Raises:
+        InvalidArgument: for another shape, for values that are not finite in float32, and for
+            integers, which usually are pixels in 0 … 255 instead of [0, 1].
+    """
     array = np.asarray(images)
-    wanted = ", ".join(map(str, ("B", *image_shape)))
+    required = ", ".join(map(str, ("B", *image_shape)))
     if array.ndim != 4 or array.shape[1:] != tuple(image_shape) or len(array) == 0:
-        raise InvalidArgument("images", f"be of shape [{wanted}], B >= 1", list(array.shape))
+        raise InvalidArgument("images", f"be of shape [{required}], B >= 1", list(array.shape))
     if array.dtype.kind != "f":
         raise InvalidArgument("images", "be floats, pixels in [0, 1]", array.dtype)
     with np.errstate(over="ignore"):
@@ -49,25 +61,38 @@ def checked_images(images: npt.ArrayLike, image_shape: tuple[int, int, int]) -> 
 
 
 def checked_mask(mask: npt.ArrayLike, images: np.ndarray) -> np.ndarray:
-    """A mask as float32 [B, H, W, 1], 1 where `images` [B, H, W, C] are known and 0 elsewhere."""
+    """A mask as float32 [B, H, W, 1], 1 where `images` [B, H, W, C] are known and 0 elsewhere.
+
+    Raises:
+        InvalidArgument: for another shape or other values.
+    """
     array = np.asarray(mask)
-    wanted = (*images.shape[:3], 1)
-    if array.shape != wanted:
-        raise InvalidArgument("mask", f"be of shape {list(wanted)}", list(array.shape))
+    shape = (*images.shape[:3], 1)
+    if array.shape != shape:
+        raise InvalidArgument("mask", f"be of shape {list(shape)}", list(array.shape))
     if array.dtype.kind not in "bifu" or not np.isin(array, (0, 1)).all():
-        raise InvalidArgument("mask", "be 1 (known) or 0 everywhere", _shown(np.unique(array)))
+        raise InvalidArgument("mask", "be 1 (known) or 0 everywhere", _summary(np.unique(array)))
     return array.astype(np.float32)
 
 
 def require_known_in_range(images: np.ndarray, mask: np.ndarray) -> None:
-    """Known pixels must be pixels: they come back among the sampled ones, in [0, 1]."""
+    """Requires that known pixels lie in [0, 1], since they are returned among sampled pixels.
+
+    Args:
+        images: [B, H, W, C].
+        mask: [B, H, W, 1], 1 where known.
+
+    Raises:
+        InvalidArgument: if a known pixel lies outside [0, 1].
+    """
     known = images[np.broadcast_to(mask == 1, images.shape)]
     outside = known[(known < 0) | (known > 1)]
     if outside.size:
         raise InvalidArgument("images", "lie in [0, 1] where they are known", outside[0])
 
 
-def _shown(array: np.ndarray) -> str:
+def _summary(array: np.ndarray) -> str:
+    """An array as a short text: its first values, or its shape if it has several dimensions."""
     if array.ndim == 0:
         return repr(array.item())
     if array.ndim > 1 or array.size == 0:

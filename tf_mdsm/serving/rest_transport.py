@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface: JSON over HTTP. Does not import TensorFlow."""
+"""Connection to TensorFlow Serving by REST, JSON over HTTP. It does not import TensorFlow."""
 
 import http.client
 import json
@@ -9,64 +9,75 @@ import numpy as np
 import requests
 
 from tf_mdsm.errors import ServingError
-from tf_mdsm.serving.transport import Transport, VersionStatus, sentence
+from tf_mdsm.serving.transport import Transport, VersionStatus, clean_message
 
 __all__ = ["RestTransport"]
 
 
 class RestTransport(Transport):
-    """See `Transport`; threads may share it, as no connection is kept between requests."""
+    """Connection by REST, see `Transport`; several threads may use it at the same time.
+
+    Each request opens a connection of its own.
+    """
 
     def predict(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
-        # Python writes every integer in full and every float so that it comes back the same.
+        """Runs a signature, see `Transport`."""
+        # JSON holds the exact numbers: Python writes all digits of integers, and enough digits of
+        # floats to read the same float back.
         request = {
             "signature_name": signature,
             "inputs": {name: array.tolist() for name, array in inputs.items()},
         }
-        reply = self._ask("POST", f"{self._url()}:predict", json.dumps(request))
+        reply = self._call("POST", f"{self._url()}:predict", json.dumps(request))
         try:
             values = reply["outputs"]
-            # A single output comes without its name.
-            named = (
-                values if isinstance(values, dict) else dict(zip(outputs, [values], strict=True))
-            )
-            return {name: np.asarray(named[name], np.float32) for name in outputs}
+            # The server leaves out the name of a single output.
+            if not isinstance(values, dict):
+                values = dict(zip(outputs, [values], strict=True))
+            return {name: np.asarray(values[name], np.float32) for name in outputs}
         except (KeyError, TypeError, ValueError) as error:
-            raise self.foreign_model(f"signature {signature} gave other outputs") from error
+            raise self.wrong_model_error(f"signature {signature} has other outputs") from error
 
     def input_sizes(self, signature: str, name: str) -> list[int]:
-        reply = self._ask("GET", f"{self._url()}/metadata")
+        """Shape of one input of a signature, see `Transport`."""
+        reply = self._call("GET", f"{self._url()}/metadata")
         try:
             signatures = reply["metadata"]["signature_def"]["signature_def"]
         except (KeyError, TypeError) as error:
-            raise self.foreign("its metadata are of another form") from error
+            raise self.wrong_server_error("its metadata have another format") from error
         try:
             dimensions = signatures[signature]["inputs"][name]["tensor_shape"]["dim"]
             return [int(dimension["size"]) for dimension in dimensions]
         except (KeyError, TypeError, ValueError) as error:
-            raise self.foreign_model(f"it has no signature {signature} of {name}") from error
+            raise self.wrong_model_error(
+                f"it has no signature {signature} with input {name}"
+            ) from error
 
     def status(self) -> list[VersionStatus]:
-        reply = self._ask("GET", self._url())
+        """Status of the model's versions, see `Transport`."""
+        reply = self._call("GET", self._url())
         try:
             return [
-                VersionStatus(int(one["version"]), one["state"], one["status"]["error_message"])
-                for one in reply["model_version_status"]
+                VersionStatus(
+                    int(entry["version"]), entry["state"], entry["status"]["error_message"]
+                )
+                for entry in reply["model_version_status"]
             ]
         except (KeyError, TypeError, ValueError) as error:
-            raise self.foreign("its status is of another form") from error
+            raise self.wrong_server_error("its status has another format") from error
 
     def close(self) -> None:
-        pass
+        """Does nothing: no connection is open between requests."""
 
     def _url(self) -> str:
+        """The model's URL on the server."""
         version = "" if self.version is None else f"/versions/{self.version}"
         return f"{self.address}/v1/models/{quote(self.model, safe='')}{version}"
 
-    def _ask(self, method: str, url: str, body: str | None = None) -> Any:
-        """The JSON that the server answers."""
+    def _call(self, method: str, url: str, body: str | None = None) -> Any:
+        """Sends a request and returns the JSON of the reply."""
         try:
             response = requests.request(
                 method,
@@ -77,44 +88,50 @@ class RestTransport(Transport):
                 allow_redirects=False,
             )
         except requests.Timeout as error:
-            raise self.too_late() from error
+            raise self.timeout_error() from error
         except requests.RequestException as error:
-            reason = _reason(error)
+            reason = _root_cause(error)
             if isinstance(reason, http.client.HTTPException):
-                raise self.foreign(f"it does not speak HTTP ({type(reason).__name__})") from error
-            raise self.unavailable(str(reason)) from error
+                raise self.wrong_server_error(
+                    f"it does not speak HTTP ({type(reason).__name__})"
+                ) from error
+            raise self.unavailable_error(str(reason)) from error
         try:
             reply = response.json()
         except ValueError as error:
-            raise self._no_json(response) from error
+            raise self._not_json_error(response) from error
         if response.status_code != 200:
             raise self._error(response.status_code, reply)
         return reply
 
-    def _no_json(self, response: requests.Response) -> ServingError:
+    def _not_json_error(self, response: requests.Response) -> ServingError:
+        """The error for a reply that is not JSON."""
         if response.status_code == 200 or "json" not in response.headers.get("Content-Type", ""):
             start = response.text[:80] or "nothing"
-            return self.foreign(f"it answers {response.status_code} with {start}")
-        # Some versions quote their messages in a way that is not quite JSON.
+            return self.wrong_server_error(f"it answers {response.status_code} with {start}")
+        # Some versions of the server escape quotes in their messages in a way that is not JSON.
         return self._error(response.status_code, {"error": response.text})
 
     def _error(self, status_code: int, reply: Any) -> ServingError:
+        """The error for an HTTP status other than 200."""
         if not isinstance(reply, dict) or not isinstance(reply.get("error"), str):
-            return self.foreign(f"it answers {status_code}")
+            return self.wrong_server_error(f"it answers {status_code}")
         message = reply["error"]
         if status_code == 404:
-            return self.unknown_model(message)
+            return self.unknown_model_error(message)
         if 400 <= status_code < 500:
-            return self.refused(message)
+            return self.refused_error(message)
         if status_code == 503:
-            return self.unavailable(message)
+            return self.unavailable_error(message)
         if status_code == 504:
-            return self.failed(f"{sentence(message)} (its own limit: --rest_api_timeout_in_ms)")
-        return self.failed(message)
+            return self.failed_error(
+                f"{clean_message(message)} (its own limit: --rest_api_timeout_in_ms)"
+            )
+        return self.failed_error(message)
 
 
-def _reason(error: BaseException) -> BaseException:
-    """What the system said, which lies at the bottom of what two libraries wrap round it."""
-    inner = [getattr(error, "reason", None), *error.args]
-    wrapped = next((one for one in inner if isinstance(one, BaseException)), None)
-    return error if wrapped is None else _reason(wrapped)
+def _root_cause(error: BaseException) -> BaseException:
+    """The innermost error, usually the operating system's, which two libraries wrap in theirs."""
+    candidates = [getattr(error, "reason", None), *error.args]
+    inner = next((one for one in candidates if isinstance(one, BaseException)), None)
+    return error if inner is None else _root_cause(inner)

@@ -1,10 +1,11 @@
-"""The functions that a server offers: what they take, what they refuse, what they return.
+"""Signatures of the exported model: sample, energy, score, denoise, inpaint.
 
-They are made of callables, hold no Keras object, and refuse what they cannot use inside the
-graph, so that any program that loads them is told why.
+They are built from functions and contain no Keras object. They check their inputs inside the
+graph, so that every program that loads the export gets an error that names the wrong input.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,26 +15,30 @@ _LARGEST_SEED = 2**62
 
 
 class ServedEnergy(tf.Module):
-    """A trained energy and its sampler as functions of images and seeds.
+    """A trained energy and its sampler as TensorFlow functions of images and seeds.
+
+    Images are float32 [B, H, W, C]; `sample` and `inpaint` return pixels in [0, 1].
 
     Args:
         energy_fn: images [B, H, W, C] to energies [B].
         score_fn: images to scores [B, H, W, C].
         denoise_fn: images to denoised images.
-        draw_fn: seeds [B] to images, not clipped.
-        inpaint_fn: images, mask [B, H, W, 1] and seeds to images, known pixels unchanged.
+        sample_fn: seeds [B] to sampled images, which are clipped afterwards.
+        inpaint_fn: images, mask [B, H, W, 1] and seeds [B] to images with the same known pixels.
         image_shape: height, width, channels.
-        max_batch_size: images of one call, at most.
-        variables: all that the callables read. They are tracked one by one: a tracked Keras
-            model would be saved with two handles a variable, of which a server restores one.
+        max_batch_size: largest number of images per call.
+        variables: all variables that the functions read. They are tracked one by one: of a
+            tracked Keras model, two handles of each variable would be saved, and a server
+            restores only one of them.
     """
 
     def __init__(
         self,
+        *,
         energy_fn: Callable[[tf.Tensor], tf.Tensor],
         score_fn: Callable[[tf.Tensor], tf.Tensor],
         denoise_fn: Callable[[tf.Tensor], tf.Tensor],
-        draw_fn: Callable[[tf.Tensor], tf.Tensor],
+        sample_fn: Callable[[tf.Tensor], tf.Tensor],
         inpaint_fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
         image_shape: tuple[int, int, int],
         max_batch_size: int,
@@ -43,9 +48,10 @@ class ServedEnergy(tf.Module):
         self._weights = list(variables)
         shape, limit = list(image_shape), max_batch_size
 
+        # The functions, each with the checks of its inputs.
         def sample(seed):
             seed = _checked_seeds(seed, limit)
-            images = tf.clip_by_value(draw_fn(seed), 0.0, 1.0)
+            images = tf.clip_by_value(sample_fn(seed), 0.0, 1.0)
             return {"images": images, "energy": energy_fn(images)}
 
         def energy(images):
@@ -59,11 +65,12 @@ class ServedEnergy(tf.Module):
 
         def inpaint(images, mask, seed):
             images = _checked_images(images, shape, limit)
-            mask = _checked_mask(mask, images)
+            mask = _checked_mask(mask, images, shape)
             images = _checked_known_pixels(images, mask)
             seed = _checked_seeds(seed, limit, count=tf.shape(images)[0])
             return {"images": tf.clip_by_value(inpaint_fn(images, mask, seed), 0.0, 1.0)}
 
+        # The same as TensorFlow functions of typed inputs.
         seeds = tf.TensorSpec([None], tf.int64, "seed")
         images = tf.TensorSpec([None, *shape], tf.float32, "images")
         mask = tf.TensorSpec([None, *shape[:2], 1], tf.float32, "mask")
@@ -74,8 +81,8 @@ class ServedEnergy(tf.Module):
         self.inpaint = _function(inpaint, images, mask, seeds)
 
     @property
-    def signatures(self) -> dict[str, Callable]:
-        """Under the names that a server offers."""
+    def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
+        """The functions by the names under which a server offers them."""
         names = ("sample", "energy", "score", "denoise", "inpaint")
         functions = {name: getattr(self, name) for name in names}
         return {"serving_default": self.sample, **functions}
@@ -85,60 +92,68 @@ def _function(function: Callable, *signature: tf.TensorSpec) -> Callable:
     return tf.function(function, input_signature=signature, autograph=False)
 
 
-def _require(holds: tf.Tensor, requirement: str, received: tf.Tensor, tensor: tf.Tensor):
-    """The tensor, if the condition holds; an INVALID_ARGUMENT that says what must be otherwise."""
+def _require(holds: Any, requirement: str, received: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor if the condition holds, else the error INVALID_ARGUMENT with the requirement."""
     check = tf.debugging.Assert(holds, [f"{requirement}. Received:", received], summarize=8)
     with tf.control_dependencies([check]):
         return tf.identity(tensor)
 
 
-def _with_shape(tensor: tf.Tensor, name: str, shape: list[int]) -> tf.Tensor:
-    """A tensor [B, *shape]. Its shape is asked at run time: a server feeds whatever it got, and
-    what is known of the signature's shape would make the questions constants."""
-    anything = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None)
-    received = tf.raw_ops.Shape(input=anything, out_type=tf.int32)
-    wanted = f"`{name}` must be {tensor.dtype.name} {['B', *shape]}".replace("'", "")
+def _checked_shape(tensor: tf.Tensor, name: str, shape: list[int]) -> tf.Tensor:
+    """The tensor if its shape is [B, *shape].
+
+    A server feeds tensors of any shape. TensorFlow would evaluate a check of the shape while it
+    builds the graph, from the shape in the signature. A placeholder of unknown shape and the raw
+    op `Shape` move the check to run time.
+    """
+    untyped = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None)
+    received: Any = tf.raw_ops.Shape(input=untyped, out_type=tf.int32)
+    requirement = f"`{name}` must be {tensor.dtype.name} {['B', *shape]}".replace("'", "")
     rank_is_right = tf.equal(tf.size(received), 1 + len(shape))
-    received = _require(rank_is_right, wanted, received, received)
-    anything = _require(tf.reduce_all(tf.equal(received[1:], shape)), wanted, received, anything)
-    return tf.ensure_shape(anything, [None, *shape])
+    received = _require(rank_is_right, requirement, received, received)
+    shape_is_right = tf.reduce_all(tf.equal(received[1:], shape))
+    checked = _require(shape_is_right, requirement, received, untyped)
+    return tf.ensure_shape(checked, [None, *shape])
 
 
-def _within_limit(tensor: tf.Tensor, name: str, limit: int) -> tf.Tensor:
+def _checked_batch_size(tensor: tf.Tensor, name: str, limit: int) -> tf.Tensor:
     count = tf.shape(tensor)[0]
     fits = (count >= 1) & (count <= limit)
-    return _require(fits, f"`{name}` must hold 1 to {limit} of them", count, tensor)
+    return _require(fits, f"`{name}` must be a batch of 1 to {limit}", count, tensor)
 
 
 def _checked_images(images: tf.Tensor, shape: list[int], limit: int) -> tf.Tensor:
-    images = _within_limit(_with_shape(images, "images", shape), "images", limit)
+    images = _checked_batch_size(_checked_shape(images, "images", shape), "images", limit)
     is_finite = tf.math.is_finite(images)
-    wrong = tf.boolean_mask(images, ~is_finite)
+    wrong = tf.boolean_mask(images, tf.logical_not(is_finite))
     return _require(tf.reduce_all(is_finite), "`images` must be finite", wrong, images)
 
 
 def _checked_seeds(seeds: tf.Tensor, limit: int, count: tf.Tensor | None = None) -> tf.Tensor:
-    seeds = _within_limit(_with_shape(seeds, "seed", []), "seed", limit)
+    """Seeds of a valid shape and range; with `count`, as many seeds as that."""
+    seeds = _checked_batch_size(_checked_shape(seeds, "seed", []), "seed", limit)
     in_range = (seeds >= 0) & (seeds <= _LARGEST_SEED)
-    wrong = tf.boolean_mask(seeds, ~in_range)
+    wrong = tf.boolean_mask(seeds, tf.logical_not(in_range))
     seeds = _require(tf.reduce_all(in_range), "`seed` must lie in [0, 2^62]", wrong, seeds)
     if count is None:
         return seeds
     size = tf.shape(seeds)
-    return _require(size[0] == count, "`seed` must hold one number an image", size, seeds)
+    return _require(size[0] == count, "`seed` must hold one seed per image", size, seeds)
 
 
-def _checked_mask(mask: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    mask = _with_shape(mask, "mask", [*images.shape[1:3], 1])
+def _checked_mask(mask: tf.Tensor, images: tf.Tensor, shape: list[int]) -> tf.Tensor:
+    mask = _checked_shape(mask, "mask", [*shape[:2], 1])
     count = tf.shape(mask)[0]
-    mask = _require(count == tf.shape(images)[0], "`mask` must hold one an image", count, mask)
-    is_right = tf.equal(mask, 0.0) | tf.equal(mask, 1.0)
-    wrong = tf.boolean_mask(mask, ~is_right)
-    return _require(tf.reduce_all(is_right), "`mask` must be 1 (known) or 0", wrong, mask)
+    mask = _require(
+        count == tf.shape(images)[0], "`mask` must hold one mask per image", count, mask
+    )
+    is_binary = tf.equal(mask, 0.0) | tf.equal(mask, 1.0)
+    wrong = tf.boolean_mask(mask, tf.logical_not(is_binary))
+    return _require(tf.reduce_all(is_binary), "`mask` must be 1 (known) or 0", wrong, mask)
 
 
 def _checked_known_pixels(images: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     is_wrong = (mask > 0.5) & ((images < 0.0) | (images > 1.0))
     wrong = tf.boolean_mask(images, is_wrong)
-    known = "`images` must lie in [0, 1] where `mask` is 1"
-    return _require(tf.logical_not(tf.reduce_any(is_wrong)), known, wrong, images)
+    requirement = "`images` must lie in [0, 1] where `mask` is 1"
+    return _require(tf.logical_not(tf.reduce_any(is_wrong)), requirement, wrong, images)

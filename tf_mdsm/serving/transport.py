@@ -1,4 +1,4 @@
-"""What the two ways to a server, gRPC and REST, have in common."""
+"""Base class of the client's two connections to a server, gRPC and REST, and its errors."""
 
 import abc
 import dataclasses
@@ -7,9 +7,9 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, ServingError
 
-__all__ = ["Transport", "VersionStatus", "sentence"]
+__all__ = ["Transport", "VersionStatus", "clean_message"]
 
-# Eleven days; from 25 on, sockets cannot count the milliseconds.
+# Seconds: 11.6 days. Sockets count milliseconds, and overflow from 25 days on.
 _MAX_TIMEOUT = 1_000_000
 # A version is an int64.
 _MAX_VERSION = 2**63 - 1
@@ -17,7 +17,13 @@ _MAX_VERSION = 2**63 - 1
 
 @dataclasses.dataclass(frozen=True)
 class VersionStatus:
-    """One version of a model: its number, its state (AVAILABLE, LOADING, …), what went wrong."""
+    """Status of one version of a model on a server.
+
+    Attributes:
+        version: its number.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        message: the error if the version could not be loaded, else empty.
+    """
 
     version: int
     state: str
@@ -25,14 +31,17 @@ class VersionStatus:
 
 
 class Transport(abc.ABC):
-    """One model of one server; every method raises `ServingError` and nothing else.
+    """Connection to one model of one server; all methods raise `ServingError` and nothing else.
 
     Args:
         address: scheme, host and port.
-        model: the model's name there.
-        timeout: seconds, at most a million, after which a request is given up: the whole request
-            by gRPC; by REST connecting to the server and each of its silences, by themselves.
-        version: the model's version; None: the newest one that is loaded.
+        model: the model's name on the server.
+        timeout: seconds, at most 1,000,000, until a request is given up. gRPC: for the whole
+            request. REST: for connecting, and then for each time without any data.
+        version: the model's version; None: the newest version that is loaded.
+
+    Raises:
+        InvalidArgument: for a timeout or a version that is out of range.
     """
 
     def __init__(self, address: str, model: str, timeout: float, version: int | None):
@@ -47,57 +56,73 @@ class Transport(abc.ABC):
     def predict(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
-        """Runs a signature on named arrays; its outputs, float32, by name."""
+        """Runs a signature.
+
+        Args:
+            signature: its name.
+            inputs: arrays by the names of the signature's inputs.
+            outputs: names of all outputs of the signature.
+
+        Returns:
+            float32 arrays by the names of the outputs.
+        """
 
     @abc.abstractmethod
     def input_sizes(self, signature: str, name: str) -> list[int]:
-        """The shape of one input of a signature; -1: free."""
+        """Shape of one input of a signature; -1 stands for any size."""
 
     @abc.abstractmethod
     def status(self) -> list[VersionStatus]:
-        """All versions of the model that the server knows, or the one that was asked for."""
+        """Status of the requested version, or of all versions that the server knows."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Gives up connections."""
+        """Closes the connection."""
 
-    def unavailable(self, detail: str) -> ServingError:
-        """Nobody there, or a server that is too busy to take requests."""
-        return ServingError(f"{self.address} is not available: {sentence(detail)}")
+    def unavailable_error(self, detail: str) -> ServingError:
+        """Error: no server answers at the address, or it is too busy."""
+        return ServingError(f"{self.address} is not available: {clean_message(detail)}")
 
-    def too_late(self) -> ServingError:
+    def timeout_error(self) -> ServingError:
+        """Error: no answer within the timeout."""
         return ServingError(f"{self.address} gave no answer within {self.timeout:g} s")
 
-    def unknown_model(self, detail: str) -> ServingError:
+    def unknown_model_error(self, detail: str) -> ServingError:
+        """Error: the server does not have the model or the version."""
         version = "" if self.version is None else f" in version {self.version}"
         return ServingError(
-            f"{self.address} has no model {self.model}{version}: {sentence(detail)}"
+            f"{self.address} has no model {self.model}{version}: {clean_message(detail)}"
         )
 
-    def refused(self, detail: str) -> ServingError:
-        return ServingError(f"{self.address} refused the request: {sentence(detail)}")
+    def refused_error(self, detail: str) -> ServingError:
+        """Error: the server considers the request invalid or too large, or does not permit it."""
+        return ServingError(f"{self.address} refused the request: {clean_message(detail)}")
 
-    def failed(self, detail: str) -> ServingError:
-        return ServingError(f"{self.address} failed in the request: {sentence(detail)}")
+    def failed_error(self, detail: str) -> ServingError:
+        """Error: the server failed while it worked on the request."""
+        return ServingError(f"{self.address} failed in the request: {clean_message(detail)}")
 
-    def foreign(self, detail: str) -> ServingError:
-        """Another program, or the server's other port."""
-        kind = self.address.split(":")[0]
+    def wrong_server_error(self, detail: str) -> ServingError:
+        """Error: the program at the address is not TensorFlow Serving, or this is the port of
+        its other interface."""
+        scheme = self.address.split(":")[0]
         return ServingError(
-            f"what answers at {self.address} is not TensorFlow Serving by {kind}: "
-            f"{sentence(detail)}"
+            f"the program at {self.address} is not TensorFlow Serving over {scheme}: "
+            f"{clean_message(detail)}"
         )
 
-    def foreign_model(self, detail: str) -> ServingError:
+    def wrong_model_error(self, detail: str) -> ServingError:
+        """Error: the model on the server is not an export of tf_mdsm."""
         return ServingError(
-            f"model {self.model} at {self.address} is no export of tf_mdsm: {sentence(detail)}"
+            f"model {self.model} at {self.address} is not an export of tf_mdsm: "
+            f"{clean_message(detail)}"
         )
 
 
-def sentence(message: str) -> str:
-    """A server's message on one line, without TensorFlow's wrapping round it."""
+def clean_message(message: str) -> str:
+    """A server's error message on one line of at most 300 characters, without graph details."""
     lines = [line.strip() for line in message.strip().splitlines()]
-    # Names of the graph's nodes, which say nothing to a caller.
+    # Lines that begin with [[ name nodes of the graph.
     text = " ".join(" ".join(line for line in lines if not line.startswith("[[")).split())
     if text.startswith("assertion failed: [") and "Received:] " in text:
         text = text.removeprefix("assertion failed: [").replace("Received:] ", "Received: ", 1)

@@ -1,1 +1,1 @@
-"""Grids of images, plots, pictures of a model."""
+"""Grids of images, plots, and pictures of what a model computes."""

@@ -1,23 +1,25 @@
-"""Plots of arrays, drawn by matplotlib into pixels. Knows nothing of models."""
+"""Plots of arrays by matplotlib, as uint8 pictures: energies, landscapes, histograms, curves."""
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 __all__ = ["annealing_plot", "curves", "energy_trace", "histograms", "image_rows", "landscapes"]
 
-# Of a histogram.
+# Number of bins of a histogram.
 _BINS = 60
 
 
-def energy_trace(energies: np.ndarray, clock_name: str, clock: np.ndarray) -> np.ndarray:
-    """Energies along chains, above what drives them.
+def energy_trace(energies: np.ndarray, schedule_name: str, schedule: np.ndarray) -> np.ndarray:
+    """Plots energies during sampling, and below them the sampler's schedule.
 
     Args:
-        energies: [steps, B].
-        clock_name: what drives the chains: "temperature", say.
-        clock: its value at each step, not negative, [steps].
+        energies: energies of B images at each step, [steps, B].
+        schedule_name: name of the quantity that the schedule changes, such as "temperature".
+        schedule: its value at each step, not negative, [steps].
 
     Returns:
         uint8 [H, W, 3].
@@ -27,12 +29,12 @@ def energy_trace(energies: np.ndarray, clock_name: str, clock: np.ndarray) -> np
     above.plot(energies.mean(1), color="black", linewidth=1.5, label="mean over the chains")
     above.set_ylabel("energy E(x)")
     above.legend(loc="upper right")
-    below.plot(clock, color="tab:red")
-    if clock.min() > 0:
+    below.plot(schedule, color="tab:red")
+    if schedule.min() > 0:
         below.set_yscale("log")
     else:
         below.set_yscale("symlog", linthresh=1.0)
-    below.set_ylabel(clock_name)
+    below.set_ylabel(schedule_name)
     below.set_xlabel("step")
     return _pixels(figure)
 
@@ -43,20 +45,20 @@ def annealing_plot(
     log_weights: dict[str, np.ndarray],
     title: str,
 ) -> np.ndarray:
-    """Log weights of annealed chains, and what they add up along the way.
+    """Plots annealed importance sampling: log weights, and the energy differences they sum up.
 
     Args:
-        betas: inverse temperatures of the intervals' beginnings, [n].
-        differences: direction to E_ref - E / T at each, [B, n].
-        log_weights: direction to the log weights, [B].
-        title: over both.
+        betas: inverse temperatures at which the intervals of the path begin, [n].
+        differences: E_ref - E / T at each inverse temperature, [B, n], by direction of the path.
+        log_weights: log weights [B], by direction of the path; the same two directions.
+        title: the title above both plots.
 
     Returns:
         uint8 [H, W, 3].
     """
     figure, (left, right) = _figure(1, 2, (11, 4.5))
-    everything = np.concatenate(list(log_weights.values()))
-    bins = np.linspace(everything.min() - 1e-3, everything.max() + 1e-3, 31)
+    all_weights = np.concatenate(list(log_weights.values()))
+    bins = np.linspace(all_weights.min() - 1e-3, all_weights.max() + 1e-3, 31)
     for (name, weights), color in zip(log_weights.items(), ("tab:blue", "tab:red"), strict=True):
         left.hist(weights, bins, color=color, alpha=0.5, label=name)
         left.axvline(weights.mean(), color=color)
@@ -73,11 +75,11 @@ def annealing_plot(
 
 
 def landscapes(energies: dict[str, np.ndarray], points: np.ndarray) -> np.ndarray:
-    """Energies over the unit square as contours on one scale, points on the first.
+    """Plots energies over the unit square as contours on one scale, side by side.
 
     Args:
-        energies: title to energy, [n, n], first axis y, second x.
-        points: [N, 2], drawn on the first.
+        energies: energies [n, n] on a regular mesh, first axis y, second axis x, by title.
+        points: points [N, 2] that are plotted on the first landscape.
 
     Returns:
         uint8 [H, W, 3].
@@ -96,14 +98,14 @@ def landscapes(energies: dict[str, np.ndarray], points: np.ndarray) -> np.ndarra
 
 
 def histograms(values: dict[str, np.ndarray], xlabel: str) -> np.ndarray:
-    """Distributions of several sets of numbers over one axis, each of area 1.
+    """Plots histograms of several sets of numbers over one axis, each with area 1.
 
-    The bins span what lies between the 1st and the 99th percentile of some set, so that a few
-    far numbers do not press all others together; what lies outside is counted in the outermost.
+    The bins cover the numbers between the 1st and the 99th percentile of every set. So a few
+    distant numbers do not compress the plot. They are counted in the first or the last bin.
 
     Args:
-        values: label to finite numbers, any shape, at least one each.
-        xlabel: what they are, with the unit.
+        values: finite numbers of any shape, at least one, by label.
+        xlabel: name of the quantity, with its unit.
 
     Returns:
         uint8 [H, W, 3].
@@ -111,33 +113,33 @@ def histograms(values: dict[str, np.ndarray], xlabel: str) -> np.ndarray:
     flat = {label: np.ravel(numbers) for label, numbers in values.items()}
     ends = np.array([np.percentile(numbers, (1, 99)) for numbers in flat.values()])
     low, high = ends[:, 0].min(), ends[:, 1].max()
-    # Numbers that are all the same have bins round them.
+    # If all numbers are equal, the bins cover an interval around them.
     margin = 0.02 * (high - low) or 0.5
     edges = np.linspace(low - margin, high + margin, _BINS + 1)
     figure, axes = _figure(1, 1, (8, 5))
     for label, numbers in flat.items():
-        inside = np.clip(numbers, edges[0], edges[-1])
-        axes.hist(inside, edges, density=True, histtype="stepfilled", alpha=0.35, label=label)
+        clipped = np.clip(numbers, edges[0], edges[-1])
+        axes.hist(clipped, edges, density=True, histtype="stepfilled", alpha=0.35, label=label)
     axes.set(xlabel=xlabel, ylabel="density")
     axes.legend()
     return _pixels(figure)
 
 
 def curves(
-    lines: dict[str, tuple[np.ndarray, ...]],
+    lines: Mapping[str, Sequence[np.ndarray]],
     xlabel: str,
     ylabel: str,
     log_x: bool = False,
     log_y: bool = False,
 ) -> np.ndarray:
-    """Lines over one axis, each in a band of its error where it has one.
+    """Plots lines over one axis, with a band of the error around each line that has errors.
 
     Args:
-        lines: label to (x, y) or (x, y, error), [n] each; the band is y - error … y + error.
-        xlabel: what x is, with the unit.
-        ylabel: what y is.
-        log_x: draw x on a logarithmic axis.
-        log_y: draw y on a logarithmic axis.
+        lines: (x, y) or (x, y, error), [n] each, by label. The band is y - error … y + error.
+        xlabel: name of x, with its unit.
+        ylabel: name of y, with its unit.
+        log_x: use a logarithmic axis for x.
+        log_y: use a logarithmic axis for y.
 
     Returns:
         uint8 [H, W, 3].
@@ -145,8 +147,8 @@ def curves(
     figure, axes = _figure(1, 1, (8, 5))
     for label, (x, y, *error) in lines.items():
         (line,) = axes.plot(x, y, marker="o", markersize=3, label=label)
-        for width in error:
-            low, high = np.subtract(y, width), np.add(y, width)
+        for half_width in error:
+            low, high = np.subtract(y, half_width), np.add(y, half_width)
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
@@ -156,10 +158,10 @@ def curves(
 
 
 def image_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Images side by side, a labelled row a set.
+    """Plots sets of images, one labeled row for each set.
 
     Args:
-        rows: label to images of one size, float in [0, 1] (clipped), [n, H, W, C].
+        rows: images of one size, float in [0, 1] (clipped), [n, H, W, C], by label.
 
     Returns:
         uint8 [height, width, 3].
@@ -168,10 +170,10 @@ def image_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
     figure, axes = _figure(len(rows), 1, (3 + 0.6 * longest, 0.62 * len(rows)), squeeze=False)
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         _, height, width, channels = images.shape
-        # A white column between two images, and white where a row is short.
+        # White remains between the images, and at the end of a row with fewer images.
         strip = np.ones((height, longest * (width + 1), channels), np.float32)
-        for number, image in enumerate(images):
-            left = number * (width + 1)
+        for index, image in enumerate(images):
+            left = index * (width + 1)
             strip[:, left : left + width] = np.clip(image, 0, 1)
         axis.imshow(strip.squeeze(-1) if channels == 1 else strip, cmap="gray", vmin=0, vmax=1)
         axis.set_ylabel(label, rotation=0, ha="right", va="center")
@@ -180,8 +182,8 @@ def image_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
     return _pixels(figure)
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float], **options):
-    # Figures without pyplot: no display, no global state.
+def _figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Any, Any]:
+    """A figure of this size in inches and its axes, made without pyplot: it has global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -190,7 +192,8 @@ def _figure(rows: int, columns: int, size: tuple[float, float], **options):
     return figure, figure.subplots(rows, columns, **options)
 
 
-def _pixels(figure) -> np.ndarray:
+def _pixels(figure: Any) -> np.ndarray:
+    """The figure as uint8 [H, W, 3]."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return np.asarray(Image.open(buffer).convert("RGB"))
