@@ -37,7 +37,7 @@ def test_adjoint_and_pseudoinverse(name, sides, share, cutoff, seed):
     mask = (np.random.default_rng(seed).uniform(size=(*sides, 1)) < 0.5).astype(np.float32)
     mask[0, 0], mask[-1, -1] = 0, 1
     options = {"known_share": share, "cutoff": cutoff, "seed": seed, "hole": share}
-    measurement = create_task(name, shape, mask=mask, **options).measurement
+    measurement = create_task(name, shape, mask=mask, **options).operator
     images = normal((2, *shape), seed)
     measured = measurement.measure(images)
     values = normal(measured.shape, seed + 1)
@@ -78,13 +78,13 @@ def test_a_picture_of_the_values_gives_the_values(name):
     """What a user has as a file is what was measured."""
     images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     task = create_task(name, (8, 8, 3), mask=CHECKERS)
-    values = task.measurement.measure(tf.constant(images)).numpy()
-    full = task.picture(values, (8, 8, 3))
+    values = task.operator.measure(tf.constant(images)).numpy()
+    full = task.values_as_images(values, (8, 8, 3))
     assert full.shape == images.shape
-    factors = [full.shape[i + 1] // task.damaged_shape[i] for i in range(3)]
+    factors = [full.shape[i + 1] // task.measured_shape[i] for i in range(3)]
     small = full[:, :: factors[0], :: factors[1], :: factors[2]]
-    assert small.shape[1:] == task.damaged_shape
-    np.testing.assert_allclose(task.values(small), values, atol=1e-5)
+    assert small.shape[1:] == task.measured_shape
+    np.testing.assert_allclose(task.values_from_images(small), values, atol=1e-5)
     assert full.min() > -0.3
     assert full.max() < 1.3
 
@@ -92,12 +92,12 @@ def test_a_picture_of_the_values_gives_the_values(name):
 def test_means_are_means_and_grey_is_grey():
     images = np.random.default_rng(0).uniform(size=(1, 4, 4, 3)).astype(np.float32)
     task = create_task("super_resolution_2", (4, 4, 3))
-    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    picture = task.values_as_images(task.operator.measure(tf.constant(images)).numpy(), (4, 4, 3))
     np.testing.assert_allclose(
         picture[0, 2:, :2], np.broadcast_to(images[0, 2:, :2].mean((0, 1)), (2, 2, 3)), rtol=1e-5
     )
     task = create_task("colorize", (4, 4, 3))
-    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    picture = task.values_as_images(task.operator.measure(tf.constant(images)).numpy(), (4, 4, 3))
     np.testing.assert_allclose(picture[..., 1], images.mean(-1), rtol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_restored_images_have_the_conditional_law():
     sampler = AnnealedLangevin(
         energy_and_score, None, isotropic_start(shape), temperatures, step_size, sigma0=0.0
     )
-    measurement = create_task("super_resolution_2", shape).measurement
+    measurement = create_task("super_resolution_2", shape).operator
     values = tf.fill([count, 1, 1, 1], 1.6)
     known = KnownMeasurement(measurement, values, tf.range(count, dtype=tf.int64))
     drawn = tf.function(lambda: sampler.restore(known), autograph=False)().numpy()
@@ -166,8 +166,8 @@ def test_standard_methods_come_nearer_than_what_was_measured():
         image[3 : 11 + number, 4 : 13 - number] = 0.8
     for name in ("inpaint_box", "super_resolution_2", "deblur"):
         task = create_task(name, (16, 16, 1))
-        values = task.measurement.measure(tf.constant(images)).numpy()
-        measured = task.picture(values, (16, 16, 1))
+        values = task.operator.measure(tf.constant(images)).numpy()
+        measured = task.values_as_images(values, (16, 16, 1))
         _, restored = baseline_solution(task, measured)
         gain = quality.psnr(images, restored) - quality.psnr(images, measured)
         assert gain.mean() > 0, name

@@ -95,5 +95,5 @@ def test_a_schedule_that_a_chain_cannot_follow_is_refused(values):
     if values and np.isfinite(values).all():
         require_schedule("x", np.array(values), "be anything", lambda _: True)
         return
-    with pytest.raises(InvalidArgument, match="`x` must be finite numbers, one a step"):
+    with pytest.raises(InvalidArgument, match="`x` must be finite numbers, one for each step"):
         require_schedule("x", np.array(values), "be anything", lambda _: True)
