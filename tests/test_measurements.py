@@ -1,4 +1,4 @@
-"""Linear measurements: adjoint, pseudoinverse, and what the samplers make of them."""
+"""Tests of linear operators, restoration tasks, their solution by a sampler, and baselines."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,11 @@ from tf_mdsm.evaluation import image_quality as quality
 from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import LinearOperator, require_orthonormal_rows
+from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import create_task, fitting_tasks
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.schedules import growing_step_sizes
 from tf_mdsm.samplers.starts import isotropic_start
 
 ALL = [name for name in fitting_tasks((8, 8, 3), has_mask=True) if name != "denoise"]
@@ -32,23 +35,23 @@ def normal(shape, seed):
     seed=st.integers(0, 2**32),
 )
 def test_adjoint_and_pseudoinverse(name, sides, share, cutoff, seed):
-    """<A x, y> = <x, A'y>, A A' A x = A x, and A'A x is no longer than x."""
+    """<A x, y> = <x, A'y>, A A' A x = A x, and |A'A x| <= |x|."""
     shape = (*sides, 3)
     mask = (np.random.default_rng(seed).uniform(size=(*sides, 1)) < 0.5).astype(np.float32)
     mask[0, 0], mask[-1, -1] = 0, 1
     options = {"known_share": share, "cutoff": cutoff, "seed": seed, "hole": share}
-    measurement = create_task(name, shape, mask=mask, **options).measurement
+    operator = create_task(name, shape, mask=mask, **options).operator
     images = normal((2, *shape), seed)
-    measured = measurement.measure(images)
+    measured = operator.measure(images)
     values = normal(measured.shape, seed + 1)
     rounding = 1e-5 * float(tf.norm(images) * tf.norm(values))
-    there = float(tf.reduce_sum(measured * values))
-    back = float(tf.reduce_sum(images * measurement.adjoint(values)))
-    assert there == pytest.approx(back, abs=rounding)
-    kept = measurement.adjoint(measured)
-    np.testing.assert_allclose(measurement.measure(kept), measured, atol=2e-5)
-    assert float(tf.norm(kept)) <= float(tf.norm(images)) * (1 + 1e-5)
-    require_orthonormal_rows(measurement, shape)
+    product = float(tf.reduce_sum(measured * values))
+    adjoint_product = float(tf.reduce_sum(images * operator.adjoint(values)))
+    assert product == pytest.approx(adjoint_product, abs=rounding)
+    projected = operator.adjoint(measured)
+    np.testing.assert_allclose(operator.measure(projected), measured, atol=2e-5)
+    assert float(tf.norm(projected)) <= float(tf.norm(images)) * (1 + 1e-5)
+    require_orthonormal_rows(operator, shape)
 
 
 class Twice(LinearOperator):
@@ -59,7 +62,7 @@ class Twice(LinearOperator):
         return 2 * values
 
 
-class Foreign(LinearOperator):
+class WrongAdjoint(LinearOperator):
     def measure(self, images):
         return images
 
@@ -67,42 +70,42 @@ class Foreign(LinearOperator):
         return tf.reverse(values, [1])
 
 
-@pytest.mark.parametrize("wrong", [Twice, Foreign])
-def test_other_measurements_are_refused(wrong):
+@pytest.mark.parametrize("wrong", [Twice, WrongAdjoint])
+def test_operators_without_orthonormal_rows_are_refused(wrong):
     with pytest.raises(InvalidArgument, match=f"orthonormal rows.*{wrong.__name__}"):
         require_orthonormal_rows(wrong(), (4, 4, 1))
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "compressive_sensing"])
-def test_a_picture_of_the_values_gives_the_values(name):
-    """What a user has as a file is what was measured."""
+def test_values_as_images_and_back(name):
+    """The image that the values form, as a user has it in a file, gives the values."""
     images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     task = create_task(name, (8, 8, 3), mask=CHECKERS)
-    values = task.measurement.measure(tf.constant(images)).numpy()
-    full = task.picture(values, (8, 8, 3))
+    values = task.operator.measure(tf.constant(images)).numpy()
+    full = task.values_as_images(values, (8, 8, 3))
     assert full.shape == images.shape
-    factors = [full.shape[i + 1] // task.damaged_shape[i] for i in range(3)]
+    factors = [full.shape[i + 1] // task.measured_shape[i] for i in range(3)]
     small = full[:, :: factors[0], :: factors[1], :: factors[2]]
-    assert small.shape[1:] == task.damaged_shape
-    np.testing.assert_allclose(task.values(small), values, atol=1e-5)
+    assert small.shape[1:] == task.measured_shape
+    np.testing.assert_allclose(task.values_from_images(small), values, atol=1e-5)
     assert full.min() > -0.3
     assert full.max() < 1.3
 
 
-def test_means_are_means_and_grey_is_grey():
+def test_values_as_images_are_block_means_and_gray_images():
     images = np.random.default_rng(0).uniform(size=(1, 4, 4, 3)).astype(np.float32)
     task = create_task("super_resolution_2", (4, 4, 3))
-    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    shown = task.values_as_images(task.operator.measure(tf.constant(images)).numpy(), (4, 4, 3))
     np.testing.assert_allclose(
-        picture[0, 2:, :2], np.broadcast_to(images[0, 2:, :2].mean((0, 1)), (2, 2, 3)), rtol=1e-5
+        shown[0, 2:, :2], np.broadcast_to(images[0, 2:, :2].mean((0, 1)), (2, 2, 3)), rtol=1e-5
     )
     task = create_task("colorize", (4, 4, 3))
-    picture = task.picture(task.measurement.measure(tf.constant(images)).numpy(), (4, 4, 3))
-    np.testing.assert_allclose(picture[..., 1], images.mean(-1), rtol=1e-5)
+    shown = task.values_as_images(task.operator.measure(tf.constant(images)).numpy(), (4, 4, 3))
+    np.testing.assert_allclose(shown[..., 1], images.mean(-1), rtol=1e-5)
 
 
-def test_restored_images_have_the_conditional_law():
-    """Of a Gaussian, given the means of blocks without noise (sigma0 = 0)."""
+def test_restored_images_have_the_conditional_distribution():
+    """The target is a Gaussian; block means are known without noise (sigma0 = 0)."""
     count, step_size, temperature = 8_000, 0.3, 0.04
     precision = (4.0 * np.eye(4) - 0.9).astype(np.float32)
 
@@ -116,18 +119,71 @@ def test_restored_images_have_the_conditional_law():
     sampler = AnnealedLangevin(
         energy_and_score, None, isotropic_start(shape), temperatures, step_size, sigma0=0.0
     )
-    measurement = create_task("super_resolution_2", shape).measurement
+    operator = create_task("super_resolution_2", shape).operator
     values = tf.fill([count, 1, 1, 1], 1.6)
-    known = KnownMeasurement(measurement, values, tf.range(count, dtype=tf.int64))
-    drawn = tf.function(lambda: sampler.restore(known), autograph=False)().numpy()
-    np.testing.assert_allclose(measurement.measure(drawn), values, atol=1e-5)
-    flat = drawn.reshape(count, 4)
-    # The mean is fixed; along all that is orthogonal to it the precision is 4.
+    known = KnownMeasurement(operator, values, tf.range(count, dtype=tf.int64))
+    sampled = tf.function(lambda: sampler.restore(known), autograph=False)().numpy()
+    np.testing.assert_allclose(operator.measure(sampled), values, atol=1e-5)
+    flat = sampled.reshape(count, 4)
+    # The mean is fixed; in all directions orthogonal to it the precision is 4.
     variance = temperature / (4.0 * (1 - step_size**2 * 4.0 / 4))
     expected = variance * (np.eye(4) - 0.25)
     errors = (np.cov(flat.T) - expected) / variance
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
     assert np.abs(flat.mean(0) - 0.8).max() < 5 * np.sqrt(variance / count)
+
+
+def constant_images(x):
+    """Energy and score if clean images are constant: D(x) is the mean of the pixels."""
+    offset = x - tf.reduce_mean(x, (1, 2, 3), keepdims=True)
+    return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * 0.1**2), -offset / 0.1**2
+
+
+def ascent(sigma_start):
+    start = isotropic_start((8, 8, 1), sigma_start)
+    return CoarseToFine(
+        constant_images, start, 0.1, growing_step_sizes(0.05, 100), 0.5, sigma_start, 0.01
+    )
+
+
+@pytest.mark.parametrize("name", ["inpaint_half", "super_resolution_2"])
+def test_solve_restores_images_by_their_values(name):
+    """Every solution agrees with the values, has the right gray, and follows from its seed."""
+    originals = np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
+    task = create_task(name, (8, 8, 1))
+    values = task.operator.measure(tf.constant(originals)).numpy()
+    restored = solve(ascent(1.0), task, values, num_solutions=2, seed=7, batch_size=4)
+    assert restored.shape == (3, 2, 8, 8, 1)
+    for solutions in restored.swapaxes(0, 1):
+        np.testing.assert_allclose(task.operator.measure(tf.constant(solutions)), values, atol=1e-6)
+        np.testing.assert_allclose(solutions, originals, atol=0.03)
+    # Image 1 has the seeds 9 and 10.
+    one = solve(ascent(1.0), task, values[1:2], num_solutions=2, seed=9, batch_size=9)
+    np.testing.assert_allclose(one[0], restored[1], rtol=1e-4, atol=1e-5)
+    # Block means determine a constant image; known pixels do not determine the others exactly.
+    if name == "inpaint_half":
+        assert np.abs(restored[:, 0] - restored[:, 1]).max() > 1e-4
+        np.testing.assert_array_equal(restored[:, :, :4], np.stack([originals[:, :4]] * 2, 1))
+
+
+def test_solve_refuses_denoising():
+    task = create_task("denoise", (8, 8, 1))
+    with pytest.raises(InvalidArgument, match=r"`task` must have an operator.*denoise"):
+        solve(ascent(1.0), task, np.ones((1, 8, 8, 1)), num_solutions=1, seed=0, batch_size=1)
+
+
+def test_denoise_blindly_starts_at_the_noisy_images():
+    """The noise levels differ, and neither is that of the sampler's own start."""
+    grays = np.float32([0.2, 0.7])[:, None, None, None]
+    noise = np.random.default_rng(0).standard_normal((2, 8, 8, 1))
+    noisy = (grays + np.array([0.1, 0.4])[:, None, None, None] * noise).astype(np.float32)
+    denoised = denoise_blindly(ascent(30.0), noisy, num_solutions=2, seed=3)
+    assert denoised.shape == (2, 2, 8, 8, 1)
+    assert denoised.std(axis=(2, 3, 4)).max() < 1e-5
+    errors = np.abs(denoised - grays[:, None]).max(axis=(1, 2, 3, 4))
+    # The mean of 64 pixels with this noise, and the noise that the sampler adds.
+    assert (errors < 5 * 2 * np.array([0.1, 0.4]) / 8).all()
+    assert np.abs(denoised[:, 0] - denoised[:, 1]).max() > 1e-5
 
 
 @pytest.mark.parametrize(
@@ -146,7 +202,7 @@ def test_tasks_that_do_not_fit_are_refused(name, options):
         create_task(name, (8, 8, 1), **options)
 
 
-def test_super_resolution_needs_whole_blocks():
+def test_super_resolution_needs_a_divisible_size():
     assert "super_resolution_4" not in fitting_tasks((6, 6, 1), has_mask=False)
     with pytest.raises(InvalidArgument, match="fit images of 6 x 6"):
         create_task("super_resolution_4", (6, 6, 1))
@@ -159,15 +215,15 @@ def test_psnr_and_ssim():
     assert (quality.ssim(images, images[::-1]) < 0.5).all()
 
 
-def test_standard_methods_come_nearer_than_what_was_measured():
-    """Each of scikit-image's methods on images of one bright rectangle."""
+def test_baselines_are_better_than_the_measured_images():
+    """Each of scikit-image's methods, on images of a bright rectangle."""
     images = np.zeros((4, 16, 16, 1), np.float32)
     for number, image in enumerate(images):
         image[3 : 11 + number, 4 : 13 - number] = 0.8
     for name in ("inpaint_box", "super_resolution_2", "deblur"):
         task = create_task(name, (16, 16, 1))
-        values = task.measurement.measure(tf.constant(images)).numpy()
-        measured = task.picture(values, (16, 16, 1))
+        values = task.operator.measure(tf.constant(images)).numpy()
+        measured = task.values_as_images(values, (16, 16, 1))
         _, restored = baseline_solution(task, measured)
         gain = quality.psnr(images, restored) - quality.psnr(images, measured)
         assert gain.mean() > 0, name

@@ -1,4 +1,4 @@
-"""Samplers with Metropolis' test: exact laws at any step size, whatever is known."""
+"""Tests of MALA and HMC: exact distributions at any step size, with and without known data."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,16 @@ import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.conditioning import KnownMeasurement
+from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 
 SHAPE, MIDDLE = (2, 2, 1), 0.5
-# Neighbouring pixels want to be equal.
+# Positively correlated pixels.
 PRECISION = (4.0 * np.eye(4) - 0.9).astype(np.float32)
-# Leapfrog steps that do not turn any direction of the Gaussian by half a circle.
+# So few leapfrog steps that they turn no direction of the Gaussian by half a circle.
 KINDS = {"mala": (MetropolisLangevin, {}), "hmc": (HamiltonianMonteCarlo, {"leapfrog_steps": 2})}
 
 
@@ -46,36 +47,36 @@ def advance(sampler, images, seeds, known=None):
     return compiled(images, seeds)[0].numpy()
 
 
-def assert_law(drawn, mean, covariance):
-    """Sample mean and covariance of [N, d] within five of their standard deviations."""
-    spread, count = np.sqrt(np.diag(covariance)), len(drawn)
-    assert np.abs((drawn.mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
-    errors = (np.cov(drawn.T) - covariance) / np.outer(spread, spread)
+def assert_moments(samples, mean, covariance):
+    """Requires mean and covariance of samples [N, d], within five standard deviations."""
+    spread, count = np.sqrt(np.diag(covariance)), len(samples)
+    assert np.abs((samples.mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
+    errors = (np.cov(samples.T) - covariance) / np.outer(spread, spread)
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count), errors
 
 
-def shares_of_moves(sampler, images, seeds):
-    """The share of accepted moves of each image at the first step."""
+def accepted_fractions(sampler, images, seeds):
+    """The fraction of accepted moves of each image in the first step."""
     move = tf.function(lambda x, s: sampler.move(x, s, tf.constant(0))[2], autograph=False)
     return move(images, seeds).numpy()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_the_law_is_exact_however_large_the_steps(kind, temperature):
-    """Covariance T PRECISION^-1, where the uncorrected chain would be far off it."""
+def test_distribution_is_exact_for_large_steps(kind, temperature):
+    """The covariance is T PRECISION^-1; without the Metropolis test it would be far from it."""
     count, step_size = 2_000, 0.9
     built = sampler(kind, temperature=temperature, step_size=step_size * np.sqrt(temperature))
     start = MIDDLE + 2 * tf.random.stateless_normal((count, *SHAPE), [1, 2])
-    drawn = advance(built, start, int_seeds(count)).reshape(count, 4)
-    assert_law(drawn, MIDDLE, temperature * np.linalg.inv(PRECISION.astype(float)))
+    sampled = advance(built, start, int_seeds(count)).reshape(count, 4)
+    assert_moments(sampled, MIDDLE, temperature * np.linalg.inv(PRECISION.astype(float)))
     stiffest = np.linalg.eigvalsh(PRECISION).max()
     assert 1 / (1 - step_size**2 * stiffest / 4) > 2 or step_size**2 * stiffest > 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_weights_of_two_modes_are_reached(kind):
-    """Modes at -1 and 1 of weights 0.3 and 0.7; each has 2.3 % beyond the middle."""
+def test_weights_of_two_modes_are_sampled(kind):
+    """Modes at -1 and 1 of weights 0.3 and 0.7; 2.3 % of each are beyond the middle."""
     weights, means, std = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.5
 
     def mixture(x):
@@ -88,13 +89,13 @@ def test_weights_of_two_modes_are_reached(kind):
     count = 1_000
     built = sampler(kind, mixture, steps=60, step_size=0.7)
     start = isotropic_start((1, 1, 1))(int_seeds(count))
-    drawn = advance(built, start, int_seeds(count))
+    sampled = advance(built, start, int_seeds(count))
     expected = 0.7 * 0.97725 + 0.3 * 0.02275
-    assert np.mean(drawn > 0) == pytest.approx(expected, abs=5 * np.sqrt(0.21 / count))
+    assert np.mean(sampled > 0) == pytest.approx(expected, abs=5 * np.sqrt(0.21 / count))
 
 
-def test_the_test_accepts_as_often_as_theory_says():
-    """MALA on N(0, I) of d dimensions: a share 2 Phi(-l^3 / 8) for steps l d^(-1/6).
+def test_acceptance_rate_agrees_with_theory():
+    """MALA on N(0, I) in d dimensions accepts 2 Phi(-l^3 / 8) of moves of size l d^(-1/6).
 
     Source: Roberts and Rosenthal, "Optimal scaling of discrete approximations to Langevin
     diffusions" (1998), theorem 1, with K = 1/4 for a Gaussian.
@@ -108,47 +109,48 @@ def test_the_test_accepts_as_often_as_theory_says():
     step_size = length * size ** (-1 / 6)
     built = sampler("mala", unit, step_size=step_size, moves=4)
     images = tf.random.stateless_normal((count, *shape), [3, 4])
-    found = shares_of_moves(built, images, int_seeds(count)).mean()
+    accepted = accepted_fractions(built, images, int_seeds(count)).mean()
     expected = 2 * float(tfp.distributions.Normal(0.0, 1.0).cdf(-(length**3) / 8))
-    # Three of four moves begin where another has ended; the limit is one of many dimensions.
-    assert found == pytest.approx(expected, abs=5 * np.sqrt(0.25 / count) + 0.02)
+    # Three of four moves start where another ended, and the theorem is about the limit of many
+    # dimensions: hence the additional tolerance.
+    assert accepted == pytest.approx(expected, abs=5 * np.sqrt(0.25 / count) + 0.02)
 
 
-def test_one_leapfrog_step_is_a_langevin_move():
-    """The same acceptance, from the same images, in the mean."""
+def test_hmc_with_one_leapfrog_step_is_mala():
+    """Its mean acceptance rate from the same images is the same."""
     count = 3_000
     images = MIDDLE + 0.7 * tf.random.stateless_normal((count, *SHAPE), [5, 6])
     one = sampler("hmc", leapfrog_steps=1, step_size=0.8)
-    shares = [
-        shares_of_moves(built, images, int_seeds(count)).mean()
+    accepted = [
+        accepted_fractions(built, images, int_seeds(count)).mean()
         for built in (one, sampler("mala", step_size=0.8))
     ]
-    assert shares[0] == pytest.approx(shares[1], abs=5 * np.sqrt(2 * 0.25 / count))
+    assert accepted[0] == pytest.approx(accepted[1], abs=5 * np.sqrt(2 * 0.25 / count))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("what", ["pixels", "measurement"])
-def test_the_unknown_part_has_the_conditional_law(kind, what):
-    """Two pixels are known without noise (sigma0 = 0): the others are Gaussian."""
-    count, unknown, known_ones = 2_000, [1, 2], [0, 3]
+@pytest.mark.parametrize("known_as", ["pixels", "measurement"])
+def test_unknown_pixels_have_the_conditional_distribution(kind, known_as):
+    """Given two pixels without noise (sigma0 = 0), the others are Gaussian."""
+    count, unknown, known_indices = 2_000, [1, 2], [0, 3]
     images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
     mask = np.zeros((count, *SHAPE), np.float32)
-    mask.reshape(count, 4)[:, known_ones] = 1
-    if what == "pixels":
+    mask.reshape(count, 4)[:, known_indices] = 1
+    if known_as == "pixels":
         known = KnownPixels(images, tf.constant(mask), int_seeds(count))
     else:
-        values = tf.gather(tf.reshape(images, [-1, 4]), known_ones, axis=1)
-        known = KnownMeasurement(CornersMeasured(), values, int_seeds(count))
+        values = tf.gather(tf.reshape(images, [-1, 4]), known_indices, axis=1)
+        known = KnownMeasurement(TwoCorners(), values, int_seeds(count))
     built = sampler(kind, step_size=0.8, sigma0=0.0)
-    drawn = tf.function(lambda: built.restore(known), autograph=False)().numpy().reshape(count, 4)
-    np.testing.assert_allclose(drawn[:, known_ones], [[0.9, 0.2]] * count, atol=1e-6)
+    sampled = tf.function(lambda: built.restore(known), autograph=False)().numpy().reshape(count, 4)
+    np.testing.assert_allclose(sampled[:, known_indices], [[0.9, 0.2]] * count, atol=1e-6)
     inner = PRECISION[np.ix_(unknown, unknown)].astype(float)
-    pull = PRECISION[np.ix_(unknown, known_ones)] @ [0.4, -0.3]
-    assert_law(drawn[:, unknown], MIDDLE - np.linalg.solve(inner, pull), np.linalg.inv(inner))
+    pull = PRECISION[np.ix_(unknown, known_indices)] @ [0.4, -0.3]
+    assert_moments(sampled[:, unknown], MIDDLE - np.linalg.solve(inner, pull), np.linalg.inv(inner))
 
 
-class CornersMeasured:
-    """The upper left and the lower right pixel."""
+class TwoCorners(LinearOperator):
+    """Measures the upper left and the lower right pixel."""
 
     def measure(self, images):
         return tf.gather(tf.reshape(images, [-1, 4]), [0, 3], axis=1)
@@ -160,34 +162,34 @@ class CornersMeasured:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_refused_move_leaves_the_image_as_it_is(kind):
+def test_a_rejected_move_does_not_change_the_image(kind):
     built = sampler(kind, step_size=50.0, steps=3)
     images = isotropic_start(SHAPE)(int_seeds(20))
     np.testing.assert_array_equal(advance(built, images, int_seeds(20)), images)
-    assert shares_of_moves(built, images, int_seeds(20)).max() == 0
+    assert accepted_fractions(built, images, int_seeds(20)).max() == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_moves_differ_from_step_to_step_and_move_to_move(kind):
-    """On a flat energy all moves are accepted: their sum spreads as so many of one."""
+def test_noise_is_independent_between_steps_and_moves(kind):
+    """At constant energy all moves are accepted, and their variances add up."""
     count, steps, moves, step_size = 600, 3, 2, 0.5
 
     def flat(x):
         return tf.reduce_sum(0 * x, (1, 2, 3)), 0 * x
 
     built = sampler(kind, flat, steps=steps, moves=moves, step_size=step_size)
-    drawn = advance(built, tf.zeros((count, *SHAPE)), int_seeds(count))
+    sampled = advance(built, tf.zeros((count, *SHAPE)), int_seeds(count))
     length = step_size * (2 if kind == "hmc" else 1)
     expected = length * np.sqrt(steps * moves)
-    assert drawn.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * count * 4))
+    assert sampled.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * count * 4))
 
 
-def test_large_seeds_have_noise_of_their_own():
-    """Seeds that agree in their lower half do not meet."""
+def test_large_seeds_have_different_noise():
+    """Seeds with the same lower 32 bits give different images."""
     built = sampler("mala", steps=2)
     start = tf.zeros((3, *SHAPE))
-    drawn = advance(built, start, tf.constant([7, 7 + 2**32, 7 + 2**60], tf.int64))
-    assert len(np.unique(drawn[:, 0, 0, 0])) == 3
+    sampled = advance(built, start, tf.constant([7, 7 + 2**32, 7 + 2**60], tf.int64))
+    assert len(np.unique(sampled[:, 0, 0, 0])) == 3
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_wrong_schedules_are_refused(temperatures, step_sizes):
         MetropolisLangevin(gaussian, isotropic_start(SHAPE), *arrays, 1, 0.1)
 
 
-def test_the_end_is_the_denoised_image():
+def test_the_final_image_is_denoised():
     built = sampler("mala", steps=2)
     chain = compile_chain(built, 1)(range(4))
     expected = chain.states[-2] + 0.01 * gaussian(chain.states[-2])[1].numpy()

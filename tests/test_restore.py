@@ -1,4 +1,4 @@
-"""--mode=restore as a user runs it."""
+"""End-to-end tests of --mode=restore."""
 
 import json
 import shutil
@@ -33,8 +33,8 @@ def run(workdir, sampler="heun", **changes):
 
 
 def arrays(workdir, task) -> dict:
-    with np.load(workdir / "restorations" / f"{task}.npz") as found:
-        return dict(found)
+    with np.load(workdir / "restorations" / f"{task}.npz") as saved:
+        return dict(saved)
 
 
 def test_all_tasks_that_fit(workdir):
@@ -43,11 +43,11 @@ def test_all_tasks_that_fit(workdir):
     stem = workdir / "restorations"
     assert written == [f"{stem / name}{e}" for name in names for e in (".npz", ".png", ".json")]
     for name in names:
-        found = arrays(workdir, name)
-        assert found["restored"].shape == (3, 2, 8, 8, 1), name
-        assert found["original"].shape == found["measured"].shape == (3, 8, 8, 1), name
-        # This energy has hardly been trained, and calls the noisy images clean.
-        differ = np.abs(found["restored"][:, 0] - found["restored"][:, 1]).max() > 1e-4
+        saved = arrays(workdir, name)
+        assert saved["restored"].shape == (3, 2, 8, 8, 1), name
+        assert saved["original"].shape == saved["measured"].shape == (3, 8, 8, 1), name
+        # This energy has hardly been trained: the sampler takes the noisy images for clean ones.
+        differ = np.abs(saved["restored"][:, 0] - saved["restored"][:, 1]).max() > 1e-4
         assert differ or name == "denoise", name
         report = json.loads((stem / f"{name}.json").read_text())
         assert len(report["methods"]["solution"]["psnr_of_each"]) == 3, name
@@ -57,19 +57,19 @@ def test_all_tasks_that_fit(workdir):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_known_pixels_come_back_exactly(workdir, sampler):
+def test_known_pixels_are_unchanged(workdir, sampler):
     run(workdir, sampler, task="inpaint_half")
-    found = arrays(workdir, "inpaint_half")
+    saved = arrays(workdir, "inpaint_half")
     for solution in range(2):
-        np.testing.assert_array_equal(found["restored"][:, solution, :4], found["original"][:, :4])
-        assert (found["restored"][:, solution, 4:] != found["original"][:, 4:]).any()
+        np.testing.assert_array_equal(saved["restored"][:, solution, :4], saved["original"][:, :4])
+        assert (saved["restored"][:, solution, 4:] != saved["original"][:, 4:]).any()
 
 
-def test_what_was_measured_is_kept(workdir):
+def test_restored_images_agree_with_the_values(workdir):
     run(workdir, task="super_resolution_2")
-    found = arrays(workdir, "super_resolution_2")
-    means = found["restored"].reshape(3, 2, 4, 2, 4, 2).mean((3, 5))
-    expected = found["original"].reshape(3, 1, 4, 2, 4, 2).mean((3, 5))
+    saved = arrays(workdir, "super_resolution_2")
+    means = saved["restored"].reshape(3, 2, 4, 2, 4, 2).mean((3, 5))
+    expected = saved["original"].reshape(3, 1, 4, 2, 4, 2).mean((3, 5))
     np.testing.assert_allclose(means, np.broadcast_to(expected, means.shape), atol=1e-5)
 
 
@@ -99,22 +99,22 @@ def test_own_originals_own_mask_and_the_command(workdir, tmp_path):
     np.testing.assert_array_equal(restored[:, :, :5], expected)
 
 
-def test_files_that_were_measured_elsewhere(workdir, tmp_path):
-    """A picture of 4x4 becomes one of 8x8 with the same means; there is no original to compare."""
+def test_own_measured_images(workdir, tmp_path):
+    """An image of 4x4 becomes one of 8x8 with the same means; there is no original to compare."""
     small = np.random.default_rng(0).uniform(size=(1, 4, 4, 1)).astype(np.float32)
     np.savez(tmp_path / "small.npz", images=small)
     path = str(tmp_path / "small.npz")
     run(workdir, task="super_resolution_2", images=path, measured=True)
-    found = arrays(workdir, "super_resolution_2")
-    assert "original" not in found
-    means = found["restored"][0].reshape(2, 4, 2, 4, 2).mean((2, 4))
+    saved = arrays(workdir, "super_resolution_2")
+    assert "original" not in saved
+    means = saved["restored"][0].reshape(2, 4, 2, 4, 2).mean((2, 4))
     np.testing.assert_allclose(means, np.broadcast_to(small[0, ..., 0], (2, 4, 4)), atol=1e-5)
     report = json.loads((workdir / "restorations" / "super_resolution_2.json").read_text())
     assert "methods" not in report
 
 
-def test_the_sampler_is_restorations_own(workdir):
-    """Not config.sampling's, and it is held to the same rules."""
+def test_the_sampler_is_that_of_config_restoration(workdir):
+    """It is not that of config.sampling, and its settings are checked by the same rules."""
     run(workdir, "ancestral", task="inpaint_box", start="gaussian")
     report = json.loads((workdir / "restorations" / "inpaint_box.json").read_text())
     assert (report["sampler"], report["start"]) == ("ancestral", "gaussian")
@@ -155,7 +155,7 @@ def test_the_same_seeds_give_the_same_images(workdir):
         ({"start": "nowhere"}, "restoration.start"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_nothing_written(workdir, tmp_path, changes, message):
+def test_wrong_settings_are_refused_and_nothing_is_written(workdir, tmp_path, changes, message):
     for name, array in {
         "WRONG": np.ones((2, 5, 5, 1), np.float32),
         "RIGHT": np.ones((2, 8, 8, 1), np.float32),

@@ -1,4 +1,4 @@
-"""Each sampler as a user runs it: sampling, continuing, exporting."""
+"""End-to-end tests of the samplers: samples and files of a run, exported models, two devices."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ FAST = ("heun", "ancestral", "coarse_to_fine")
 
 @pytest.fixture(scope="module")
 def workdir(exported_run, tmp_path_factory):
-    """A run of a few steps of training, to be written to."""
+    """A writable copy of a run with a few training steps."""
     folder = tmp_path_factory.mktemp("samplers") / "run"
     shutil.copytree(exported_run, folder)
     return folder
@@ -47,7 +47,7 @@ def model_and_sampler(config, workdir):
 
 
 @pytest.mark.parametrize("sampler", FAST)
-def test_sampling_writes_images_and_pictures_under_the_samplers_name(workdir, sampler):
+def test_sampling_writes_arrays_and_images_named_after_the_sampler(workdir, sampler):
     written = sample(settings(workdir, sampler), str(workdir))
     stem = workdir / "samples" / f"{sampler}_6"
     endings = (".npz", ".png", "_energy.png", "_chain.png", "_chain.gif")
@@ -62,7 +62,7 @@ def test_sampling_writes_images_and_pictures_under_the_samplers_name(workdir, sa
 
 
 @pytest.mark.long
-def test_the_command_says_what_an_image_costs(workdir):
+def test_the_command_logs_the_gradient_evaluations_per_image(workdir):
     result = call(
         f"--workdir={workdir}",
         "--mode=sample",
@@ -78,8 +78,8 @@ def test_the_command_says_what_an_image_costs(workdir):
 
 @pytest.mark.parametrize("sampler", FAST)
 @pytest.mark.parametrize("start", ["isotropic", "gaussian"])
-def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
-    """Standard deviation of the first images: sigma_max, and that of the data besides."""
+def test_sampling_starts_at_the_samplers_first_noise_level(workdir, sampler, start):
+    """The standard deviation of the starting images is sigma_max, and a little more by the data."""
     config = settings(workdir, sampler, sigma_max=30.0, sigma_min=1.0)
     config.sampling.start = start
     _, built = model_and_sampler(config, workdir)
@@ -89,29 +89,30 @@ def test_chains_begin_at_the_samplers_own_level(workdir, sampler, start):
 
 
 @pytest.mark.long
-def test_heun_is_exported_as_it_samples(workdir):
+def test_an_exported_heun_sampler_gives_the_same_images(workdir):
     config = settings(workdir, "heun", sigma_min=0.2, churn=1.0)
     config.export.version = 7
     (folder,) = export(config, str(workdir))
     assert folder == str(workdir / "export" / "7")
     served, (_, live) = Model(str(workdir / "export")), model_and_sampler(config, workdir)
     assert served.version == 7
-    drawn = served.run("sample", {"seed": np.arange(4)})
+    sampled = served.run("sample", {"seed": np.arange(4)})
     expected = np.clip(compile_chain(live)(range(4)).images, 0, 1)
-    np.testing.assert_allclose(drawn["images"], expected, atol=1e-5)
+    np.testing.assert_allclose(sampled["images"], expected, atol=1e-5)
     images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
     mask = np.zeros((3, 8, 8, 1), np.float32)
     mask[:, :4] = 1
     inputs = {"images": images, "mask": mask, "seed": np.arange(3)}
-    painted = served.run("inpaint", inputs)["images"]
+    inpainted = served.run("inpaint", inputs)["images"]
     inpaint = tf.function(live.inpaint, autograph=False)
     tensors = tf.constant(images), tf.constant(mask), tf.range(3, dtype=tf.int64)
     expected = np.clip(inpaint(*tensors), 0, 1)
-    np.testing.assert_allclose(painted, expected, atol=1e-5)
-    np.testing.assert_array_equal(painted[:, :4], images[:, :4])
+    np.testing.assert_allclose(inpainted, expected, atol=1e-5)
+    np.testing.assert_array_equal(inpainted[:, :4], images[:, :4])
 
 
-def test_a_loop_that_ends_early_runs_in_a_session(workdir, tmp_path):
+def test_coarse_to_fine_ascent_runs_in_an_exported_model(workdir, tmp_path):
+    """Its loop ends early when all images are finished."""
     config = settings(workdir, "coarse_to_fine")
     model, sampler = model_and_sampler(config, workdir)
     module = tf.Module()
@@ -123,30 +124,30 @@ def test_a_loop_that_ends_early_runs_in_a_session(workdir, tmp_path):
     )
     tf.saved_model.save(module, str(tmp_path / "1"), signatures={"sample": module.sample})
     served = Model(str(tmp_path))
-    drawn = served.run("sample", {"seed": np.arange(3)})["images"]
-    np.testing.assert_allclose(drawn, compile_chain(sampler)(range(3)).images, atol=1e-5)
+    sampled = served.run("sample", {"seed": np.arange(3)})["images"]
+    np.testing.assert_allclose(sampled, compile_chain(sampler)(range(3)).images, atol=1e-5)
 
 
 def test_two_devices_draw_what_one_draws(workdir):
-    """Batches are shared; a batch is the same, bit for bit, on either."""
+    """The devices share the batches; a batch is the same on both, bit for bit."""
     config = get_config(str(workdir))
     config.sampling.update(num_samples=12, batch_size=2)
     path = f"{workdir}/samples/{config.sampling.sampler}_12.npz"
     sample(config, str(workdir))
     with np.load(path) as arrays:
-        alone = dict(arrays)
+        one_device = dict(arrays)
     (workdir / "samples" / os.path.basename(path)).unlink()
     script = os.path.join(os.path.dirname(__file__), "two_devices.py")
     command = [sys.executable, script, str(workdir)]
     result = subprocess.run(command, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT)), timeout=300)
     assert result.returncode == 0
     with np.load(path) as arrays:
-        for name, value in alone.items():
+        for name, value in one_device.items():
             np.testing.assert_array_equal(arrays[name], value, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["png", "arr_0"])
-def test_files_for_other_tools(workdir, kind):
+def test_extra_files_for_other_tools(workdir, kind):
     written = sample(settings(workdir, "heun", extra_files=kind), str(workdir))
     stem = f"{workdir}/samples/heun_6"
     with np.load(f"{stem}.npz") as arrays:
@@ -164,7 +165,7 @@ def test_files_for_other_tools(workdir, kind):
             np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
 
 
-def test_chains_begin_at_the_users_images(workdir, tmp_path):
+def test_sampling_starts_at_given_images(workdir, tmp_path):
     given = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype(np.float32)
     np.savez(tmp_path / "given.npz", images=given)
     config = settings(workdir, "heun", sigma_max=0.3, sigma_min=0.1)
@@ -180,8 +181,8 @@ def test_chains_begin_at_the_users_images(workdir, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["mala", "hmc"])
-def test_metropolis_samplers_draw_from_a_network(workdir, name):
-    """Each image as if alone, and a server draws the same."""
+def test_mala_and_hmc_sample_a_network(workdir, name):
+    """An image does not depend on its batch, and an exported model gives the same images."""
     config = settings(workdir, name)
     assert f"{workdir}/samples/{name}_6.npz" in sample(config, str(workdir))
     draw = compile_chain(model_and_sampler(config, workdir)[1])

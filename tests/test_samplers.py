@@ -1,4 +1,4 @@
-"""Schedules and Langevin dynamics against closed forms."""
+"""Tests of annealed Langevin dynamics and its temperatures against closed forms."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def int_seeds(count, first=0):
 
 
 def langevin(energy_and_score, images, seeds, temperatures, step_size):
-    """The images after annealed Langevin dynamics, and the energies on the way."""
+    """Images after annealed Langevin dynamics, and the energy at each step."""
     sampler = AnnealedLangevin(
         energy_and_score, None, lambda _: images, temperatures, step_size, sigma0=0.1
     )
@@ -69,20 +69,20 @@ def test_wrong_schedules_are_refused(wrong):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.25])
 def test_stationary_variance(temperature):
-    """Exact law of the discretised chain: variance T s^2 / (1 - eps^2 / (4 s^2))."""
+    """Exact for the discretized dynamics: variance T s^2 / (1 - eps^2 / (4 s^2))."""
     std, step_size, count = 0.5, 0.4, 4_000
     start = tf.zeros((count, *SHAPE))
     temperatures = np.full(60, temperature, np.float32)
     images, _ = compiled_langevin(gaussian(std), start, int_seeds(count), temperatures, step_size)
     expected = temperature * std**2 / (1 - step_size**2 / (4 * std**2))
     pixels = count * np.prod(SHAPE)
-    # What is left of the start after 60 steps is (1 - 0.32)^120, nothing.
+    # After 60 steps the start has a weight of (1 - 0.32)^120, practically zero.
     assert np.var(images) == pytest.approx(expected, rel=4.5 * np.sqrt(2 / pixels))
     assert abs(np.mean(images)) < 4.5 * np.sqrt(expected / pixels)
 
 
 def test_temperature_is_the_square_of_the_noise_level():
-    """exp(-E/T) with the energy of noise sigma0 is noise of sigma0 sqrt(T)."""
+    """If E is the energy of noise of level sigma0, exp(-E/T) is noise of level sigma0 sqrt(T)."""
     sigma0, temperature, count = 0.1, 16.0, 2_000
     images, _ = compiled_langevin(
         gaussian(sigma0),
@@ -95,7 +95,7 @@ def test_temperature_is_the_square_of_the_noise_level():
     assert corrected == pytest.approx(sigma0 * np.sqrt(temperature), rel=0.02)
 
 
-def test_nothing_moves_without_gradient_and_temperature():
+def test_images_do_not_change_without_gradient_and_temperature():
     start = isotropic_start(SHAPE)(int_seeds(3))
 
     def flat(x):
@@ -130,30 +130,30 @@ def test_an_image_depends_on_its_own_seed_only():
     assert len(np.unique(together[:, 0, 0, 0])) == 6
 
 
-def test_where_a_chain_is_cut_does_not_change_it():
+def test_splitting_a_sampling_run_into_parts_does_not_change_it():
     temperatures = annealing_temperatures(4.0, 3, 8, 6)
 
-    def sample(show_every, seen=lambda _: None):
+    def sample(show_every, on_steps=lambda _: None):
         energy_and_score = gaussian(0.3)
         start, halve = isotropic_start(SHAPE), lambda x: 0.5 * x
         sampler = AnnealedLangevin(energy_and_score, halve, start, temperatures, 0.05, 0.1)
-        return compile_chain(sampler, show_every)(np.arange(5), seen)
+        return compile_chain(sampler, show_every)(np.arange(5), on_steps)
 
     steps = []
-    whole, cut = sample(100), sample(4, steps.append)
-    np.testing.assert_array_equal(whole.images, cut.images)
-    np.testing.assert_array_equal(whole.energies, cut.energies)
+    unsplit, split = sample(100), sample(4, steps.append)
+    np.testing.assert_array_equal(unsplit.images, split.images)
+    np.testing.assert_array_equal(unsplit.energies, split.energies)
     assert steps == [4, 4, 4, 4, 1]
-    assert cut.energies.shape == (17, 5)
-    # The start, the state after each stretch, and the denoised images.
-    assert cut.states.shape == (1 + 5 + 1, 5, *SHAPE)
-    np.testing.assert_array_equal(cut.states[0], isotropic_start(SHAPE)(int_seeds(5)))
-    np.testing.assert_allclose(cut.images, 0.5 * cut.states[-2])
-    np.testing.assert_allclose(cut.energy, gaussian(0.3)(cut.images)[0], rtol=1e-6)
+    assert split.energies.shape == (17, 5)
+    # The start, the images after each part, and the denoised images.
+    assert split.states.shape == (1 + 5 + 1, 5, *SHAPE)
+    np.testing.assert_array_equal(split.states[0], isotropic_start(SHAPE)(int_seeds(5)))
+    np.testing.assert_allclose(split.images, 0.5 * split.states[-2])
+    np.testing.assert_allclose(split.energy, gaussian(0.3)(split.images)[0], rtol=1e-6)
 
 
-def test_mixture_weights_are_reached():
-    """Annealing down to T = 1 on two modes of weights 0.3 and 0.7."""
+def test_weights_of_two_modes_are_sampled():
+    """Annealing down to T = 1, with modes of weights 0.3 and 0.7."""
     weights, means, std = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.5
 
     def energy_and_score(x):
@@ -171,13 +171,15 @@ def test_mixture_weights_are_reached():
     images, _ = compiled_langevin(energy_and_score, start, seeds, temperatures, 0.2)
     share = np.mean(images.numpy() > 0)
     right, left = 0.7, 0.3
-    expected = right * 0.97725 + left * 0.02275  # each mode has 2.3 % beyond the middle
+    expected = right * 0.97725 + left * 0.02275  # 2.3 % of each mode are beyond the middle
     assert share == pytest.approx(expected, abs=4.5 * np.sqrt(0.21 / count) + 0.01)
 
 
 def inpainting_sampler(temperatures):
-    """The sampler of an energy under which neighbouring pixels of a 2x2 image want to be equal;
-    known pixels carry no noise (sigma0 = 0)."""
+    """A sampler for a Gaussian with positively correlated pixels, and the Gaussian's precision.
+
+    Known pixels get no noise, as sigma0 = 0.
+    """
     precision = tf.constant(4.0 * np.eye(4, dtype=np.float32) - 0.9)
 
     def energy_and_score(x):
@@ -191,16 +193,15 @@ def inpainting_sampler(temperatures):
     return sampler, precision.numpy()
 
 
-def test_unknown_pixels_follow_the_known_ones():
-    """With known pixels that carry no noise (sigma0 = 0) the law of the others is the conditional
-    one, here a Gaussian of known mean and covariance."""
+def test_unknown_pixels_have_the_conditional_distribution():
+    """Given known pixels without noise (sigma0 = 0), it is a Gaussian of known moments."""
     count, temperature = 20_000, 0.04
     sampler, precision = inpainting_sampler(np.full(150, temperature, np.float32))
     images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
     mask = tf.tile(tf.reshape(tf.constant([1.0, 0.0, 0.0, 1.0]), [1, 2, 2, 1]), [count, 1, 1, 1])
     inpaint = tf.function(sampler.inpaint, autograph=False)
-    drawn = inpaint(images, mask, int_seeds(count)).numpy().reshape(count, 4)
-    np.testing.assert_array_equal(drawn[:, [0, 3]], np.tile(np.float32([0.9, 0.2]), (count, 1)))
+    sampled = inpaint(images, mask, int_seeds(count)).numpy().reshape(count, 4)
+    np.testing.assert_array_equal(sampled[:, [0, 3]], np.tile(np.float32([0.9, 0.2]), (count, 1)))
     unknown, known = [1, 2], [0, 3]
     inner = precision[np.ix_(unknown, unknown)]
     mean = 0.5 - np.linalg.solve(inner, precision[np.ix_(unknown, known)] @ [0.4, -0.3])
@@ -209,13 +210,13 @@ def test_unknown_pixels_follow_the_known_ones():
     variances = temperature / (values * (1 - 0.3**2 * values / 4))
     covariance = vectors @ np.diag(variances) @ vectors.T
     spread = np.sqrt(np.diag(covariance))
-    assert np.abs((drawn[:, unknown].mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
-    errors = (np.cov(drawn[:, unknown].T) - covariance) / np.outer(spread, spread)
+    assert np.abs((sampled[:, unknown].mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
+    errors = (np.cov(sampled[:, unknown].T) - covariance) / np.outer(spread, spread)
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
 
 
-def test_known_pixels_are_noised_to_the_level_of_the_moment():
-    """Fresh noise at each step, none at level 0, and only where the mask says so."""
+def test_project_noisy_adds_noise_to_known_pixels_only():
+    """The noise is independent from step to step, and zero at level 0."""
     count, sigma = 4_000, 0.5
     images, mask = tf.fill([count, 2, 2, 1], 0.7), np.zeros((count, 2, 2, 1), np.float32)
     mask[:, 0] = 1
@@ -225,38 +226,38 @@ def test_known_pixels_are_noised_to_the_level_of_the_moment():
         known.project_noisy(state, tf.constant(step), tf.constant(level)).numpy()
         for step, level in ((0, sigma), (1, sigma), (2, 0.0))
     )
-    for noised in (hot, next_one):
-        assert noised[:, 0].std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * 2 * count))
-        assert (noised[:, 1] == 3.0).all()
+    for noisy in (hot, next_one):
+        assert noisy[:, 0].std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * 2 * count))
+        assert (noisy[:, 1] == 3.0).all()
     correlation = np.corrcoef(hot[:, 0].ravel(), next_one[:, 0].ravel())[0, 1]
     assert abs(correlation) < 5 / np.sqrt(2 * count)
     np.testing.assert_array_equal(cold[:, 0], images[:, 0])
     np.testing.assert_array_equal(cold, known.project(state))
 
 
-def test_langevin_holds_known_pixels_at_the_noise_of_the_temperature():
-    """Before each gradient they stand at sigma0 sqrt(T) around what is known."""
+def test_known_pixels_have_noise_of_the_temperatures_level():
+    """Before each gradient evaluation their noise has the level sigma0 sqrt(T)."""
     count, sigma0 = 2_000, 0.1
-    seen = []
+    evaluated = []
 
     def energy_and_score(x):
-        seen.append(x)
+        evaluated.append(x)
         return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
 
     temperatures = np.float32([25.0, 4.0])
     start = isotropic_start((2, 2, 1))
     sampler = AnnealedLangevin(energy_and_score, None, start, temperatures, 0.01, sigma0)
     sampler.inpaint(tf.fill([count, 2, 2, 1], 0.7), tf.ones([count, 2, 2, 1]), int_seeds(count))
-    for state, temperature in zip(seen, temperatures, strict=True):
+    for state, temperature in zip(evaluated, temperatures, strict=True):
         level = sigma0 * np.sqrt(temperature)
         assert np.mean(state) == pytest.approx(0.7, abs=5 * level / np.sqrt(4 * count))
         assert np.std(state) == pytest.approx(level, rel=5 / np.sqrt(2 * 4 * count))
 
 
-def test_a_drawn_chain_is_the_watched_chain():
-    """`draw`, one loop, gives what the chain in stretches gives."""
+def test_draw_and_compile_chain_give_the_same_images():
+    """`draw` runs all steps in one loop, `compile_chain` in parts."""
     start, temperatures = isotropic_start(SHAPE), annealing_temperatures(4.0, 3, 5, 3)
     sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05, 0.1)
-    drawn = tf.function(sampler.draw, autograph=False)(int_seeds(5))
-    watched = compile_chain(sampler, show_every=4)(range(5)).images
-    np.testing.assert_allclose(drawn, watched, rtol=1e-6, atol=1e-7)
+    sampled = tf.function(sampler.draw, autograph=False)(int_seeds(5))
+    in_parts = compile_chain(sampler, show_every=4)(range(5)).images
+    np.testing.assert_allclose(sampled, in_parts, rtol=1e-6, atol=1e-7)

@@ -1,4 +1,4 @@
-"""Schedules and noise grids over all that their settings allow."""
+"""Property tests of schedules and noise levels, over the whole range of their settings."""
 
 import numpy as np
 import pytest
@@ -37,14 +37,14 @@ def test_temperatures_never_rise_and_end_at_zero(initial, steps, cooling):
 
 
 @given(ends=st.tuples(levels, levels), num_levels=st.integers(2, 500), rho=st.floats(1, 100))
-def test_noise_levels_of_a_sampler_fall_from_the_first_to_the_last(ends, num_levels, rho):
+def test_sampler_noise_levels_fall_from_the_first_to_the_last(ends, num_levels, rho):
     low, high = sorted(ends)
     assume(low < high)
     sigmas = falling_sigmas(high, low, num_levels, rho)
     assert sigmas.shape == (num_levels,)
     assert sigmas[0] == np.float32(high)
     assert sigmas[-1] == np.float32(low)
-    # Neighbours may be one float apart, and not in the wrong order.
+    # Rounding may exchange two neighboring levels, but only by the distance of two floats.
     assert (np.diff(sigmas) <= np.spacing(sigmas[:-1])).all()
 
 
@@ -62,14 +62,16 @@ def test_step_sizes_grow_from_the_first_towards_one(h0, max_steps):
     ends=st.tuples(levels, levels),
     num_levels=st.integers(2, 400),
     spacing=st.sampled_from(["linear", "geometric", "log_normal"]),
-    place=st.floats(0, 1),
+    position=st.floats(0, 1),
     log_std=st.floats(1e-3, 100),
     weighting=st.sampled_from(["inverse_square", "constant", "edm", "score"]),
 )
-def test_trained_noise_levels(ends, num_levels, spacing, place, log_std, weighting):
+def test_training_noise_levels_are_finite_and_in_range(
+    ends, num_levels, spacing, position, log_std, weighting
+):
     low, high = sorted(ends)
     assume(high > 1.001 * low)
-    median = low ** (1 - place) * high**place
+    median = low ** (1 - position) * high**position
     noise = NoiseLevels(
         low,
         high,
@@ -93,9 +95,9 @@ def test_trained_noise_levels(ends, num_levels, spacing, place, log_std, weighti
 
 
 @given(values=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=5))
-def test_a_schedule_that_a_chain_cannot_follow_is_refused(values):
+def test_schedules_that_are_not_finite_numbers_are_refused(values):
     if values and np.isfinite(values).all():
         require_schedule("x", np.array(values), "be anything", lambda _: True)
         return
-    with pytest.raises(InvalidArgument, match="`x` must be finite numbers, one a step"):
+    with pytest.raises(InvalidArgument, match="`x` must be finite numbers, one for each step"):
         require_schedule("x", np.array(values), "be anything", lambda _: True)

@@ -1,1 +1,5 @@
-"""Inverse problems: what was measured of an image, and how well it is restored."""
+"""Inverse problems: linear operators, named tasks, their solution by a sampler, and baselines.
+
+`operators` are linear maps y = A x; `tasks` names them ("inpaint_box", "deblur", …); `conditioning`
+makes a sampler keep y; `solve` restores images; `baselines` are scikit-image's methods.
+"""

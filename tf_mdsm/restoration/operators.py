@@ -1,4 +1,4 @@
-"""Linear measurements of images, with orthonormal rows."""
+"""Linear operators of inverse problems: masks, downsampling, blur, projections, grayscale."""
 
 import abc
 
@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
+    "MAX_PROJECTED_SIZE",
     "Downsampling",
     "Grayscale",
     "Inpainting",
@@ -17,89 +18,106 @@ __all__ = [
     "require_orthonormal_rows",
 ]
 
-_MAX_SIZE = 4_096
+# Random projections hold a matrix of up to this number squared.
+MAX_PROJECTED_SIZE = 4_096
 
 
 class LinearOperator(abc.ABC):
-    """A linear map A from images to values whose adjoint is its pseudoinverse: A A' A = A.
+    """A linear operator A from images to values whose adjoint A' is its pseudoinverse.
 
-    So it is with orthonormal rows. Values may also be written with more numbers than there are
-    rows (a masked image, a low-passed one), if A A' leaves them as they are. Then A'(y) is the
-    smallest image that gives y, and A'A the projection onto what is measured. A is the same for
-    all images of a batch.
+    The condition is A A' A = A. Every operator with orthonormal rows satisfies it. The values may
+    also have more numbers than A has independent rows (a masked image, a low-pass image), if A A'
+    leaves them unchanged. Then A'y is the smallest image with the values y, and A'A is the
+    projection onto what is measured. A is the same for all images of a batch.
     """
 
     @abc.abstractmethod
     def measure(self, images: tf.Tensor) -> tf.Tensor:
-        """A x: images, float32 [B, H, W, C], to values, float32 [B, …]."""
+        """Values A x, float32 [B, …], of images x, float32 [B, H, W, C]."""
 
     @abc.abstractmethod
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
-        """A' y: values, float32 [B, …], to images, float32 [B, H, W, C]."""
+        """Images A'y, float32 [B, H, W, C], of values y, float32 [B, …]."""
 
 
 class Inpainting(LinearOperator):
-    """The pixels of a mask; the values are images that are 0 elsewhere.
+    """Keeps the pixels of a mask. The values are images that are 0 at the other pixels.
 
     Args:
         mask: 1 where a pixel is measured, else 0, [H, W, 1].
+
+    Attributes:
+        mask: as given, float32.
     """
 
     def __init__(self, mask: np.ndarray):
         self.mask = tf.constant(mask, tf.float32)
 
     def measure(self, images: tf.Tensor) -> tf.Tensor:
+        """Images with the unmeasured pixels set to 0."""
         return images * self.mask
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
+        """The same as `measure`."""
         return values * self.mask
 
 
 class Downsampling(LinearOperator):
-    """`factor` times the mean of each block of factor x factor pixels: [B, H/f, W/f, C]."""
+    """Averages blocks of factor x factor pixels. The values are the means times `factor`.
+
+    Args:
+        factor: side of a block, in pixels. It divides the height and the width of the images.
+
+    Attributes:
+        factor: as given.
+    """
 
     def __init__(self, factor: int):
         self.factor = factor
 
     def measure(self, images: tf.Tensor) -> tf.Tensor:
+        """Means of the blocks times `factor`, float32 [B, H / factor, W / factor, C]."""
         return self.factor * tf.nn.avg_pool2d(images, self.factor, self.factor, "VALID")
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
+        """Images that are constant on each block."""
         rows = tf.repeat(values, self.factor, axis=1)
         return tf.repeat(rows, self.factor, axis=2) / self.factor
 
 
 class LowPass(LinearOperator):
-    """The Fourier components of low frequency; the values are images that hold no others.
+    """Keeps the Fourier components of low frequency. The values are the low-pass images.
 
     Args:
         image_shape: height, width, channels.
-        cutoff: frequencies up to this one are kept, in cycles a pixel (0.5 is the highest that
-            a row or a column holds).
+        cutoff: highest frequency that is kept, in cycles per pixel. (0.5 is the highest frequency
+            along a row or a column.)
     """
 
     def __init__(self, image_shape: tuple[int, int, int], cutoff: float):
         height, width, _ = image_shape
-        down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+        vertical, horizontal = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
         self._size = [height, width]
-        self._kept = tf.constant(down**2 + across**2 <= cutoff**2, tf.complex64)
+        self._is_kept = tf.constant(vertical**2 + horizontal**2 <= cutoff**2, tf.complex64)
 
     def measure(self, images: tf.Tensor) -> tf.Tensor:
+        """Low-pass images, float32 [B, H, W, C]."""
         channels_first = tf.transpose(images, [0, 3, 1, 2])
-        spectrum = tf.signal.rfft2d(channels_first, self._size) * self._kept
+        spectrum = tf.signal.rfft2d(channels_first, self._size) * self._is_kept
         return tf.transpose(tf.signal.irfft2d(spectrum, self._size), [0, 2, 3, 1])
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
+        """The same as `measure`."""
         return self.measure(values)
 
 
 class RandomProjections(LinearOperator):
-    """Coordinates along random orthonormal directions, [B, count] (compressive sensing).
+    """Projects images onto random orthonormal directions, as in compressive sensing.
 
     Args:
         image_shape: height, width, channels.
-        count: how many directions, at most as many as values in an image.
-        seed: of the directions.
+        count: number of directions, at most the number of values in an image.
+        seed: seed of the directions.
 
     Raises:
         InvalidArgument: for images of more than 4,096 values, or a count out of range.
@@ -107,8 +125,9 @@ class RandomProjections(LinearOperator):
 
     def __init__(self, image_shape: tuple[int, int, int], count: int, seed: int):
         size = int(np.prod(image_shape))
-        if size > _MAX_SIZE:
-            raise InvalidArgument("image_shape", f"hold at most {_MAX_SIZE} values", image_shape)
+        if size > MAX_PROJECTED_SIZE:
+            at_most = f"hold at most {MAX_PROJECTED_SIZE} values"
+            raise InvalidArgument("image_shape", at_most, image_shape)
         if not 1 <= count <= size:
             raise InvalidArgument("count", f"lie in [1, {size}]", count)
         directions = np.random.default_rng(seed).standard_normal((size, count))
@@ -116,46 +135,58 @@ class RandomProjections(LinearOperator):
         self._image_shape = image_shape
 
     def measure(self, images: tf.Tensor) -> tf.Tensor:
+        """Coordinates of images along the directions, float32 [B, count]."""
         flat = tf.reshape(images, [-1, self._rows.shape[1]])
         return tf.matmul(flat, self._rows, transpose_b=True)
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
+        """Sums of the directions, weighted by the coordinates."""
         return tf.reshape(tf.matmul(values, self._rows), [-1, *self._image_shape])
 
 
 class Grayscale(LinearOperator):
-    """The sum of the channels over the root of their number, [B, H, W, 1]."""
+    """Averages the channels. The values are the means times the square root of their number.
+
+    Args:
+        channels: number of channels of the images.
+    """
 
     def __init__(self, channels: int = 3):
         self._channels = channels
 
     def measure(self, images: tf.Tensor) -> tf.Tensor:
+        """Sum of the channels over the square root of their number, float32 [B, H, W, 1]."""
         return tf.reduce_sum(images, -1, keepdims=True) / self._channels**0.5
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
+        """Gray images."""
         return tf.repeat(values, self._channels, axis=-1) / self._channels**0.5
 
 
-def require_orthonormal_rows(
-    measurement: LinearOperator, image_shape: tuple[int, int, int]
-) -> None:
-    """Refuses a measurement of which `adjoint` is not adjoint and pseudoinverse.
+def require_orthonormal_rows(operator: LinearOperator, image_shape: tuple[int, int, int]) -> None:
+    """Raises InvalidArgument unless an operator's `adjoint` is its adjoint and pseudoinverse.
 
-    Tries <A x, y> = <x, A'y> and A A' A x = A x on random images and values.
+    Tests <A x, y> = <x, A'y> and A A' A x = A x with random images x and values y.
+
+    Args:
+        operator: A.
+        image_shape: height, width, channels.
 
     Raises:
-        InvalidArgument: if one does not hold to a thousandth.
+        InvalidArgument: if one of the equations has a relative error of more than 0.001.
     """
     generator = np.random.default_rng(0)
     images = tf.constant(generator.standard_normal((4, *image_shape)), tf.float32)
-    measured = measurement.measure(images)
-    values = tf.constant(generator.standard_normal(measured.shape), tf.float32)
-    scale = tf.norm(measured) * tf.norm(values) + 1e-6
-    there = tf.reduce_sum(measured * values)
-    back = tf.reduce_sum(images * measurement.adjoint(values))
-    again = measurement.measure(measurement.adjoint(measured))
-    if not abs(float(there - back)) < 1e-3 * float(scale) or not float(
-        tf.norm(again - measured)
-    ) < 1e-3 * float(tf.norm(measured) + 1e-6):
-        name = type(measurement).__name__
-        raise InvalidArgument("measurement", "have orthonormal rows, and their adjoint", name)
+    measured = operator.measure(images)
+    values = tf.constant(generator.standard_normal(measured.numpy().shape), tf.float32)
+    # <A x, y> = <x, A'y>
+    scale = float(tf.norm(measured) * tf.norm(values) + 1e-6)
+    product = tf.reduce_sum(measured * values)
+    adjoint_product = tf.reduce_sum(images * operator.adjoint(values))
+    is_adjoint = abs(float(product - adjoint_product)) < 1e-3 * scale
+    # A A' A x = A x
+    error = float(tf.norm(operator.measure(operator.adjoint(measured)) - measured))
+    is_pseudoinverse = error < 1e-3 * float(tf.norm(measured) + 1e-6)
+    if not (is_adjoint and is_pseudoinverse):
+        name = type(operator).__name__
+        raise InvalidArgument("operator", "have orthonormal rows, and their adjoint", name)

@@ -1,28 +1,29 @@
-"""The restoring run: images from what was measured of them, by the trained energy."""
+"""Mode `restore`: inpainting, super-resolution, deblurring, denoising with a trained model."""
 
 import dataclasses
 import json
 import logging
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.rules import validate
-from tf_mdsm.datasets.image_statistics import load_statistics
+from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, group
 from tf_mdsm.evaluation import image_quality as quality
 from tf_mdsm.restoration.baselines import baseline_solution
-from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import require_orthonormal_rows
+from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.samplers.base import Sampler
-from tf_mdsm.samplers.conditioning import Known, KnownPixels
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
 from tf_mdsm.training.checkpoints import restore_weights
@@ -32,66 +33,101 @@ __all__ = ["restore"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Rows of the strip, at most.
-_ROWS = 16
+# Maximum number of images, one in each row, in the PNG file of a task.
+_MAX_ROWS = 16
 
 
 def restore(config: ConfigDict, workdir: str) -> list[str]:
-    """Solves the inverse problems `config.restoration.task` with a run's checkpoint.
+    """Restores images by the tasks `config.restoration.task`, with a run's checkpoint.
 
-    Solution k of image n follows from seed `restoration.seed + n num_solutions + k`.
+    Solution k of image n follows from the seed `restoration.seed + n num_solutions + k`.
+
+    Args:
+        config: the run's configuration.
+        workdir: the run's folder.
 
     Returns:
-        the files written under `workdir/restorations` for each task: `<task>.npz` (`measured`
-        as pictures [N, H, W, C], `restored` [N, solutions, H, W, C], `original` if known, float32
-        and not clipped), `<task>.png` (a row an image: original, measured, restored), and
-        `<task>.json` (PSNR and SSIM, and how the images were made).
+        paths of the files written under `workdir/restorations` for each task: `<task>.npz`
+        (`measured` as images of full size [N, H, W, C], `restored` [N, solutions, H, W, C],
+        `original` if known; float32, not clipped), `<task>.png` (one row for each image:
+        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings).
 
     Raises:
-        InvalidArgument: without a checkpoint, for images or a mask that do not fit, or a task
-            that does not.
-        RunError: if the checkpoint cannot be read, or a chain leaves the finite numbers.
+        InvalidArgument: if there is no checkpoint, if the images or the mask have a wrong shape or
+            wrong values, or if a task does not fit the images.
+        RunError: if the checkpoint cannot be read, or restored images are not finite.
     """
-    settings, restoring = config.restoration, _with_own_sampler(config)
+    # The model, the tasks and the sampler. Wrong settings are refused before the model is built.
+    settings, own_config = config.restoration, _with_own_sampler(config)
     model = build.build_model(config)
     step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
     statistics = load_statistics(build.statistics_path(workdir))
     tasks = _create_tasks(settings, model.image_shape)
-    sampler = build_sampler(restoring, model, statistics)
-    inputs = {task.name: _read(config, task) for task in tasks}
+    sampler = build_sampler(own_config, model, statistics)
+    solver = _Method(sampler, settings.sampler, settings.start, own_config.sampling)
+    # All inputs are read and checked before anything is written.
+    problems = [_read_problem(config, task, model.image_shape) for task in tasks]
     written = []
-    for task in tasks:
-        originals, values = inputs[task.name]
-        if task.measurement is None:
-            ascent = _ascent(config, model, statistics)
-            restored = _denoise(ascent, values, settings)
-            used = ascent
-        else:
-            restored = _solve(sampler, task, values, settings, config.sampling.batch_size)
-            used = sampler
+    for problem in problems:
+        is_denoising = problem.task.operator is None
+        method = _build_denoiser(config, model, statistics) if is_denoising else solver
+        restored = _restore(method.sampler, problem, config)
         if not np.isfinite(restored).all():
-            raise RunError(f"{task.name}: the chain has left the finite numbers")
-        measured = values if task.measurement is None else task.picture(values, model.image_shape)
+            raise RunError(f"{problem.task.name}: the restored images are not finite numbers")
         report = {
-            "task": task.name,
-            "sampler": settings.sampler if task.measurement else "coarse_to_fine",
-            "start": settings.start if task.measurement else "the noisy images",
-            "gradients_at_most": used.max_gradient_evaluations,
+            "task": problem.task.name,
+            "sampler": method.name,
+            "start": method.start,
+            "gradients_at_most": method.sampler.max_gradient_evaluations,
             "step": step,
             "settings": settings.to_dict(),
-            "sampling": (restoring if task.measurement else config).sampling.to_dict(),
+            "sampling": method.sampling.to_dict(),
         }
-        if originals is not None:
-            scores = _scores(task, originals, measured, restored, model, values)
-            report["methods"] = scores
+        if problem.originals is not None:
+            report["methods"] = scores = _quality_scores(problem, restored, model)
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
-            _LOGGER.info("%s: PSNR %s dB", task.name, summary)
-        written += _write(workdir, task.name, originals, measured, restored, report)
+            _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
+        path_stem = os.path.join(workdir, "restorations", problem.task.name)
+        written += _write(path_stem, problem, restored, report)
     return written
 
 
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """A restoration task and its data.
+
+    Attributes:
+        task: the task.
+        originals: original images, [N, H, W, C]; None: only the values are known.
+        values: known values of the task's operator, or noisy images, float32 [N, …].
+        measured: the values as images of full size, [N, H, W, C].
+    """
+
+    task: Task
+    originals: np.ndarray | None
+    values: np.ndarray
+    measured: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """A sampler, and what the report says about it.
+
+    Attributes:
+        sampler: the sampler.
+        name: its name, as in `config.sampling.sampler`.
+        start: the images at which it starts, as in `config.sampling.start`.
+        sampling: settings of the report's entry "sampling".
+    """
+
+    sampler: Sampler
+    name: str
+    start: str
+    sampling: ConfigDict
+
+
 def _with_own_sampler(config: ConfigDict) -> ConfigDict:
-    """The configuration with `config.restoration`'s sampler as that of `config.sampling`."""
+    """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
     changed = ConfigDict(config.to_dict())
     changed.sampling.update(own)
@@ -104,7 +140,18 @@ def _with_own_sampler(config: ConfigDict) -> ConfigDict:
         raise InvalidArgument(field, error.requirement, error.received) from error
 
 
+def _build_denoiser(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> _Method:
+    """Coarse-to-fine ascent, which estimates the noise level of an image by itself."""
+    changed = ConfigDict(config.to_dict())
+    changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
+    sampler = build_sampler(changed, model, statistics)
+    return _Method(sampler, "coarse_to_fine", "the noisy images", config.sampling)
+
+
 def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
+    """The task `config.restoration.task`; for "all", all tasks that fit the images."""
     mask = None
     if settings.mask:
         path, field = os.path.expanduser(settings.mask), "config.restoration.mask"
@@ -118,140 +165,104 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
             task = create_task(
                 name,
                 image_shape,
-                settings.hole,
-                settings.known_share,
-                settings.cutoff,
-                mask,
-                settings.seed,
+                hole=settings.hole,
+                known_share=settings.known_share,
+                cutoff=settings.cutoff,
+                mask=mask,
+                seed=settings.seed,
             )
-        if task.measurement is not None:
-            require_orthonormal_rows(task.measurement, image_shape)
+        if task.operator is not None:
+            require_orthonormal_rows(task.operator, image_shape)
         tasks.append(task)
     return tasks
 
 
-def _read(config: ConfigDict, task: Task) -> tuple[np.ndarray | None, np.ndarray]:
-    """Originals [N, H, W, C], None if only what was measured of them is there, and values."""
+def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, int]) -> _Problem:
+    """Reads images, and computes the task's values where they are not given."""
     settings, count = config.restoration, config.restoration.num_images
     field = "config.restoration.images"
-    image_shape = (config.data.image_size, config.data.image_size, config.data.channels)
+    # Own measured images: there are no originals.
     if settings.images and settings.measured:
-        if task.damaged_shape is None:
-            no_file = f"not be set: {task.name} measures no picture"
-            raise InvalidArgument("config.restoration.measured", no_file, True)
-        damaged = read_images(image_paths(settings.images, field), task.damaged_shape, field)[
-            :count
-        ]
-        return None, task.values(_require_finite(damaged, field))
+        if task.measured_shape is None:
+            no_image = f"not be set: the values of {task.name} form no image"
+            raise InvalidArgument("config.restoration.measured", no_image, True)
+        paths = image_paths(settings.images, field)
+        measured = read_images(paths, task.measured_shape, field)[:count]
+        values = task.values_from_images(_require_finite(measured, field))
+        return _Problem(task, None, values, task.values_as_images(values, image_shape))
+    # Own originals, or validation images.
     if settings.images:
         originals = read_images(image_paths(settings.images, field), image_shape, field)[:count]
         _require_finite(originals, field)
     elif settings.measured:
-        raise InvalidArgument(field, "be given: restoration.measured is about them", "nothing")
+        raise InvalidArgument(field, "be given, because restoration.measured is set", "nothing")
     else:
         originals = to_float(tf.constant(build.build_images(config)[1][:count])).numpy()
-    if task.measurement is None:
+    if task.operator is None:
         noise = np.random.default_rng(settings.seed).standard_normal(originals.shape)
-        return originals, (originals + settings.noise * noise).astype(np.float32)
-    return originals, task.measurement.measure(tf.constant(originals)).numpy()
+        values = (originals + settings.noise * noise).astype(np.float32)
+    else:
+        values = task.operator.measure(tf.constant(originals)).numpy()
+    return _Problem(task, originals, values, task.values_as_images(values, image_shape))
 
 
 def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
+    """The images; raises InvalidArgument if their pixels are not finite."""
     if not np.isfinite(images).all():
         raise InvalidArgument(field, "hold finite numbers", "NaN or infinity")
     return images
 
 
-def _seeds(settings: ConfigDict, count: int) -> np.ndarray:
-    return settings.seed + np.arange(count * settings.num_solutions)
-
-
-def _solve(
-    sampler: Sampler, task: Task, values: np.ndarray, settings: ConfigDict, batch_size: int
-) -> np.ndarray:
+def _restore(sampler: Sampler, problem: _Problem, config: ConfigDict) -> np.ndarray:
     """All solutions of all images, [N, solutions, H, W, C]."""
-
-    def known(values: tf.Tensor, seeds: tf.Tensor) -> Known:
-        if task.mask is None:
-            return KnownMeasurement(task.measurement, values, seeds)
-        mask = tf.ones_like(values[..., :1]) * task.mask
-        return KnownPixels(values, mask, seeds)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, *values.shape[1:]]),
-            tf.TensorSpec([None], tf.int64),
-        ],
-        autograph=False,
+    num_solutions, seed = config.restoration.num_solutions, config.restoration.seed
+    if problem.task.operator is None:
+        assert isinstance(sampler, CoarseToFine)
+        return denoise_blindly(sampler, problem.values, num_solutions=num_solutions, seed=seed)
+    return solve(
+        sampler,
+        problem.task,
+        problem.values,
+        num_solutions=num_solutions,
+        seed=seed,
+        batch_size=config.sampling.batch_size,
     )
-    def solve(values, seeds):
-        return sampler.restore(known(values, seeds))
-
-    repeated, seeds = values.repeat(settings.num_solutions, axis=0), _seeds(settings, len(values))
-    parts = [
-        solve(repeated[first : first + batch_size], seeds[first : first + batch_size]).numpy()
-        for first in range(0, len(seeds), batch_size)
-    ]
-    restored = np.concatenate(parts)
-    return restored.reshape(len(values), settings.num_solutions, *restored.shape[1:])
 
 
-def _ascent(config: ConfigDict, model: EnergyModel, statistics) -> Sampler:
-    """Coarse-to-fine ascent, which finds out by itself how noisy an image is."""
-    changed = ConfigDict(config.to_dict())
-    changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
-    return build_sampler(changed, model, statistics)
-
-
-def _denoise(ascent: Sampler, noisy: np.ndarray, settings: ConfigDict) -> np.ndarray:
-    """All solutions of all images: the ascent begins at the noisy images themselves."""
-    repeated = tf.constant(noisy.repeat(settings.num_solutions, axis=0))
-    sampler = dataclasses.replace(ascent, start_fn=lambda _: repeated)
-    seeds = tf.constant(_seeds(settings, len(noisy)))
-    restored = tf.function(sampler.draw, autograph=False)(seeds).numpy()
-    return restored.reshape(len(noisy), settings.num_solutions, *noisy.shape[1:])
-
-
-def _scores(
-    task: Task,
-    originals: np.ndarray,
-    measured: np.ndarray,
-    restored: np.ndarray,
-    model: EnergyModel,
-    values: np.ndarray,
-) -> dict[str, dict[str, object]]:
-    """PSNR and SSIM, mean and of each image, of the solutions and of what else one could do."""
+def _quality_scores(
+    problem: _Problem, restored: np.ndarray, model: EnergyModel
+) -> dict[str, dict[str, Any]]:
+    """PSNR and SSIM of the solutions and of simpler methods, by the method's name."""
+    assert problem.originals is not None
     methods = {"solution": restored[:, 0], "mean of solutions": restored.mean(axis=1)}
-    if task.measurement is None:
-        methods["one denoising step"] = model.denoise(values).numpy()
-        methods["noisy"] = measured
+    if problem.task.operator is None:
+        methods["one denoising step"] = model.denoise(tf.constant(problem.values)).numpy()
+        methods["noisy"] = problem.measured
     else:
-        methods["adjoint"] = task.measurement.adjoint(tf.constant(values)).numpy()
-    standard = baseline_solution(task, measured)
-    if standard is not None:
-        methods[standard[0]] = standard[1].astype(np.float32)
-    return quality.scores(originals, methods)
+        methods["adjoint"] = problem.task.operator.adjoint(tf.constant(problem.values)).numpy()
+    baseline = baseline_solution(problem.task, problem.measured)
+    if baseline is not None:
+        name, images = baseline
+        methods[name] = images.astype(np.float32)
+    return quality.scores(problem.originals, methods)
 
 
 def _write(
-    workdir: str,
-    name: str,
-    originals: np.ndarray | None,
-    measured: np.ndarray,
-    restored: np.ndarray,
-    report: dict,
+    path_stem: str, problem: _Problem, restored: np.ndarray, report: dict[str, Any]
 ) -> list[str]:
-    stem = os.path.join(workdir, "restorations", name)
-    arrays = {"measured": measured, "restored": restored}
-    if originals is not None:
-        arrays["original"] = originals
-    with atomic_write(f"{stem}.npz") as partial:
-        np.savez_compressed(partial, **{key: np.float32(value) for key, value in arrays.items()})
-    known = [] if originals is None else [originals[:, None]]
-    rows = np.concatenate([*known, measured[:, None], restored], axis=1)[:_ROWS]
-    strip = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
-    pictures.write_png(strip, f"{stem}.png")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
+    """Writes arrays (.npz), images (.png) and the report (.json) of a task; returns the paths."""
+    images = {"measured": problem.measured, "restored": restored}
+    if problem.originals is not None:
+        images["original"] = problem.originals
+    arrays: dict[str, Any] = {name: np.float32(array) for name, array in images.items()}
+    with atomic_write(f"{path_stem}.npz") as partial:
+        np.savez_compressed(partial, **arrays)
+    # One row for each image: original, measured, and its solutions.
+    originals = [] if problem.originals is None else [problem.originals[:, None]]
+    rows = np.concatenate([*originals, problem.measured[:, None], restored], axis=1)[:_MAX_ROWS]
+    grid = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    pictures.write_png(grid, f"{path_stem}.png")
+    with atomic_write(f"{path_stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")
-    return [f"{stem}{ending}" for ending in (".npz", ".png", ".json")]
+    return [f"{path_stem}{ending}" for ending in (".npz", ".png", ".json")]

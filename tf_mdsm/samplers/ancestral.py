@@ -1,4 +1,4 @@
-"""The reverse of the noising, step by step."""
+"""Ancestral sampling: the reverse of adding noise, one noise level after the other."""
 
 import dataclasses
 
@@ -6,42 +6,44 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
+from tf_mdsm.samplers.base import NoiseGridSampler
+from tf_mdsm.samplers.conditioning import KnownData
 
 __all__ = ["AncestralEuler"]
 
 
 @dataclasses.dataclass(frozen=True)
 class AncestralEuler(NoiseGridSampler):
-    """Ancestral sampling down a grid of noise levels.
+    """Ancestral sampling along a grid of falling noise levels.
 
-    Noising adds independent Gaussian noise from level sigma' up to sigma. Given the clean image
-    D, the image at sigma' is therefore, by Bayes' rule, Gaussian:
+    Adding independent Gaussian noise raises the noise level from sigma' to sigma. By Bayes' rule,
+    given the clean image D and the image x at level sigma, the image at level sigma' is Gaussian:
 
         mean D + (sigma' / sigma)^2 (x - D),  variance sigma'^2 (sigma^2 - sigma'^2) / sigma^2
 
-    In Karras' terms: Euler's step from sigma down to sigma_down = sigma'^2 / sigma, then noise
-    sigma_up, with sigma_down^2 + sigma_up^2 = sigma'^2. It is the posterior step of DDPM (Ho et
-    al., 2020) for variance-exploding noise, and Euler-Maruyama for the reverse equation in the
-    limit of many steps.
+    In Karras' notation this is Euler's step from sigma down to sigma_down = sigma'^2 / sigma, and
+    then noise of level sigma_up, with sigma_down^2 + sigma_up^2 = sigma'^2. It is the posterior
+    step of DDPM (Ho et al., 2020) for variance-exploding noise, and, in the limit of many steps,
+    the Euler-Maruyama method for the reverse equation.
 
-    Were D the clean image itself, each level's law would be exact. D is its mean, so that the
-    law is right to first order in the steps; nothing corrects it: not calibrated. N levels cost
-    N gradients.
+    Not calibrated: if D were the clean image itself, the distribution at each level would be
+    exact. But D is the mean of the clean images, so the distribution is right to first order in
+    the step size, and nothing corrects the error. N levels cost N gradient evaluations.
     """
 
     @property
     def max_gradient_evaluations(self) -> int:
+        """Gradient evaluations per image: one for each step, and one for the final image."""
         return len(self.sigmas)
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
+        """One step to the next noise level, as in `Sampler.step`."""
         sigma, next_sigma = self.sigmas[:-1].astype(float), self.sigmas[1:].astype(float)
-        kept = tf.constant((next_sigma / sigma) ** 2, tf.float32)[number]
+        residual_weight = tf.constant((next_sigma / sigma) ** 2, tf.float32)[step]
         sigma_up = next_sigma * np.sqrt(1 - (next_sigma / sigma) ** 2)
         energy, denoised = self._denoise(images, known)
-        noise = randomness.normal(seeds, (number, 0), "ancestral", tuple(images.shape[1:]))
-        noise = tf.constant(sigma_up, tf.float32)[number] * noise
-        return denoised + kept * (images - denoised) + noise, energy, True
+        noise = randomness.normal(seeds, (step, 0), "ancestral", tuple(images.shape[1:]))
+        noise = tf.constant(sigma_up, tf.float32)[step] * noise
+        return denoised + residual_weight * (images - denoised) + noise, energy, True

@@ -1,30 +1,33 @@
-"""What a sampler is."""
+"""Base classes of samplers: `Sampler`, and below it those that use the blind denoiser."""
 
 import abc
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.samplers.conditioning import Known, KnownPixels
+from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
+from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
-__all__ = ["EnergyAndScoreFn", "Sampler"]
+__all__ = ["DenoiserSampler", "EnergyAndScoreFn", "NoiseGridSampler", "Sampler"]
 
-# Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
+# From images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
 EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class Sampler(abc.ABC):
-    """From seeds to images in steps: start, advance, finish.
+    """A sampler: from seeds to images by a start, a sequence of steps, and a final operation.
 
-    A sampler is a frozen dataclass of callables and arrays. Its methods make graphs, one loop
-    each: call them from a `tf.function`. Each image's noise depends on its seed and the number
-    of the step only, so an image does not depend on its batch, nor on where its chain is cut.
+    Each subclass is a frozen dataclass of callables and arrays. The methods build graphs, with one
+    loop each: call them inside a `tf.function`. The noise of an image depends only on the image's
+    seed and on the index of the step. Therefore an image depends neither on the other images of
+    its batch, nor on where a sampling run is split into parts.
 
     Attributes:
-        energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
-        start_fn: seeds to the images where the chains begin.
+        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
+        start_fn: from seeds to the images at which sampling starts.
     """
 
     energy_and_score_fn: EnergyAndScoreFn
@@ -33,24 +36,24 @@ class Sampler(abc.ABC):
     @property
     @abc.abstractmethod
     def num_steps(self) -> int:
-        """Steps of a chain, at most; what `start` and `finish` do is none of them."""
+        """Maximum number of steps; `start` and `finish` are not counted."""
 
     @property
     @abc.abstractmethod
     def max_gradient_evaluations(self) -> int:
-        """Gradients of the energy that an image costs, at most."""
+        """Maximum number of gradient evaluations of the energy per image."""
 
     @property
     @abc.abstractmethod
     def schedule(self) -> tuple[str, np.ndarray]:
-        """What drives the chain, for plots: its name, and its value at each step [num_steps]."""
+        """The quantity that controls the steps, for plots: its name and its values [num_steps]."""
 
-    def start(self, seeds: tf.Tensor, known: Known | None = None) -> tf.Tensor:
-        """Where the chains begin.
+    def start(self, seeds: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+        """Images at which sampling starts.
 
         Args:
             seeds: int64 [B], each >= 0.
-            known: what is to be kept.
+            known: data that the final images must agree with.
 
         Returns:
             images, float32 [B, H, W, C].
@@ -60,13 +63,20 @@ class Sampler(abc.ABC):
 
     @abc.abstractmethod
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
-        """Step `number` of the chain.
+        """One step of the sampler.
+
+        Args:
+            images: images before the step, float32 [B, H, W, C].
+            seeds: int64 [B], each >= 0.
+            step: index of the step, int32 scalar in [0, num_steps).
+            known: data that the final images must agree with.
 
         Returns:
-            the images after it; their energy at its first gradient, [B]; and False if all
-            images have arrived, so that further steps would not change them.
+            the images after the step; the energy at the step's first gradient evaluation,
+            float32 [B]; and False if all images are finished, so that further steps would not
+            change them.
         """
 
     def advance(
@@ -75,40 +85,49 @@ class Sampler(abc.ABC):
         seeds: tf.Tensor,
         first_step: tf.Tensor | int,
         num_steps: tf.Tensor | int,
-        known: Known | None = None,
+        known: KnownData | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A stretch of the chain; it ends when all images have arrived.
+        """Runs `num_steps` consecutive steps, or fewer if all images are finished earlier.
 
         Args:
-            images: where the chains stand, float32 [B, H, W, C].
+            images: images before these steps, float32 [B, H, W, C].
             seeds: int64 [B], each >= 0.
-            first_step: number of the first step of the stretch.
-            num_steps: steps of the stretch, at least 1.
-            known: what is to be kept.
+            first_step: index of the first of these steps.
+            num_steps: number of steps, at least 1.
+            known: data that the final images must agree with.
 
         Returns:
-            the images after it, and the energy at each of its steps, float32 [num_steps, B];
-            those of steps that were left out are the last one's.
+            the images after the steps, and the energy at each step, float32 [num_steps, B]. Steps
+            that were not needed have the energy of the last step that was run.
         """
 
         def body(i, images, energies, _):
-            images, energy, goes_on = self.step(images, seeds, first_step + i, known)
-            return i + 1, images, energies.write(i, energy), goes_on
+            images, energy, is_unfinished = self.step(images, seeds, first_step + i, known)
+            return i + 1, images, energies.write(i, energy), is_unfinished
 
         energies = tf.TensorArray(tf.float32, num_steps, clear_after_read=False)
-        done, images, energies, _ = tf.while_loop(
-            lambda i, _, __, goes_on: goes_on & (i < num_steps),
+        steps_done, images, energies, _ = tf.while_loop(
+            lambda i, _, __, is_unfinished: is_unfinished & (i < num_steps),
             body,
             (tf.constant(0), images, energies, tf.constant(True)),
         )
-        return images, energies.gather(tf.minimum(tf.range(num_steps), done - 1))
+        return images, energies.gather(tf.minimum(tf.range(num_steps), steps_done - 1))
 
     @abc.abstractmethod
-    def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
-        """The images that a chain ends with; what is known need not be exact yet."""
+    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+        """Final images, from the images after the last step.
+
+        Args:
+            images: images after the last step, float32 [B, H, W, C].
+            known: data that the final images must agree with; `restore` makes the agreement exact
+                afterwards.
+
+        Returns:
+            images, not clipped, float32 [B, H, W, C].
+        """
 
     def draw(self, seeds: tf.Tensor) -> tf.Tensor:
-        """One image for each seed.
+        """Samples one image for each seed.
 
         Args:
             seeds: int64 [B], each >= 0.
@@ -119,21 +138,21 @@ class Sampler(abc.ABC):
         images, _ = self.advance(self.start(seeds), seeds, 0, self.num_steps)
         return self.finish(images)
 
-    def restore(self, known: Known) -> tf.Tensor:
-        """The same chain, held to what is known; one image for each of its seeds.
+    def restore(self, known: KnownData) -> tf.Tensor:
+        """Samples images that agree with known data, one image for each seed of `known`.
 
         Returns:
-            images, not clipped, that agree with what is known, float32 [B, H, W, C].
+            images, not clipped, that agree with the known data, float32 [B, H, W, C].
         """
         images = self.start(known.seeds, known)
         images, _ = self.advance(images, known.seeds, 0, self.num_steps, known)
         return known.project(self.finish(images, known))
 
     def inpaint(self, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """The same chain on the unknown pixels only.
+        """Samples the unknown pixels of images, given their known pixels.
 
         Args:
-            images: float32 [B, H, W, C]; the unknown pixels may hold anything finite.
+            images: float32 [B, H, W, C]; the unknown pixels may have any finite value.
             mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
             seeds: int64 [B], each >= 0.
 
@@ -141,3 +160,84 @@ class Sampler(abc.ABC):
             images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
         """
         return self.restore(KnownPixels(images, mask, seeds))
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiserSampler(Sampler):
+    """Base class of samplers that move towards D(x) = x + sigma0^2 score(x), the denoised image.
+
+    D is a blind denoiser: it is not given the noise level of x. The training loss makes D(x) the
+    best estimate of the clean image, whatever noise level x has. One gradient evaluation gives
+    both the energy and D(x). The final image is D(x) of the image after the last step.
+
+    With known data, the best estimate of the known part is the known data themselves: they replace
+    D(x) there. The known part starts with noise of level `first_sigma`, and the sampler's own
+    steps reduce this noise. So, before each gradient evaluation, the known part has the same noise
+    level as the rest of the image.
+
+    Attributes:
+        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
+        start_fn: from seeds to starting images, of noise level `first_sigma`.
+        sigma0: fixed kernel width of the training loss, in pixel units.
+    """
+
+    energy_and_score_fn: EnergyAndScoreFn
+    start_fn: StartFn
+    sigma0: float
+
+    @property
+    @abc.abstractmethod
+    def first_sigma(self) -> float:
+        """Noise level of the starting images, in pixel units."""
+
+    def start(self, seeds: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+        """Starting images, as in `Sampler.start`; known data have noise of level `first_sigma`."""
+        images = self.start_fn(seeds)
+        return known.project_noisy(images, 0, self.first_sigma) if known else images
+
+    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+        """Final images D(x), without the remaining noise; arguments as in `Sampler.finish`."""
+        return self._denoise(images, known)[1]
+
+    def _denoise(self, images: tf.Tensor, known: KnownData | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Energies [B] and denoised images, with the known data in place; one gradient."""
+        energy, score = self.energy_and_score_fn(images)
+        denoised = images + self.sigma0**2 * score
+        return energy, known.project(denoised) if known else denoised
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseGridSampler(DenoiserSampler):
+    """Base class of denoiser-based samplers that follow a grid of falling noise levels.
+
+    All images have the same noise level at the same step.
+
+    Attributes:
+        sigmas: noise levels, falling, all positive, float32 [N]. Sampling starts at the first
+            level; the final image is D(x) of the image at the last level.
+    """
+
+    sigmas: np.ndarray
+
+    def __post_init__(self):
+        require_schedule(
+            "sigmas",
+            self.sigmas,
+            "be positive, and fall",
+            lambda s: s.min() > 0 and (np.diff(s) < 0).all(),
+        )
+
+    @property
+    def first_sigma(self) -> float:
+        """Noise level of the starting images: the first of `sigmas`."""
+        return float(self.sigmas[0])
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps, one between two neighboring noise levels."""
+        return len(self.sigmas) - 1
+
+    @property
+    def schedule(self) -> tuple[str, np.ndarray]:
+        """Noise level before each step: its name and its values [num_steps]."""
+        return "noise level sigma", self.sigmas[:-1]

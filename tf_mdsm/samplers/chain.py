@@ -1,7 +1,8 @@
-"""Whole chains, from seeds to images, and a look at them on the way."""
+"""Compiled sampling runs from seeds to images, which record intermediate states and energies."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +15,14 @@ __all__ = ["Chain", "compile_chain"]
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """What came of some seeds.
+    """Result of a sampling run: final images and energies, intermediate states and energies.
 
     Attributes:
-        images: the final images, not clipped, [B, H, W, C].
-        energy: their energy, [B].
-        states: the state every `show_every` steps and the final images, [n, B, H, W, C].
-        energies: the energy before each step, [steps, B].
+        images: the final images, not clipped, float32 [B, H, W, C].
+        energy: energies of the final images, float32 [B].
+        states: the starting images, the images after every `show_every` steps and after the last
+            step, and the final images, float32 [n, B, H, W, C].
+        energies: energies before each step, float32 [steps, B].
     """
 
     images: np.ndarray
@@ -29,30 +31,29 @@ class Chain:
     energies: np.ndarray
 
 
-def compile_chain(
-    sampler: Sampler, show_every: int = 0
-) -> Callable[[Sequence[int], Callable[[int], None]], Chain]:
-    """The sampler with a look at it on the way.
+def compile_chain(sampler: Sampler, show_every: int = 0) -> Callable[..., Chain]:
+    """Compiles a sampler into a function from seeds to images and intermediate states.
 
-    The chain is compiled once and run in stretches of `show_every` steps; where it is cut does
-    not change it.
+    The run is compiled once and executed in parts of `show_every` steps. The length of the parts
+    does not change the images.
 
     Args:
-        sampler: what to run.
-        show_every: steps between the states that are kept; 0: a 27th of the chain.
+        sampler: the sampler to run.
+        show_every: steps between the recorded states; 0: a 27th of all steps.
 
     Returns:
-        a function of seeds, [B], and of a callback that is told how many steps have just been
-        done; it returns a `Chain`. It raises InvalidArgument unless the seeds are integers in
-        [0, 2^63), at least one, all different.
+        a function of a sequence of seeds, [B], and optionally of a callback. The callback gets the
+        number of steps that have just been done, after each part of the run. The function returns
+        a `Chain`. It raises InvalidArgument unless the seeds are integers in [0, 2^63), at least
+        one, all different.
     """
     show_every = show_every or max(1, sampler.num_steps // 27)
-    # The batch is free, as in an exported model: TensorFlow fuses operations in another way
-    # where it knows the batch, and the last bits of an image would tell.
+    # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse
+    # operations in another way, and the last bits of an image would depend on the batch size.
     seeds_spec = tf.TensorSpec([None], tf.int64)
-    start = tf.function(sampler.start, input_signature=[seeds_spec], autograph=False)
+    start: Any = tf.function(sampler.start, input_signature=[seeds_spec], autograph=False)
     images_spec = tf.TensorSpec(start.get_concrete_function().output_shapes, tf.float32)
-    advance = tf.function(
+    advance: Any = tf.function(
         sampler.advance,
         input_signature=[images_spec, seeds_spec, *[tf.TensorSpec([], tf.int32)] * 2],
         autograph=False,
@@ -64,12 +65,12 @@ def compile_chain(
         return images, sampler.energy_and_score_fn(images)[0]
 
     def run(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
-        seeds = tf.constant(_checked(seeds))
-        images = start(seeds)
+        seed_tensor = tf.constant(_checked_seeds(seeds))
+        images = start(seed_tensor)
         states, energies = [images.numpy()], []
         for first in range(0, sampler.num_steps, show_every):
             steps = min(show_every, sampler.num_steps - first)
-            images, energy = advance(images, seeds, tf.constant(first), tf.constant(steps))
+            images, energy = advance(images, seed_tensor, tf.constant(first), tf.constant(steps))
             states.append(images.numpy())
             energies.append(energy.numpy())
             on_steps(steps)
@@ -80,10 +81,14 @@ def compile_chain(
     return run
 
 
-def _checked(seeds: Sequence[int]) -> np.ndarray:
-    """As int64 [B]."""
+def _checked_seeds(seeds: Sequence[int]) -> np.ndarray:
+    """Seeds as an array int64 [B], if they are valid and all different.
+
+    Raises:
+        InvalidArgument: if there is no seed, or a seed is not valid or occurs twice.
+    """
     if not len(seeds):
-        raise InvalidArgument("seeds", "hold at least one", "none")
+        raise InvalidArgument("seeds", "contain at least one seed", "no seed")
     for seed in seeds:
         if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
             raise InvalidArgument("seeds", "be integers in [0, 2^63)", seed)

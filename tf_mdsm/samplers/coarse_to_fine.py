@@ -1,4 +1,4 @@
-"""Ascent by the denoiser, each image at its own pace."""
+"""Coarse-to-fine ascent: the denoiser estimates each image's noise level and sets its pace."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import DenoiserSampler
+from tf_mdsm.samplers.base import DenoiserSampler
+from tf_mdsm.samplers.conditioning import KnownData
 from tf_mdsm.samplers.schedules import require_schedule
 
 __all__ = ["CoarseToFine"]
@@ -19,26 +19,27 @@ class CoarseToFine(DenoiserSampler):
     """Stochastic coarse-to-fine ascent.
 
     Source: Kadkhodaie and Simoncelli, "Solving linear inverse problems using the prior implicit
-    in a denoiser" (2020), algorithm 1; with known pixels, algorithm 2. The denoiser itself says
-    how noisy an image of d values still is:
+    in a denoiser" (2020), algorithm 1; with known pixels, algorithm 2. The denoiser itself
+    estimates the noise level of an image with d values:
 
         f = D(x) - x,  sigma = |f| / sqrt(d),  x <- x + h_t f + gamma_t N(0, I),
         gamma_t^2 = [(1 - beta h_t)^2 - (1 - h_t)^2] sigma^2
 
-    so that the noise level falls by the factor 1 - beta h_t, where plain ascent would have it
-    fall by 1 - h_t. An image whose sigma is below `sigma_end` has arrived and stays as it is,
-    whatever the others do; the stretch ends when all have arrived. Then D(x) is taken. The
-    paper has no target law: not calibrated. With beta near 1 it is an ascent to a mode.
+    so that a step multiplies the noise level by 1 - beta h_t; without the added noise it would be
+    1 - h_t. An image is finished when its sigma is below `sigma_end`. It then stays unchanged,
+    whatever the others do, and the run ends when all images are finished. The final image is
+    D(x). Not calibrated: the paper states no target distribution. With beta near 1 the method is
+    an ascent to a mode.
 
-    sigma is biased low, as a denoiser leaves some noise in: `sigma_end` should not lie far below
-    the smallest trained level.
+    sigma is biased low, because a denoiser leaves some noise in the image. So `sigma_end` should
+    not be far below the smallest noise level of training.
 
     Attributes:
-        step_sizes: h of each step, in (0, 1], float32 [steps]; chains that have not arrived by
-            then end there.
-        beta: in (0, 1]; 1: no noise.
-        sigma_start: the noise level of `start_fn`'s images.
-        sigma_end: the noise level where an image has arrived.
+        step_sizes: h of each step, in (0, 1], float32 [steps]. Images that are not finished after
+            the last step are used as they are.
+        beta: in (0, 1]; with 1 no noise is added.
+        sigma_start: noise level of the images of `start_fn`, in pixel units.
+        sigma_end: noise level below which an image is finished, in pixel units.
     """
 
     step_sizes: np.ndarray
@@ -47,39 +48,45 @@ class CoarseToFine(DenoiserSampler):
     sigma_end: float
 
     def __post_init__(self):
-        fits = "lie in (0, 1]"
-        require_schedule("step_sizes", self.step_sizes, fits, lambda h: 0 < h.min() <= h.max() <= 1)
+        in_range = "lie in (0, 1]"
+        require_schedule(
+            "step_sizes", self.step_sizes, in_range, lambda h: 0 < h.min() <= h.max() <= 1
+        )
         if not 0 < self.beta <= 1:
-            raise InvalidArgument("beta", fits, self.beta)
+            raise InvalidArgument("beta", in_range, self.beta)
 
     @property
     def first_sigma(self) -> float:
+        """Noise level of the starting images: `sigma_start`."""
         return self.sigma_start
 
     @property
     def num_steps(self) -> int:
+        """Maximum number of steps: one for each of `step_sizes`."""
         return len(self.step_sizes)
 
     @property
     def max_gradient_evaluations(self) -> int:
+        """Maximum gradient evaluations per image: one for each step, one for the final image."""
         return self.num_steps + 1
 
     @property
     def schedule(self) -> tuple[str, np.ndarray]:
+        """Step size h of each step: its name and its values [num_steps]."""
         return "step size h", self.step_sizes
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """One step for the images that are not finished, as in `Sampler.step`."""
         energy, denoised = self._denoise(images, known)
         ascent = denoised - images
         sigma = tf.sqrt(tf.reduce_mean(tf.square(ascent), axis=(1, 2, 3), keepdims=True))
-        moved = images + tf.constant(self.step_sizes)[number] * ascent
+        moved = images + tf.constant(self.step_sizes)[step] * ascent
         if self.beta < 1:
             h = self.step_sizes.astype(float)
-            scale = tf.constant(np.sqrt((1 - self.beta * h) ** 2 - (1 - h) ** 2), tf.float32)
-            shape = tuple(images.shape[1:])
-            noise = randomness.normal(seeds, (number, 0), "coarse_to_fine", shape)
-            moved += scale[number] * sigma * noise
-        is_moving = sigma >= self.sigma_end
-        return tf.where(is_moving, moved, images), energy, tf.reduce_any(is_moving)
+            gamma = tf.constant(np.sqrt((1 - self.beta * h) ** 2 - (1 - h) ** 2), tf.float32)
+            noise = randomness.normal(seeds, (step, 0), "coarse_to_fine", tuple(images.shape[1:]))
+            moved += gamma[step] * sigma * noise
+        is_unfinished = sigma >= self.sigma_end
+        return tf.where(is_unfinished, moved, images), energy, tf.reduce_any(is_unfinished)

@@ -1,4 +1,4 @@
-"""What is known of the images that a chain is to find."""
+"""Conditioning a sampler on known data: known pixels, for inpainting, and their base class."""
 
 import abc
 import dataclasses
@@ -7,65 +7,83 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 
-__all__ = ["Known", "KnownPixels"]
+__all__ = ["KnownData", "KnownPixels"]
 
 
-class Known(abc.ABC):
-    """What is known of some images, to be put into the state of a chain.
+class KnownData(abc.ABC):
+    """Known data about images, which a sampler puts into its images before each step.
 
-    A gradient means something only where all parts of an image have one noise level: so what is
-    known is noised to the level of the moment.
+    The score is meaningful only where all parts of an image have the same noise level. Therefore
+    the known data get noise of the level that the sampler has reached.
 
     Attributes:
-        seeds: one seed an image, int64 [B], each >= 0.
+        seeds: one seed for each image, int64 [B], each >= 0.
     """
 
     seeds: tf.Tensor
 
     @abc.abstractmethod
-    def project(self, state: tf.Tensor) -> tf.Tensor:
-        """The images, [B, H, W, C], that agree with what is known and else with the state."""
+    def project(self, images: tf.Tensor) -> tf.Tensor:
+        """Images that agree with the known data, and otherwise with `images` [B, H, W, C]."""
 
     @abc.abstractmethod
-    def project_noisy(self, state: tf.Tensor, step: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-        """The same with what is known under noise of level sigma, fresh at each step."""
+    def project_noisy(
+        self, images: tf.Tensor, step: tf.Tensor | int, sigma: tf.Tensor | float
+    ) -> tf.Tensor:
+        """As `project`, but the known data have noise, independent from step to step.
+
+        Args:
+            images: float32 [B, H, W, C].
+            step: index of the sampler's step, which selects the noise.
+            sigma: noise level, in pixel units.
+        """
 
     @abc.abstractmethod
-    def with_values_from(self, state: tf.Tensor) -> "Known":
-        """The same parts, known to be what they are in the state."""
+    def with_values_from(self, images: tf.Tensor) -> "KnownData":
+        """The same kind of data about the same parts, with their values in `images`."""
 
     @abc.abstractmethod
-    def of(self, place: tf.Tensor) -> "Known":
-        """What is known of one image of the batch, as a batch of one."""
+    def select(self, index: tf.Tensor) -> "KnownData":
+        """Known data of the image at an index of the batch, as a batch of one."""
 
-    def _noise(self, step: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        return randomness.normal(self.seeds, (step, 0), "known_pixels", tuple(state.shape[1:]))
+    def _noise(self, step: tf.Tensor | int, images: tf.Tensor) -> tf.Tensor:
+        """Standard normal noise of the shape of `images`."""
+        return randomness.normal(self.seeds, (step, 0), "known_pixels", tuple(images.shape[1:]))
 
 
 @dataclasses.dataclass(frozen=True)
-class KnownPixels(Known):
-    """Some pixels are known, and stay what they are bit for bit.
+class KnownPixels(KnownData):
+    """Known pixels, for inpainting; in the final images they are unchanged, bit for bit.
 
     Attributes:
-        images: float32 [B, H, W, C]; the unknown pixels may hold anything finite.
+        images: float32 [B, H, W, C]; the unknown pixels may have any finite value.
         mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
-        seeds: one seed an image, int64 [B], each >= 0.
+        seeds: one seed for each image, int64 [B], each >= 0.
     """
 
     images: tf.Tensor
     mask: tf.Tensor
     seeds: tf.Tensor
 
-    def project(self, state: tf.Tensor) -> tf.Tensor:
-        return tf.where(self.mask > 0.5, self.images, state)
+    def project(self, images: tf.Tensor) -> tf.Tensor:
+        """Images with the known pixels, and else the pixels of `images` [B, H, W, C]."""
+        return tf.where(self.mask > 0.5, self.images, images)
 
-    def project_noisy(self, state: tf.Tensor, step: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
+    def project_noisy(
+        self, images: tf.Tensor, step: tf.Tensor | int, sigma: tf.Tensor | float
+    ) -> tf.Tensor:
+        """As `project`, with noise of level sigma on the known pixels."""
         is_known = tf.broadcast_to(self.mask > 0.5, tf.shape(self.images))
-        return tf.where(is_known, self.images + sigma * self._noise(step, self.images), state)
+        return tf.where(is_known, self.images + sigma * self._noise(step, self.images), images)
 
-    def with_values_from(self, state: tf.Tensor) -> "KnownPixels":
-        return dataclasses.replace(self, images=state)
+    def with_values_from(self, images: tf.Tensor) -> "KnownPixels":
+        """The same mask, with the known pixels of `images` [B, H, W, C]."""
+        return dataclasses.replace(self, images=images)
 
-    def of(self, place: tf.Tensor) -> "KnownPixels":
-        parts = (self.images, self.mask, self.seeds)
-        return KnownPixels(*(tf.gather(part, place)[None] for part in parts))
+    def select(self, index: tf.Tensor) -> "KnownPixels":
+        """Known pixels of the image at an index of the batch, as a batch of one."""
+        return KnownPixels(
+            images=tf.gather(self.images, index)[None],
+            mask=tf.gather(self.mask, index)[None],
+            seeds=tf.gather(self.seeds, index)[None],
+        )

@@ -1,4 +1,4 @@
-"""The probability-flow equation, by Heun's method."""
+"""Heun's method for the probability-flow equation of diffusion models (EDM)."""
 
 import dataclasses
 
@@ -6,53 +6,59 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.denoiser_based import NoiseGridSampler
+from tf_mdsm.samplers.base import NoiseGridSampler
+from tf_mdsm.samplers.conditioning import KnownData
 
 __all__ = ["Heun"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Heun(NoiseGridSampler):
-    """Heun's method for dx/dsigma = (x - D(x)) / sigma, down a grid of noise levels.
+    """Heun's method for dx/dsigma = (x - D(x)) / sigma, along a grid of falling noise levels.
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models"
-    (EDM), algorithm 2 with S_noise = 1 and no S_min, S_max. A step from sigma to sigma' first
-    adds noise up to sigma_hat = (1 + gamma) sigma, gamma = min(churn / N, sqrt(2) - 1), but
-    never above the first level, beyond which the denoiser may know nothing; then
+    (EDM), algorithm 2 with S_noise = 1 and without S_min and S_max. A step from sigma to sigma'
+    first adds noise up to the level sigma_hat = (1 + gamma) sigma, gamma = min(churn / N,
+    sqrt(2) - 1), but never above the first level, because the denoiser may not be trained beyond
+    it. Then
 
         d = (x - D(x)) / sigma_hat,  x' = x + (sigma' - sigma_hat) d,
         x <- x + (sigma' - sigma_hat) (d + (x' - D(x')) / sigma') / 2
 
-    Were D the best denoiser at each level, the law at sigma would be the data's under noise
-    sigma, with an error of second order in the steps; nothing corrects it: not calibrated. D
-    being blind, sigma enters through the steps only. N levels cost 2 N - 1 gradients.
+    Not calibrated: if D were the best denoiser at each level, the images at level sigma would have
+    the distribution of the data with noise of level sigma, up to an error of second order in the
+    step size, and nothing corrects this error. D is blind, so sigma enters only through the steps.
+    N levels cost 2 N - 1 gradient evaluations.
 
     Attributes:
-        churn: S_churn of EDM; 0: no noise, the image is a function of its start.
+        churn: S_churn of EDM. With 0, no noise is added and the image is a function of its start.
     """
 
     churn: float = 0.0
 
     @property
     def max_gradient_evaluations(self) -> int:
+        """Gradient evaluations per image: two for each step, and one for the final image."""
         return 2 * len(self.sigmas) - 1
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """As `Sampler` has it; the energy is that of the churned images."""
-        sigma, next_sigma = (tf.constant(self.sigmas)[number + k] for k in (0, 1))
+        """One step, as in `Sampler.step`; the energy is that of the images with churn noise."""
+        sigmas = tf.constant(self.sigmas)
+        sigma, next_sigma = sigmas[step], sigmas[step + 1]
+        # Churn: noise from sigma up to sigma_hat.
         if self.churn:
             gamma = min(self.churn / len(self.sigmas), np.sqrt(2) - 1)
-            churned = np.minimum((1 + gamma) * self.sigmas.astype(float), self.sigmas[0])
-            added = tf.constant(np.sqrt(churned**2 - self.sigmas.astype(float) ** 2), tf.float32)
-            noise = randomness.normal(seeds, (number, 0), "churn", tuple(images.shape[1:]))
-            images = images + added[number] * noise
-            sigma = tf.constant(churned, tf.float32)[number]
+            sigma_hat = np.minimum((1 + gamma) * self.sigmas.astype(float), self.sigmas[0])
+            added = tf.constant(np.sqrt(sigma_hat**2 - self.sigmas.astype(float) ** 2), tf.float32)
+            noise = randomness.normal(seeds, (step, 0), "churn", tuple(images.shape[1:]))
+            images = images + added[step] * noise
+            sigma = tf.constant(sigma_hat, tf.float32)[step]
+        # Euler's step, and then the mean of the slopes at both of its ends.
         energy, denoised = self._denoise(images, known)
-        slope, fall = (images - denoised) / sigma, next_sigma - sigma
-        guess = images + fall * slope
-        _, denoised = self._denoise(guess, known)
-        slope_there = (guess - denoised) / next_sigma
-        return images + 0.5 * fall * (slope + slope_there), energy, True
+        slope, sigma_change = (images - denoised) / sigma, next_sigma - sigma
+        euler_images = images + sigma_change * slope
+        _, denoised = self._denoise(euler_images, known)
+        euler_slope = (euler_images - denoised) / next_sigma
+        return images + 0.5 * sigma_change * (slope + euler_slope), energy, True

@@ -1,4 +1,4 @@
-"""Samplers whose law at a temperature is exact: every move may be refused."""
+"""MALA and HMC: Markov chains with a Metropolis test under a falling temperature."""
 
 import abc
 import dataclasses
@@ -10,8 +10,8 @@ import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
-from tf_mdsm.samplers.conditioning import Known
-from tf_mdsm.samplers.kernels import differentiable_energy, move_each
+from tf_mdsm.samplers.conditioning import KnownData
+from tf_mdsm.samplers.kernels import TransitionKernel, differentiable_energy, move_each
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
@@ -20,21 +20,23 @@ __all__ = ["HamiltonianMonteCarlo", "Metropolis", "MetropolisLangevin"]
 
 @dataclasses.dataclass(frozen=True)
 class Metropolis(Sampler):
-    """Markov chains with Metropolis' test, under a falling temperature, and D(x) at the end.
+    """Base class of Markov chains with a Metropolis test, under a falling temperature.
 
-    Each move leaves exp(-E / T) as it is: the law at constant T is exact in the limit of many
-    moves, whatever the step size (calibrated). What the temperature's fall leaves behind is not
-    corrected. At temperature T the images are those noised by sigma0 sqrt(T).
+    Calibrated: each move leaves the distribution exp(-E / T) invariant, so at constant T the
+    distribution of the images is exact in the limit of many moves, whatever the step size. The
+    error that a fall of the temperature causes is not corrected. At temperature T the images are
+    those with noise of level sigma0 sqrt(T). The final image is D(x) = x + sigma0^2 score(x).
 
-    The moves are TensorFlow Probability's, with a kernel and a seed for each image (`moves`).
+    The moves are TensorFlow Probability's. Each image has a kernel and a seed of its own (see
+    `kernels`).
 
     Attributes:
-        energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
-        start_fn: seeds to the images where the chains begin.
+        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
+        start_fn: from seeds to the images at which sampling starts.
         temperatures: T of each step, positive, never rising, float32 [steps].
         step_sizes: epsilon of each step, in pixel units, float32 [steps].
-        moves: of each step, at least 1.
-        sigma0: the loss' fixed kernel width.
+        moves: number of moves in each step, at least 1.
+        sigma0: fixed kernel width of the training loss, in pixel units.
     """
 
     energy_and_score_fn: EnergyAndScoreFn
@@ -53,109 +55,136 @@ class Metropolis(Sampler):
         )
         require_schedule("step_sizes", self.step_sizes, "be positive", lambda e: e.min() > 0)
         if len(self.step_sizes) != len(self.temperatures):
-            one_each = f"be as many as temperatures ({len(self.temperatures)})"
-            raise InvalidArgument("step_sizes", one_each, len(self.step_sizes))
+            same_number = f"be as many as temperatures ({len(self.temperatures)})"
+            raise InvalidArgument("step_sizes", same_number, len(self.step_sizes))
 
     @abc.abstractmethod
     def kernel(
         self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> tfp.mcmc.TransitionKernel:
-        """One move of one image, [H, W, C], under a law given by its log-density."""
+    ) -> TransitionKernel:
+        """Markov kernel of one image, [H, W, C].
+
+        Args:
+            log_prob_fn: from an image [H, W, C] to the logarithm of its density, up to a constant.
+            step_size: epsilon, in pixel units.
+        """
 
     @property
     @abc.abstractmethod
     def gradient_evaluations_per_move(self) -> int:
-        """Gradients that a move costs, that at its beginning not counted."""
+        """Gradient evaluations of one move, without the evaluation at its initial image."""
 
     @property
     def num_steps(self) -> int:
+        """Number of steps: one for each temperature."""
         return len(self.temperatures)
 
     @property
     def max_gradient_evaluations(self) -> int:
+        """Gradient evaluations per image: start and moves of each step, and the final image."""
         return self.num_steps * (1 + self.moves * self.gradient_evaluations_per_move) + 1
 
     @property
     def schedule(self) -> tuple[str, np.ndarray]:
+        """Temperature of each step: its name and its values [num_steps]."""
         return "temperature", self.temperatures
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        images, energy, _ = self.move(images, seeds, number, known)
+        """One step of `moves` moves, as in `Sampler.step`."""
+        images, energy, _ = self.move(images, seeds, step, known)
         return images, energy, True
 
     def move(
-        self, images: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, known: Known | None = None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None = None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The moves of step `number`.
+        """Makes the moves of one step, and counts the accepted moves.
+
+        Args:
+            images: images before the moves, float32 [B, H, W, C].
+            seeds: int64 [B], each >= 0.
+            step: index of the step, int32 scalar in [0, num_steps).
+            known: data that the final images must agree with.
 
         Returns:
-            the images after them; their energy before, [B]; the share of accepted moves, [B].
+            the images after the moves; their energy before the moves, float32 [B]; the fraction of
+            accepted moves, float32 [B].
         """
-        temperature = tf.constant(self.temperatures)[number]
+        temperature = tf.constant(self.temperatures)[step]
+        # Known data get the temperature's noise once, and keep these values during the moves.
         if known:
-            images = known.project_noisy(images, number, self.sigma0 * tf.sqrt(temperature))
+            images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
             known = known.with_values_from(images)
 
-        def kernel(place: tf.Tensor) -> tfp.mcmc.TransitionKernel:
+        def kernel(index: tf.Tensor) -> TransitionKernel:
             def log_prob(image):
-                return -self._energy(image, known and known.of(place)) / temperature
+                known_of_image = known.select(index) if known else None
+                return -self._energy(image, known_of_image) / temperature
 
-            return self.kernel(log_prob, tf.constant(self.step_sizes)[number])
+            return self.kernel(log_prob, tf.constant(self.step_sizes)[step])
 
-        images, log_density, accepted = move_each(
-            kernel, images, seeds, number, "metropolis", self.moves
+        images, log_prob, accepted = move_each(
+            kernel, images, seeds, step, stream="metropolis", moves=self.moves
         )
-        return images, -temperature * log_density, accepted
+        return images, -temperature * log_prob, accepted
 
-    def finish(self, images: tf.Tensor, known: Known | None = None) -> tf.Tensor:
-        """D(x) = x + sigma0^2 score(x), the last step."""
+    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+        """Final images D(x) = x + sigma0^2 score(x); arguments as in `Sampler.finish`."""
         if known:
             images = known.project(images)
         return images + self.sigma0**2 * self.energy_and_score_fn(images)[1]
 
-    def _energy(self, image: tf.Tensor, known: Known | None) -> tf.Tensor:
-        """Of one image, [H, W, C], with the score as its gradient."""
+    def _energy(self, image: tf.Tensor, known: KnownData | None) -> tf.Tensor:
+        """Energy of one image [H, W, C], as a scalar whose gradient is minus the score."""
         images = known.project(image[None]) if known else image[None]
         return differentiable_energy(self.energy_and_score_fn, images)[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class MetropolisLangevin(Metropolis):
-    """The Metropolis-adjusted Langevin algorithm (MALA).
+    """The Metropolis-adjusted Langevin algorithm (MALA). Calibrated, see `Metropolis`.
 
-    A move x' = x + epsilon^2 / (2 T) score(x) + epsilon N(0, I), to be accepted or refused.
+    A move proposes x' = x + epsilon^2 / (2 T) score(x) + epsilon N(0, I), and the Metropolis test
+    accepts or rejects it.
+
     Source: Roberts and Tweedie, "Exponential convergence of Langevin distributions" (1996).
     """
 
     @property
     def gradient_evaluations_per_move(self) -> int:
+        """Gradient evaluations of one move: one, at the proposed image."""
         return 1
 
     def kernel(
         self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> tfp.mcmc.TransitionKernel:
+    ) -> TransitionKernel:
+        """MALA kernel of one image, as in `Metropolis.kernel`; TFP's step size is epsilon^2."""
         return tfp.mcmc.MetropolisAdjustedLangevinAlgorithm(log_prob_fn, step_size**2)
 
 
 @dataclasses.dataclass(frozen=True)
 class HamiltonianMonteCarlo(Metropolis):
-    """Hamiltonian Monte Carlo (HMC): leapfrog steps of size epsilon, momentum N(0, I).
+    """Hamiltonian Monte Carlo (HMC). Calibrated, see `Metropolis`.
+
+    A move makes leapfrog steps of size epsilon from a random momentum N(0, I), and the Metropolis
+    test accepts or rejects the last image.
 
     Source: Neal, "MCMC using Hamiltonian dynamics" (2011).
 
     Attributes:
-        leapfrog_steps: of each move, at least 1 (then it is MALA).
+        leapfrog_steps: leapfrog steps in each move, at least 1. With 1, HMC is MALA.
     """
 
     leapfrog_steps: int
 
     @property
     def gradient_evaluations_per_move(self) -> int:
+        """Gradient evaluations of one move: one for each leapfrog step."""
         return self.leapfrog_steps
 
     def kernel(
         self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> tfp.mcmc.TransitionKernel:
+    ) -> TransitionKernel:
+        """HMC kernel of one image, as in `Metropolis.kernel`."""
         return tfp.mcmc.HamiltonianMonteCarlo(log_prob_fn, step_size, self.leapfrog_steps)

@@ -1,4 +1,4 @@
-"""Schedules: arrays that say what a sampler does at each step."""
+"""Schedules of samplers: arrays with a temperature, noise level or step size for each step."""
 
 from collections.abc import Callable
 
@@ -21,32 +21,36 @@ def annealing_temperatures(
     final_steps: int = 200,
     cooling: str = "exponential",
 ) -> np.ndarray:
-    """The temperature of every step of annealed Langevin dynamics (MDSM, section 4).
+    """Temperature of each step of annealed Langevin dynamics (MDSM, section 4).
 
-    `hot_steps` at the initial temperature; `cooling_steps` from there to 1, as
-    T_i = initial^(1 - i / cooling_steps) or linearly; `final_steps` falling linearly from 1
-    to 0. The defaults are the paper's 2,700 steps.
+    The schedule has three parts: `hot_steps` at the initial temperature; `cooling_steps` from the
+    initial temperature to 1, as T_i = initial^(1 - i / cooling_steps) or linearly; `final_steps`
+    from 1 to 0, linearly. The defaults are the paper's 2,700 steps.
 
     Args:
         initial: temperature of the first steps, at least 1.
+        hot_steps: number of steps at the initial temperature.
+        cooling_steps: number of steps from the initial temperature to 1.
+        final_steps: number of steps from 1 to 0.
         cooling: "exponential" or "linear".
 
     Returns:
         float32 [hot_steps + cooling_steps + final_steps], never rising.
 
     Raises:
-        InvalidArgument: for another cooling, or a schedule without steps.
+        InvalidArgument: for an unknown cooling, or for a schedule without steps.
     """
-    fall = np.arange(cooling_steps) / max(cooling_steps, 1)
-    falls = {
-        "exponential": lambda: initial ** (1.0 - fall),
-        "linear": lambda: initial + (1.0 - initial) * fall,
+    progress = np.arange(cooling_steps) / max(cooling_steps, 1)
+    cooling_fns = {
+        "exponential": lambda: initial ** (1.0 - progress),
+        "linear": lambda: initial + (1.0 - initial) * progress,
     }
-    if cooling not in falls:
-        raise InvalidArgument("cooling", f"be one of {', '.join(falls)}", cooling)
+    if cooling not in cooling_fns:
+        raise InvalidArgument("cooling", f"be one of {', '.join(cooling_fns)}", cooling)
     if hot_steps + cooling_steps + final_steps < 1:
-        raise InvalidArgument("hot_steps", "leave the chain at least one step", hot_steps)
-    parts = [np.full(hot_steps, initial), falls[cooling](), np.linspace(1.0, 0.0, final_steps)]
+        raise InvalidArgument("hot_steps", "leave the schedule at least one step", hot_steps)
+    hot, final = np.full(hot_steps, initial), np.linspace(1.0, 0.0, final_steps)
+    parts = [hot, cooling_fns[cooling](), final]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -55,27 +59,27 @@ def falling_sigmas(
 ) -> np.ndarray:
     """Noise levels from sigma_max down to sigma_min (EDM, equation 5, without the last 0).
 
-    sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho;
-    the larger rho, the more of them near sigma_min.
+    sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho.
+    The larger rho is, the more levels are near sigma_min.
 
     Args:
         sigma_max: the first level.
         sigma_min: the last level, positive.
         num_levels: N, at least 2.
-        rho: at least 1; 1: equal distances.
+        rho: at least 1; with 1 the levels are equidistant.
 
     Returns:
         float32 [num_levels], falling.
 
     Raises:
-        InvalidArgument: for levels that do not fall, or fewer than two.
+        InvalidArgument: for levels that do not fall, or for fewer than two levels.
     """
     if not 0 < sigma_min < sigma_max:
         raise InvalidArgument("sigma_min", f"lie in (0, sigma_max = {sigma_max})", sigma_min)
     if num_levels < 2:
         raise InvalidArgument("num_levels", "be at least 2", num_levels)
-    ends = np.array([sigma_max, sigma_min], float) ** (1 / rho)
-    sigmas = np.linspace(*ends, num_levels) ** rho
+    first_root, last_root = np.array([sigma_max, sigma_min], float) ** (1 / rho)
+    sigmas = np.linspace(first_root, last_root, num_levels) ** rho
     sigmas[[0, -1]] = sigma_max, sigma_min
     return sigmas.astype(np.float32)
 
@@ -83,11 +87,11 @@ def falling_sigmas(
 def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
     """Step sizes of coarse-to-fine ascent (Kadkhodaie and Simoncelli, algorithm 1).
 
-    h_t = h0 t / (1 + h0 (t - 1)), t = 1 … max_steps: from h0 towards 1.
+    h_t = h0 t / (1 + h0 (t - 1)) for t = 1 … max_steps. They grow from h0 towards 1.
 
     Args:
-        h0: the first, in (0, 1].
-        max_steps: how many.
+        h0: the first step size, in (0, 1].
+        max_steps: number of step sizes.
 
     Returns:
         float32 [max_steps], never falling.
@@ -97,21 +101,25 @@ def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
 
 
 def require_schedule(
-    name: str, values: np.ndarray, requirement: str, holds: Callable[[np.ndarray], bool]
+    name: str,
+    values: np.ndarray,
+    requirement: str,
+    is_valid: Callable[[np.ndarray], bool | np.bool_],
 ) -> None:
-    """Refuses a schedule that a chain cannot follow.
+    """Raises InvalidArgument unless an array is a valid schedule.
 
     Args:
-        name: what the user calls it.
-        values: one a step.
-        requirement: what they must be: "never rise".
-        holds: the same as a function of them.
+        name: name of the argument, for the message.
+        values: one number for each step.
+        requirement: what the values must satisfy, for the message, for example "never rise".
+        is_valid: the same requirement as a function of the values, float64 [steps].
 
     Raises:
-        InvalidArgument: unless they are finite numbers, [steps], at least one, and it holds.
+        InvalidArgument: if the values are not finite numbers, [steps], at least one, or do not
+            satisfy the requirement.
     """
     numbers = np.asarray(values, float)
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
-        raise InvalidArgument(name, "be finite numbers, one a step", values)
-    if not holds(numbers):
+        raise InvalidArgument(name, "be finite numbers, one for each step", values)
+    if not is_valid(numbers):
         raise InvalidArgument(name, requirement, values)

@@ -136,5 +136,7 @@ class AnnealingPath:
             share, rest = beta / self._temperature, 1 - beta
             return share * energy + rest * start_energy, share * score + rest * start_score
 
-        moved, _, accepted = move_each(kernel, images, seeds, number, "annealing", self._moves)
+        moved, _, accepted = move_each(
+            kernel, images, seeds, number, stream="annealing", moves=self._moves
+        )
         return moved, accepted
