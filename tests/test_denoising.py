@@ -66,12 +66,12 @@ def test_baseline_methods_remove_noise():
     images = blobs(12, 16, 1)
     sigmas = [0.1, 0.5]
     noisy = [row["noisy_psnr"] for row in denoising_rows(lambda y: y, images, sigmas)]
-    found = baseline_rows(images, sigmas)
-    assert [row["sigma"] for row in found] == sigmas
+    denoised = baseline_rows(images, sigmas)
+    assert [row["sigma"] for row in denoised] == sigmas
     for name in BASELINE_DENOISERS:
-        for row, before in zip(found, noisy, strict=True):
+        for row, before in zip(denoised, noisy, strict=True):
             assert row[name] > before + 1, (name, row["sigma"])
-    assert baseline_rows(images, sigmas) == found
+    assert baseline_rows(images, sigmas) == denoised
     colours = np.round(255 * blobs(2, 16, 3)).astype(np.uint8)
     (row,) = baseline_rows(colours, [0.2])
     assert all(np.isfinite(list(row.values())))

@@ -38,10 +38,10 @@ def fit(*batches) -> FeatureStatistics:
 
 def test_statistics_equal_those_of_numpy():
     features = normal(500, 7) @ normal(7, 7, 1) + 3
-    found = fit(features)
-    assert found.count == 500
-    np.testing.assert_allclose(found.mean, features.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.covariance, np.cov(features.T), rtol=1e-10)
+    statistics = fit(features)
+    assert statistics.count == 500
+    np.testing.assert_allclose(statistics.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(statistics.covariance, np.cov(features.T), rtol=1e-10)
 
 
 @settings(max_examples=30, deadline=None)
@@ -115,10 +115,10 @@ def test_equal_statistics_of_many_features_with_small_variances_have_distance_0(
 def test_rank_deficient_covariances():
     """For covariances aa' and bb' the distance is |a|^2 + |b|^2 - 2 |a'b|."""
     a, b = normal(2, 12)
-    found = frechet_distance(
+    distance = frechet_distance(
         gaussian(np.zeros(12), np.outer(a, a)), gaussian(np.zeros(12), np.outer(b, b))
     )
-    assert found == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
+    assert distance == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
     point = gaussian(np.zeros(12), np.zeros((12, 12)))
     assert frechet_distance(point, point) == 0
     line = gaussian(np.zeros(12), np.outer(a, a))
@@ -140,10 +140,10 @@ def test_statistics_are_saved_and_loaded(tmp_path):
     path = str(tmp_path / "reference.npz")
     statistics = fit(normal(40, 5))
     save_feature_statistics(statistics, path)
-    found = load_feature_statistics(path, 5)
-    assert found.count == 40
-    np.testing.assert_array_equal(found.mean, statistics.mean)
-    np.testing.assert_array_equal(found.covariance, statistics.covariance)
+    loaded = load_feature_statistics(path, 5)
+    assert loaded.count == 40
+    np.testing.assert_array_equal(loaded.mean, statistics.mean)
+    np.testing.assert_array_equal(loaded.covariance, statistics.covariance)
     # As other programs write them: without a count, perhaps in single precision.
     mu, sigma = statistics.mean.astype(np.float32), statistics.covariance.astype(np.float32)
     np.savez(path, mu=mu, sigma=sigma)
@@ -363,8 +363,8 @@ def test_distances_equal_those_of_torchmetrics():
     # A single subset that contains all features.
     pair = torch.from_numpy(ours), torch.from_numpy(theirs[:400])
     expected = float(kid.poly_mmd(*pair))
-    found = kernel_distance(ours, theirs[:400], 1, 400)
-    assert found == (pytest.approx(expected, rel=1e-6), 0)
+    distance = kernel_distance(ours, theirs[:400], 1, 400)
+    assert distance == (pytest.approx(expected, rel=1e-6), 0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -383,6 +383,6 @@ def test_precision_and_recall_equal_those_of_prdc(neighbors):
     prdc = pytest.importorskip("prdc")
     ours, theirs = correlated_pair(8)
     expected = prdc.compute_prdc(theirs, ours, neighbors)
-    found = precision_and_recall(ours, theirs, neighbors)
-    assert found == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
-    assert 0 < min(found) < max(found) < 1
+    result = precision_and_recall(ours, theirs, neighbors)
+    assert result == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
+    assert 0 < min(result) < max(result) < 1

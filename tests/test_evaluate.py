@@ -43,17 +43,17 @@ def evaluated(exported_run, tmp_path_factory):
 
 
 def test_every_metric_states_its_conditions(evaluated):
-    found = metrics(evaluated)
-    names = {metric["name"] for metric in found}
+    entries = metrics(evaluated)
+    names = {metric["name"] for metric in entries}
     assert {"frechet_distance", "precision", "recall", "energy", "auroc", "estimated_sigma"} < names
-    for metric in found:
+    for metric in entries:
         assert np.isfinite(metric["value"]), metric
         assert {"of", "n", "step", "weights", "version"} <= metric.keys(), metric
         if metric["of"] == "samples":
             assert metric["sampler"] == "heun", metric
             assert metric["seeds"] == "0 … 63", metric
             assert metric["gradients_per_image"] == 5, metric
-    distances = {m["of"]: m for m in found if m["name"] == "frechet_distance"}
+    distances = {m["of"]: m for m in entries if m["name"] == "frechet_distance"}
     assert distances.keys() == {"samples", "validation images"}
     assert distances["samples"]["value"] > distances["validation images"]["value"] > 0
     for metric in distances.values():
@@ -84,9 +84,9 @@ def test_training_images_are_compared_with_validation_images_as_reference(evalua
     shutil.copytree(evaluated, workdir)
     samples = list((workdir / "evaluation").glob("samples_*.npz"))
     run(workdir, parts="quality", reference="held_out")
-    found = [m for m in metrics(workdir) if m["name"] == "precision"]
-    assert {m["of"] for m in found} == {"samples", "training images"}
-    assert {m["against"] for m in found} == {"held-out images, 180 images"}
+    entries = [m for m in metrics(workdir) if m["name"] == "precision"]
+    assert {m["of"] for m in entries} == {"samples", "training images"}
+    assert {m["against"] for m in entries} == {"held-out images, 180 images"}
     assert list((workdir / "evaluation").glob("samples_*.npz")) == samples
 
 

@@ -94,8 +94,8 @@ def test_files_without_the_graph_are_refused(graph_file, archive, tmp_path):
     with pytest.raises(InvalidArgument, match="an archive that holds"):
         load_inception(str(archive), checksum)
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    (place,) = (i for i, node in enumerate(graph.node) if node.name == "softmax/logits/MatMul")
-    del graph.node[place]
+    (index,) = (i for i, node in enumerate(graph.node) if node.name == "softmax/logits/MatMul")
+    del graph.node[index]
     for content, message in (
         (graph.SerializeToString(), "a node softmax/logits/MatMul"),
         (b"no graph", "hold a TensorFlow graph"),

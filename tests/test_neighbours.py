@@ -76,21 +76,21 @@ def test_a_copy_is_at_distance_0(as_float):
 def test_equal_distributions_have_the_percentile_as_fraction():
     """The fraction and the validation images' percentile both have a binomial error."""
     count, percentile = 4_000, 10.0
-    found = memorization(normal(count) + 9, normal(count, 1) + 9, percentile)
+    result = memorization(normal(count) + 9, normal(count, 1) + 9, percentile)
     tolerance = 4 * (2 * 0.1 * 0.9 / count) ** 0.5
-    assert found["share_below"] == pytest.approx(0.1, abs=tolerance)
-    assert found["median"] == pytest.approx(9, abs=4 * 1.2533 / count**0.5)
-    assert found["validation_median"] == pytest.approx(9, abs=4 * 1.2533 / count**0.5)
-    assert found["threshold"] == pytest.approx(9 - 1.2816, abs=0.15)
-    assert found["percentile"] == percentile
+    assert result["share_below"] == pytest.approx(0.1, abs=tolerance)
+    assert result["median"] == pytest.approx(9, abs=4 * 1.2533 / count**0.5)
+    assert result["validation_median"] == pytest.approx(9, abs=4 * 1.2533 / count**0.5)
+    assert result["threshold"] == pytest.approx(9 - 1.2816, abs=0.15)
+    assert result["percentile"] == percentile
 
 
 def test_copies_are_detected():
     training, validation = normal((200, 16)), normal((100, 16), 1)
     distances = [nearest_neighbors(one, training)[1] for one in (training[:50], validation)]
-    found = memorization(*distances)
-    assert (found["share_below"], found["median"]) == (1.0, 0.0)
-    assert found["validation_median"] > found["threshold"] > 0
+    result = memorization(*distances)
+    assert (result["share_below"], result["median"]) == (1.0, 0.0)
+    assert result["validation_median"] > result["threshold"] > 0
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,13 @@ def test_aupr_of_perfect_and_of_random_scores():
 def test_scores_of_a_quadratic_energy():
     """The noise level is the gradient norm in other units; scores do not depend on batches."""
     images = np.random.default_rng(0).integers(0, 256, (21, 3, 4, 2), np.uint8)
-    found = detection_scores(quadratic, images, sigma0=0.3, batch_size=8)
+    scores = detection_scores(quadratic, images, sigma0=0.3, batch_size=8)
     norms = np.linalg.norm(images.reshape(21, -1) / 255, axis=1)
-    np.testing.assert_allclose(found["gradient_norm"], norms, rtol=1e-6)
-    np.testing.assert_allclose(found["energy"], norms**2 / 2, rtol=1e-6)
-    np.testing.assert_allclose(found["noise_level"], 0.09 * norms / 24**0.5, rtol=1e-6)
+    np.testing.assert_allclose(scores["gradient_norm"], norms, rtol=1e-6)
+    np.testing.assert_allclose(scores["energy"], norms**2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(scores["noise_level"], 0.09 * norms / 24**0.5, rtol=1e-6)
     in_one_batch = detection_scores(quadratic, images, sigma0=0.3)
-    for name, values in found.items():
+    for name, values in scores.items():
         np.testing.assert_allclose(values, in_one_batch[name], rtol=1e-6, err_msg=name)
 
 

@@ -165,23 +165,23 @@ def _memorization_in(
     references = embed(training)
     indices, distances = nearest_neighbors(embed(samples), references, _NEIGHBOR_COLUMNS - 1)
     _, validation_distances = nearest_neighbors(embed(validation), references)
-    found = memorization(distances[:, 0], validation_distances[:, 0])
+    comparison = memorization(distances[:, 0], validation_distances[:, 0])
     common = {"n": len(samples), "against": "training images", "space": space}
     metrics = [
-        {"name": "nearest_distance", "value": found["median"], "of": "samples", **common},
+        {"name": "nearest_distance", "value": comparison["median"], "of": "samples", **common},
         {
             "name": "nearest_distance",
-            "value": found["validation_median"],
+            "value": comparison["validation_median"],
             "of": "validation images",
             **common,
             "n": len(validation),
         },
         {
             "name": "share_nearer_than_held_out",
-            "value": found["share_below"],
+            "value": comparison["share_below"],
             "of": "samples",
             **common,
-            "threshold": f"{found['percentile']:g}th percentile",
+            "threshold": f"{comparison['percentile']:g}th percentile",
         },
     ]
     nearest = np.argsort(distances[:, 0], kind="stable")[:_ROWS]

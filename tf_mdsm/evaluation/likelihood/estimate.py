@@ -124,10 +124,10 @@ def estimate_log_z(
     Args:
         path: the densities between the reference and the energy, and the moves.
         settings: sizes of the estimate.
-        folder: folder of the shards. Shards that are found there are not computed again. Another
-            path or other settings need another folder.
+        folder: folder of the shards. Shards that it contains already are not computed again.
+            Another path or other settings need another folder.
         on_intervals: called with the number of intervals that have just been completed,
-            `settings.total_intervals` in all; those of shards that are found there are counted.
+            `settings.total_intervals` in all; those of shards that already exist are counted.
 
     Raises:
         InvalidArgument: about `num_temperatures`, if there are too many.
