@@ -244,7 +244,7 @@ def _quality_scores(
     if baseline is not None:
         name, images = baseline
         methods[name] = images.astype(np.float32)
-    return quality.scores(problem.originals, methods)
+    return quality.psnr_and_ssim(problem.originals, methods)
 
 
 def _write(

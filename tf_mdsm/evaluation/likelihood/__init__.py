@@ -1,1 +1,1 @@
-"""Likelihood by annealed importance sampling: log Z between bounds, bits per dimension."""
+"""Likelihood of images by annealed importance sampling: bounds of log Z, and bits per dimension."""

@@ -1,4 +1,4 @@
-"""From log weights of both directions to bounds of log Z."""
+"""Bounds of log Z from the log weights of annealed chains in both directions."""
 
 import dataclasses
 import math
@@ -11,26 +11,27 @@ from tf_mdsm.errors import InvalidArgument
 __all__ = [
     "Bound",
     "LogZBounds",
-    "bracket",
+    "bound_log_z",
     "clustered_error",
     "effective_size",
     "resample",
 ]
 
 
+# The names of the fields are keys of likelihood.json.
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What log weights of one direction say about log Z.
+    """A one-sided bound of log Z, from the log weights of one direction.
 
     Attributes:
-        mean: of the log weights; below log Z in expectation if they are those up, above down.
-        error: standard error of it; infinite for one independent chain.
-        margin: by which it may be off, by the false-alarm probability that was asked for.
-        estimate: log Z by the mean of the weights themselves (of their inverses, down). It lies
-            between `mean` and log Z in expectation.
-        estimate_error: its standard error, to first order.
-        effective_size: chains of equal weight that would estimate as well (Kish).
-        independent: chains that do not share their start.
+        mean: mean log weight. Its expectation is below log Z for chains up, above for chains down.
+        error: standard error of the mean; infinite for a single independent chain.
+        margin: half-width of the mean's confidence interval, at the given false-alarm probability.
+        estimate: log Z from the mean of the weights themselves (of their inverses for chains
+            down). Its expectation lies between that of `mean` and log Z.
+        estimate_error: standard error of the estimate, to first order.
+        effective_size: number of equally weighted chains of the same accuracy (Kish).
+        independent: number of chains with different starting points.
     """
 
     mean: float
@@ -44,14 +45,19 @@ class Bound:
 
 @dataclasses.dataclass(frozen=True)
 class LogZBounds:
-    """log Z from below and from above."""
+    """log Z between two bounds.
+
+    Attributes:
+        lower: from chains up, from the reference to the energy.
+        upper: from chains down, from the energy to the reference.
+    """
 
     lower: Bound
     upper: Bound
 
     @property
     def low(self) -> float:
-        """The lower bound less its margin."""
+        """The lower bound minus its margin."""
         return self.lower.mean - self.lower.margin
 
     @property
@@ -61,70 +67,93 @@ class LogZBounds:
 
     @property
     def log_z(self) -> float:
-        """The estimate that needs no samples of the model: E[weight] = Z, up."""
+        """The estimate of log Z from chains up, which needs no samples of the model."""
         return self.lower.estimate
 
 
 def effective_size(log_weights: np.ndarray) -> float:
-    """(sum w)^2 / sum w^2, between 1 and their number."""
-    doubled = special.logsumexp(2 * log_weights)
-    return float(np.exp(2 * special.logsumexp(log_weights) - doubled))
+    """Effective sample size (sum w)^2 / sum w^2 of log weights [N], between 1 and N."""
+    log_sum_of_squares = special.logsumexp(2 * log_weights)
+    return float(np.exp(2 * special.logsumexp(log_weights) - log_sum_of_squares))
 
 
 def resample(log_weights: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Places of chains drawn in proportion to their weights, at equal distances, int64 [count].
+    """Systematic resampling: indices of chains in proportion to their weights, int64 [count].
 
-    Chains that end in one mode stay there; their weights tell how much that mode is worth.
+    A chain does not leave the mode in which it ends. Its weight corrects the mode's share.
+
     Source: Kitagawa, "Monte Carlo filter and smoother" (1996).
+
+    Args:
+        log_weights: log weights of the chains, [N].
+        count: number of indices.
+        seed: seed of the random offset.
     """
-    shares = np.cumsum(special.softmax(log_weights))
+    cumulative = np.cumsum(special.softmax(log_weights))
     points = (np.random.default_rng(seed).uniform() + np.arange(count)) / count
-    return np.minimum(np.searchsorted(shares, points), len(shares) - 1)
+    return np.minimum(np.searchsorted(cumulative, points), len(cumulative) - 1)
 
 
-def bracket(
-    up: np.ndarray, down: np.ndarray, origins: np.ndarray | None = None, alarm: float = 0.003
+def bound_log_z(
+    up: np.ndarray,
+    down: np.ndarray,
+    *,
+    origins: np.ndarray | None = None,
+    false_alarm: float = 0.003,
 ) -> LogZBounds:
-    """Bounds of log Z.
+    """Bounds log Z from below and from above.
 
     Args:
         up: log weights of chains from the reference to the energy, [N].
-        down: those of chains from samples of the energy to the reference, [M].
-        origins: which of the chains down begin at the same place, [M]; None: none. What chains
-            from one place have in common counts once.
-        alarm: probability with which a mean of normal numbers lies beyond its margin, either way.
+        down: log weights of chains from samples of the energy to the reference, [M].
+        origins: number of the starting point of each chain down, [M]; None: all are different.
+            Chains with the same starting point count as one independent chain.
+        false_alarm: probability that the mean of normally distributed log weights lies outside
+            its margin, on either side.
 
     Raises:
         InvalidArgument: for log weights that are not finite, or fewer than two.
     """
-    for name, weights in (("up", up), ("down", down)):
-        if weights.ndim != 1 or len(weights) < 2 or not np.isfinite(weights).all():
-            raise InvalidArgument(name, "be at least two finite numbers", weights)
-    lower = _bound(up, np.arange(len(up)), alarm)
-    above = _bound(-down, np.arange(len(down)) if origins is None else origins, alarm)
-    negated = {"mean": -above.mean, "estimate": -above.estimate}
-    return LogZBounds(lower, dataclasses.replace(above, **negated))
+    for name, log_weights in (("up", up), ("down", down)):
+        if log_weights.ndim != 1 or len(log_weights) < 2 or not np.isfinite(log_weights).all():
+            raise InvalidArgument(name, "be at least two finite numbers", log_weights)
+    lower = _bound(up, np.arange(len(up)), false_alarm)
+    if origins is None:
+        origins = np.arange(len(down))
+    negated = _bound(-down, origins, false_alarm)
+    upper = dataclasses.replace(negated, mean=-negated.mean, estimate=-negated.estimate)
+    return LogZBounds(lower, upper)
 
 
-def _bound(log_weights: np.ndarray, origins: np.ndarray, alarm: float) -> Bound:
+def _bound(log_weights: np.ndarray, origins: np.ndarray, false_alarm: float) -> Bound:
     count = len(log_weights)
-    weights = special.softmax(log_weights) * count
-    mean = float(log_weights.mean())
-    error, groups = clustered_error(log_weights, origins)
-    relative, _ = clustered_error(weights, origins)
+    error, independent = clustered_error(log_weights, origins)
+    margin = math.inf
+    if independent > 1:
+        margin = float(stats.t.isf(false_alarm / 2, independent - 1)) * error
+    relative_weights = special.softmax(log_weights) * count
+    estimate_error, _ = clustered_error(relative_weights, origins)
     return Bound(
-        mean,
-        error,
-        float(stats.t.isf(alarm / 2, groups - 1)) * error if groups > 1 else math.inf,
-        float(special.logsumexp(log_weights) - math.log(count)),
-        relative,
-        effective_size(log_weights),
-        groups,
+        mean=float(log_weights.mean()),
+        error=error,
+        margin=margin,
+        estimate=float(special.logsumexp(log_weights) - math.log(count)),
+        estimate_error=estimate_error,
+        effective_size=effective_size(log_weights),
+        independent=independent,
     )
 
 
 def clustered_error(values: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
-    """Standard error of a mean whose values depend on each other within groups; their number."""
+    """Standard error of the mean of values that are correlated within groups.
+
+    Args:
+        values: [N].
+        groups: number of the group of each value, [N].
+
+    Returns:
+        the standard error, infinite for a single group; the number of groups.
+    """
     sums = np.bincount(np.unique(groups, return_inverse=True)[1], values - values.mean())
     count = len(sums)
     if count < 2:

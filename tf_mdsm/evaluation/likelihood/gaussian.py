@@ -1,4 +1,4 @@
-"""Gaussians whose density and samples are exact: where annealing begins."""
+"""Gaussian reference distributions, with exact density and exact samples: the start of AIS."""
 
 import math
 
@@ -12,20 +12,25 @@ __all__ = ["GaussianReference", "isotropic_reference"]
 
 
 class GaussianReference:
-    """N(mean, C + sigma^2 I), with C as `ImageStatistics` has it.
+    """The Gaussian N(mean, C + sigma^2 I), with the covariance C of `ImageStatistics`.
 
-    C = sum_i (variances_i - residual) v_i v_i' + residual I, every variance at least the residual.
-    Its energy is -log of its density, so that its partition function is 1.
+    C = sum_i (variances_i - residual) v_i v_i' + residual I. Every variance is at least the
+    residual variance. The energy is -log of the density, so the partition function is 1.
 
     Args:
         mean: float32 [H, W, C].
         components: orthonormal v_i, float32 [r, H, W, C].
-        variances: along them, [r].
-        residual_variance: along all other directions.
-        sigma: what widens it, in pixel units.
+        variances: variance along each v_i, [r].
+        residual_variance: variance along all other directions.
+        sigma: standard deviation of the isotropic noise that is added to C, in pixel units.
+
+    Attributes:
+        image_shape: (H, W, C).
+        smallest_std: standard deviation along the narrowest direction, in pixel units.
+        start_fn: compilable function from seeds, int64 [B], to samples, float32 [B, H, W, C].
 
     Raises:
-        InvalidArgument: if it is not wider than 0 in all directions.
+        InvalidArgument: if the variance is not positive in some direction.
     """
 
     def __init__(
@@ -36,45 +41,48 @@ class GaussianReference:
         residual_variance: float,
         sigma: float,
     ):
-        width = sigma**2 + residual_variance
-        if not (np.isfinite(width) and width > 0):
+        residual = sigma**2 + residual_variance
+        if not (np.isfinite(residual) and residual > 0):
             raise InvalidArgument("sigma", "make the reference wider than 0", sigma)
-        along = np.maximum(np.asarray(variances, float) - residual_variance, 0.0) + width
+        along = np.maximum(np.asarray(variances, float) - residual_variance, 0.0) + residual
         self._mean = tf.constant(mean, tf.float32)
         self._components = tf.constant(components.reshape(len(along), mean.size), tf.float32)
-        # The precision along v_i, less the one along all other directions.
-        self._excess = tf.constant(1 / along - 1 / width, tf.float32)
-        self._precision = 1 / width
-        rest = mean.size - len(along)
-        log_determinant = np.log(along).sum() + rest * math.log(width)
-        self._log_normaliser = 0.5 * (mean.size * math.log(2 * math.pi) + log_determinant)
-        # Along the narrowest direction.
-        self.smallest_deviation = math.sqrt(min(along, default=width) if not rest else width)
+        # The precision along each v_i, minus the precision along all other directions.
+        self._excess_precision = tf.constant(1 / along - 1 / residual, tf.float32)
+        self._residual_precision = 1 / residual
+        num_residual = mean.size - len(along)
+        log_determinant = np.log(along).sum() + num_residual * math.log(residual)
+        self._log_normalizer = 0.5 * (mean.size * math.log(2 * math.pi) + log_determinant)
+        smallest_variance = residual if num_residual else min(along, default=residual)
+        self.smallest_std = math.sqrt(smallest_variance)
         self.image_shape = tuple(mean.shape)
         self.start_fn = gaussian_start(mean, components, variances, residual_variance, sigma)
 
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """-log density [B] and score [B, H, W, C] of images [B, H, W, C]."""
+        """Returns -log density [B] and score [B, H, W, C] of images [B, H, W, C]."""
         offset = images - self._mean
         flat = tf.reshape(offset, [-1, self._components.shape[1]])
         along = tf.matmul(flat, self._components, transpose_b=True)
-        inside = tf.reshape(tf.matmul(along * self._excess, self._components), tf.shape(offset))
-        slope = self._precision * offset + inside
-        energy = 0.5 * tf.reduce_sum(offset * slope, axis=(1, 2, 3)) + self._log_normaliser
-        return energy, -slope
+        projected = tf.matmul(along * self._excess_precision, self._components)
+        gradient = self._residual_precision * offset + tf.reshape(projected, tf.shape(offset))
+        energy = 0.5 * tf.reduce_sum(offset * gradient, axis=(1, 2, 3)) + self._log_normalizer
+        return energy, -gradient
 
 
 def isotropic_reference(
-    image_shape: tuple[int, int, int], mean: float = 0.5, sigma: float = 1.0
+    image_shape: tuple[int, ...], mean: float = 0.5, sigma: float = 1.0
 ) -> GaussianReference:
-    """mean + sigma N(0, I).
+    """The Gaussian with one mean for all pixels and covariance sigma^2 I.
 
     Args:
         image_shape: height, width, channels.
-        mean: of every pixel.
+        mean: mean of every pixel.
         sigma: standard deviation, in pixel units.
     """
-    nothing = np.zeros((0, *image_shape), np.float32)
     return GaussianReference(
-        np.full(image_shape, mean, np.float32), nothing, np.zeros(0), 0.0, sigma
+        mean=np.full(image_shape, mean, np.float32),
+        components=np.zeros((0, *image_shape), np.float32),
+        variances=np.zeros(0),
+        residual_variance=0.0,
+        sigma=sigma,
     )

@@ -1,42 +1,48 @@
-"""The laws between a Gaussian and an energy, and moves that leave them as they are."""
+"""The annealing path from a Gaussian to an energy, and Hamiltonian Monte Carlo along it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm import randomness
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
 from tf_mdsm.samplers.kernels import differentiable_energy, move_each
 
-__all__ = ["AnnealingPath"]
+__all__ = ["AnnealingPath", "require_finite"]
 
-# In place of a move's number where step sizes are drawn: far above all of those.
-_STEP_SIZES = 2**31
+# Second counter of the random step sizes, in place of a move's number, which is far below it.
+_STEP_SIZE_COUNTER = 2**31
 
 
 class AnnealingPath:
-    """Densities exp(-beta E / T - (1 - beta) E_ref), beta from 0 to 1, and chains under them.
+    """Densities exp(-beta E / T - (1 - beta) E_ref), beta from 0 to 1, and moves under them.
 
-    Everything is compiled once, for any number of chains.
+    The moves are Hamiltonian Monte Carlo (HMC). All functions are compiled once, for any number
+    of chains.
 
     Args:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
         reference: the Gaussian at beta = 0.
         temperature: T, positive.
-        leapfrog_steps: of each move, at least 1.
-        moves: made at a time, at least 1.
+        leapfrog_steps: leapfrog steps of a move, at least 1.
+        moves: moves at each inverse temperature, at least 1.
+
+    Attributes:
+        reference: as given.
 
     Raises:
-        InvalidArgument: for numbers that are not such.
+        InvalidArgument: for a temperature or a number that is not positive.
     """
 
     def __init__(
         self,
         energy_and_score_fn: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
         reference: GaussianReference,
+        *,
         temperature: float = 1.0,
         leapfrog_steps: int = 5,
         moves: int = 1,
@@ -50,93 +56,141 @@ class AnnealingPath:
         self._leapfrog_steps, self._moves = leapfrog_steps, moves
         seeds, floats = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32)
         images = tf.TensorSpec([None, *reference.image_shape])
-        self._start = tf.function(reference.start_fn, input_signature=[seeds], autograph=False)
-        self._measure = tf.function(self._differences, input_signature=[images], autograph=False)
-        self._walk = tf.function(
-            self._stretch,
-            input_signature=[images, seeds, floats, floats, seeds],
-            autograph=False,
+        self._compiled_start: Any = tf.function(
+            reference.start_fn, input_signature=[seeds], autograph=False
+        )
+        self._compiled_differences: Any = tf.function(
+            self._differences, input_signature=[images], autograph=False
+        )
+        self._compiled_advance: Any = tf.function(
+            self._advance, input_signature=[images, seeds, floats, floats, seeds], autograph=False
         )
 
-    def start(self, seeds: np.ndarray) -> np.ndarray:
-        """Samples of the reference, float32 [B, H, W, C], for seeds [B], each in [0, 2^63)."""
-        return self._start(np.asarray(seeds, np.int64)).numpy()
+    def sample_reference(self, seeds: np.ndarray) -> np.ndarray:
+        """Samples the reference, float32 [B, H, W, C], for seeds [B], each in [0, 2^63)."""
+        return self._compiled_start(np.asarray(seeds, np.int64)).numpy()
 
-    def differences(self, images: np.ndarray) -> np.ndarray:
-        """E_ref - E / T, whose mean under beta is the slope of log Z in beta, float32 [B]."""
-        return self._measure(images).numpy()
+    def energy_differences(self, images: np.ndarray) -> np.ndarray:
+        """Returns E_ref - E / T of images [B, H, W, C], float32 [B].
 
-    def walk(
+        Its mean under the density at beta is the derivative of log Z in beta.
+        """
+        return self._compiled_differences(images).numpy()
+
+    def advance(
         self,
         images: np.ndarray,
         seeds: np.ndarray,
+        *,
         betas: np.ndarray,
         step_sizes: np.ndarray,
-        numbers: np.ndarray,
+        counters: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hamiltonian Monte Carlo with Metropolis' test, each chain by itself, beta after beta.
+        """Moves every chain by HMC with a Metropolis test, at one beta after the other.
 
-        Each chain's step size is multiplied by a number in [0.4, 1.2], drawn beforehand, lest
-        leapfrog steps come back to where they began (Neal, "MCMC using Hamiltonian dynamics",
-        section 4.2). Given it, moves leave the law as it is, whatever the step size.
+        Each chain's step size is multiplied by a random factor in [0.4, 1.2], which is sampled
+        before the move. So leapfrog trajectories do not return to their starting point
+        periodically (Neal, "MCMC using Hamiltonian dynamics", section 4.2). Given the factor, a
+        move leaves the density at beta invariant, whatever the step size.
 
         Args:
-            images: where the chains stand, float32 [B, H, W, C].
-            seeds: [B], each in [0, 2^63).
-            betas: in [0, 1], one for each time that moves are made, [n].
-            step_sizes: epsilon likewise, in pixel units, [n].
-            numbers: of these moves among the chain's, in [0, 2^32), [n]; their noise follows
-                from it.
+            images: states of the chains, float32 [B, H, W, C].
+            seeds: a seed for each chain, [B], each in [0, 2^63).
+            betas: inverse temperatures in the order of the moves, in [0, 1], [n].
+            step_sizes: epsilon at each of them, in pixel units, [n].
+            counters: counters of the random numbers at each of them, in [0, 2^32), [n]. A chain
+                must not use a counter twice.
 
         Returns:
-            the images at the end; the differences after each time, float32 [B, n]; the share of
-            accepted moves, float32 [B, n].
+            the states after all moves, float32 [B, H, W, C]; E_ref - E / T after the moves at
+            each beta, float32 [B, n]; the fraction of accepted moves, float32 [B, n].
         """
-        found = self._walk(
+        moved, differences, accepted = self._compiled_advance(
             images,
             np.asarray(seeds, np.int64),
             np.asarray(betas, np.float32),
             np.asarray(step_sizes, np.float32),
-            np.asarray(numbers, np.int64),
+            np.asarray(counters, np.int64),
         )
-        return tuple(tensor.numpy() for tensor in found)
+        return moved.numpy(), differences.numpy(), accepted.numpy()
 
     def _differences(self, images: tf.Tensor) -> tf.Tensor:
         energy = self._energy_and_score_fn(images)[0]
         return self.reference.energy_and_score(images)[0] - energy / self._temperature
 
-    def _stretch(self, images, seeds, betas, step_sizes, numbers):
-        count, batch = tf.shape(betas)[0], tf.shape(images)[0]
+    def _advance(
+        self,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        betas: tf.Tensor,
+        step_sizes: tf.Tensor,
+        counters: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The graph of `advance`."""
+        num_betas, num_chains = tf.shape(betas)[0], tf.shape(images)[0]
 
         def body(i, images, differences, accepted):
-            images, share = self._move(images, seeds, betas[i], step_sizes[i], numbers[i])
+            images, fraction = self._move(images, seeds, betas[i], step_sizes[i], counters[i])
             differences = differences.write(i, self._differences(images))
-            return i + 1, images, differences, accepted.write(i, share)
+            return i + 1, images, differences, accepted.write(i, fraction)
 
-        arrays = [tf.TensorArray(tf.float32, count, element_shape=[None]) for _ in range(2)]
-        _, images, *arrays = tf.while_loop(
-            lambda i, *_: i < count, body, (tf.constant(0), images, *arrays)
+        def stacked(array):
+            return tf.transpose(tf.reshape(array.stack(), [num_betas, num_chains]))
+
+        arrays = [tf.TensorArray(tf.float32, num_betas, element_shape=[None]) for _ in range(2)]
+        _, images, differences, accepted = tf.while_loop(
+            lambda i, *_: i < num_betas, body, (tf.constant(0), images, *arrays)
         )
-        return images, *(tf.transpose(tf.reshape(a.stack(), [count, batch])) for a in arrays)
+        return images, stacked(differences), stacked(accepted)
 
-    def _move(self, images, seeds, beta, step_size, number):
-        """Moves at one beta: the images after them, and the share of accepted ones, [B]."""
-        factors = 0.4 + 0.8 * randomness.uniform(seeds, (number, _STEP_SIZES), "annealing", ())
+    def _move(
+        self,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        beta: tf.Tensor,
+        step_size: tf.Tensor,
+        counter: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The moves at one beta: images after them, and the fraction of accepted moves, [B]."""
+        factors = 0.4 + 0.8 * randomness.uniform(
+            seeds, (counter, _STEP_SIZE_COUNTER), "annealing", ()
+        )
 
-        def kernel(place: tf.Tensor) -> tfp.mcmc.TransitionKernel:
+        def annealed_energy_and_score(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            energy, score = self._energy_and_score_fn(images)
+            reference_energy, reference_score = self.reference.energy_and_score(images)
+            weight, reference_weight = beta / self._temperature, 1 - beta
+            return (
+                weight * energy + reference_weight * reference_energy,
+                weight * score + reference_weight * reference_score,
+            )
+
+        def kernel(chain: tf.Tensor) -> Any:
             return tfp.mcmc.HamiltonianMonteCarlo(
-                lambda image: -differentiable_energy(between, image[None])[0],
-                step_size * tf.gather(factors, place),
+                lambda image: -differentiable_energy(annealed_energy_and_score, image[None])[0],
+                step_size * tf.gather(factors, chain),
                 self._leapfrog_steps,
             )
 
-        def between(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            energy, score = self._energy_and_score_fn(images)
-            start_energy, start_score = self.reference.energy_and_score(images)
-            share, rest = beta / self._temperature, 1 - beta
-            return share * energy + rest * start_energy, share * score + rest * start_score
-
         moved, _, accepted = move_each(
-            kernel, images, seeds, number, stream="annealing", moves=self._moves
+            kernel, images, seeds, counter, stream="annealing", moves=self._moves
         )
         return moved, accepted
+
+
+def require_finite(differences: np.ndarray, betas: np.ndarray | list[float]) -> None:
+    """Refuses energies that are not finite.
+
+    Args:
+        differences: E_ref - E / T of the chains at some inverse temperatures, [B, n].
+        betas: these inverse temperatures, [n].
+
+    Raises:
+        RunError: with the first inverse temperature at which a number is not finite.
+    """
+    finite = np.isfinite(differences).all(axis=0)
+    if not finite.all():
+        raise RunError(
+            f"at inverse temperature {betas[np.argmin(finite)]:.4g} the energy of a chain is not "
+            "finite: it may not confine chains that leave the trained range"
+        )

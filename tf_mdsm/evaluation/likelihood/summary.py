@@ -1,134 +1,276 @@
-"""What may be said of a likelihood, and why not more."""
+"""Report of a likelihood estimate: bits per dimension, and whether the bounds have converged."""
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tf_mdsm.evaluation.likelihood import bounds
+from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.errors import RunError
+from tf_mdsm.evaluation.likelihood.bounds import LogZBounds
+from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
+from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
 
-__all__ = ["bits_per_dim", "judge", "objections"]
+__all__ = [
+    "IMAGE_SET_LABELS",
+    "bits_per_dim",
+    "convergence_failures",
+    "image_energies",
+    "likelihood_report",
+    "summarize",
+]
+
+# A larger drift, in standard errors, means that chains were not in equilibrium.
+_MAX_DRIFT = 4
+
+# Sets of images of likelihood.json, and what they are called in text.
+IMAGE_SET_LABELS = {"held_out": "validation images", "training": "training images"}
 
 
-def judge(
-    found: bounds.LogZBounds,
-    drift: float,
+def likelihood_report(
+    estimate: LogZEstimate,
+    energy_fn: Callable[[tf.Tensor], tf.Tensor],
+    reference: GaussianReference,
+    image_sets: dict[str, np.ndarray],
+    *,
+    batch_size: int,
+    temperature: float,
+    tolerance: float,
+    min_effective: float,
+) -> dict[str, object]:
+    """Report of an estimate for likelihood.json: bits/dim, bounds, acceptance, step sizes.
+
+    Args:
+        estimate: bounds of log Z, and the chains.
+        energy_fn: E, images, float32 [B, H, W, C], to energies [B].
+        reference: the Gaussian reference, whose own bits/dim are reported for comparison.
+        image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
+        batch_size: images at a time.
+        temperature: T.
+        tolerance: as in `convergence_failures`.
+        min_effective: as in `convergence_failures`.
+
+    Raises:
+        RunError: if the energy of an image is not finite.
+    """
+    size = math.prod(reference.image_shape)
+    energies = image_energies(energy_fn, image_sets, batch_size)
+    reference_energies = image_energies(
+        lambda images: reference.energy_and_score(images)[0], image_sets, batch_size
+    )
+    return {
+        **summarize(
+            estimate.bounds,
+            energies,
+            drift=estimate.drift,
+            size=size,
+            temperature=temperature,
+            tolerance=tolerance,
+            min_effective=min_effective,
+        ),
+        "acceptance": {
+            direction: _acceptance(accepted) for direction, accepted in estimate.accepted.items()
+        },
+        "step_sizes": [float(estimate.step_sizes.min()), float(estimate.step_sizes.max())],
+        "thermodynamic_length": estimate.thermodynamic_length,
+        # The reference's density is known exactly: its log Z is 0.
+        "reference_bits_per_dim": {
+            name: float(bits_per_dim(energy.mean(), 0.0, size))
+            for name, energy in reference_energies.items()
+        },
+    }
+
+
+def _acceptance(accepted: np.ndarray) -> dict[str, float]:
+    """Mean and extremes over the intervals of accepted fractions [N, n]."""
+    means = accepted.mean(axis=0)
+    return {
+        "mean": float(means.mean()),
+        "lowest": float(means.min()),
+        "highest": float(means.max()),
+    }
+
+
+def image_energies(
+    energy_fn: Callable[[tf.Tensor], tf.Tensor],
+    image_sets: dict[str, np.ndarray],
+    batch_size: int,
+) -> dict[str, np.ndarray]:
+    """Energies of several sets of images, float64 [N] each.
+
+    Args:
+        energy_fn: images, float32 [B, H, W, C], to energies [B].
+        image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
+        batch_size: images at a time.
+
+    Raises:
+        RunError: if an energy is not finite.
+    """
+    compiled: Any = tf.function(energy_fn, autograph=False, reduce_retracing=True)
+    energies = {}
+    for name, images in image_sets.items():
+        batches = [
+            compiled(to_float(tf.constant(images[first : first + batch_size]))).numpy()
+            for first in range(0, len(images), batch_size)
+        ]
+        energies[name] = np.concatenate(batches).astype(np.float64)
+        if not np.isfinite(energies[name]).all():
+            label = IMAGE_SET_LABELS.get(name, name)
+            raise RunError(f"the energy of one of the {label} is not finite")
+    return energies
+
+
+def summarize(
+    bounds: LogZBounds,
     energies: dict[str, np.ndarray],
+    *,
+    drift: float,
     size: int,
     temperature: float,
     tolerance: float,
     min_effective: float,
 ) -> dict[str, object]:
-    """log Z and bits/dim with their brackets; values only if they have converged.
+    """log Z and bits/dim with their bounds, as JSON; values only if the bounds have converged.
 
     Args:
-        found: the bounds of log Z.
-        drift: see `objections`, as are `size`, `tolerance` and `min_effective`.
+        bounds: bounds of log Z.
         energies: name of a set of images to their energies, float64 [N].
+        drift: as in `convergence_failures`.
+        size: number of values of an image, d.
         temperature: T.
+        tolerance: as in `convergence_failures`.
+        min_effective: as in `convergence_failures`.
 
     Returns:
-        a dictionary for JSON: `summary` in one line, `converged`, `reasons` against it, `log_z`
-        and each set's `bits_per_dim` (None unless converged), brackets, bounds with errors.
-        Numbers that are not finite are None.
+        a dictionary for JSON: `summary` in one line; `converged`; `reasons` why not; `log_z` and
+        each set's `bits_per_dim` (None unless converged) with their bounds, under
+        `log_z_bracket` and `bracket`; both one-sided bounds with errors. Numbers that are not
+        finite are None.
     """
-    reasons = objections(found, size, tolerance, min_effective, drift)
-    images, told = {}, []
-    for name, energy in energies.items():
-        low, value, high = (
-            float(bits_per_dim(energy.mean(), log_z, size, temperature))
-            for log_z in (found.low, found.log_z, found.high)
-        )
-        spread = energy.std() / math.sqrt(max(len(energy) - 1, 1))
-        images[name] = {
-            "bits_per_dim": None if reasons else value,
-            "bracket": [low, high],
-            "error_over_images": spread / (temperature * size * math.log(2)),
-            "mean_energy": energy.mean(),
-            "num_images": len(energy),
-        }
-        bits = f"[{low:.4f}, {high:.4f}] bits/dim"
-        told.append(f"{name} {bits}" if reasons else f"{name} {value:.4f} in {bits}")
-    summary = f"log Z in [{found.low:.2f}, {found.high:.2f}]; {', '.join(told)}"
-    if reasons:
-        summary = f"not converged, so no value: {'; '.join(reasons)}. So far {summary}"
-    return _plain(
-        {
-            "summary": summary,
-            "converged": not reasons,
-            "reasons": reasons,
-            "log_z": None if reasons else found.log_z,
-            "log_z_bracket": [found.low, found.high],
-            "log_z_lower": dataclasses.asdict(found.lower),
-            "log_z_upper": dataclasses.asdict(found.upper),
-            "upper_holds": "as far as the chains that go down begin at samples of the model",
-            "drift_before_going_down": drift,
-            "dimension": size,
-            "images": images,
-        }
+    failures = convergence_failures(
+        bounds, drift=drift, size=size, tolerance=tolerance, min_effective=min_effective
     )
+    images = {
+        name: _image_likelihood(bounds, energy, size, temperature)
+        for name, energy in energies.items()
+    }
+    summary = _summary_line(bounds, images, failures)
+    if failures:
+        for entry in images.values():
+            entry["bits_per_dim"] = None
+    # Earlier versions have written these keys too, and reports of evaluations read them.
+    content = {
+        "summary": summary,
+        "converged": not failures,
+        "reasons": failures,
+        "log_z": None if failures else bounds.log_z,
+        "log_z_bracket": [bounds.low, bounds.high],
+        "log_z_lower": dataclasses.asdict(bounds.lower),
+        "log_z_upper": dataclasses.asdict(bounds.upper),
+        "upper_holds": "as far as the chains down begin at samples of the model",
+        "drift_before_going_down": drift,
+        "dimension": size,
+        "images": images,
+    }
+    return {name: _json_value(value) for name, value in content.items()}
 
 
-def bits_per_dim(
-    energy: np.ndarray | float, log_z: float, size: int, temperature: float = 1.0
-) -> np.ndarray | float:
-    """(E / T + log Z) / (d log 2) + 8: bits a value of images in [0, 1]^d, seen as 256 levels.
+def _image_likelihood(
+    bounds: LogZBounds, energy: np.ndarray, size: int, temperature: float
+) -> dict[str, Any]:
+    """Bits/dim of a set of images with energies [N]: value, bounds, standard error."""
+    low, value, high = (
+        float(bits_per_dim(energy.mean(), log_z, size, temperature))
+        for log_z in (bounds.low, bounds.log_z, bounds.high)
+    )
+    error = energy.std() / math.sqrt(max(len(energy) - 1, 1))
+    return {
+        "bits_per_dim": value,
+        "bracket": [low, high],
+        "error_over_images": error / (temperature * size * math.log(2)),
+        "mean_energy": energy.mean(),
+        "num_images": len(energy),
+    }
 
-    -log2 of the density p(x) = exp(-E(x) / T) / Z at the images themselves, for each of d values,
-    plus 8 for cells of side 1/256: the density is taken to be constant on a cell. No noise is
-    added to the images (no dequantisation): so this is the paper's number, comparable with
-    others that are made in this way. It is no code length, and a density that crowds about
-    the levels can make it as low as it likes.
+
+def _summary_line(
+    bounds: LogZBounds, images: dict[str, dict[str, Any]], failures: list[str]
+) -> str:
+    """One line: bounds of log Z and of bits/dim, with the values, or why there are none."""
+    reported = []
+    for name, entry in images.items():
+        low, high = entry["bracket"]
+        value = "" if failures else f" {entry['bits_per_dim']:.4f} in"
+        label = IMAGE_SET_LABELS.get(name, name)
+        reported.append(f"{label}{value} [{low:.4f}, {high:.4f}] bits/dim")
+    line = f"log Z in [{bounds.low:.2f}, {bounds.high:.2f}]; {', '.join(reported)}"
+    if failures:
+        reasons = "; ".join(failures)
+        return f"not converged, so no value is reported: {reasons}. So far {line}"
+    return line
+
+
+def bits_per_dim(energy: float, log_z: float, size: int, temperature: float = 1.0) -> float:
+    """Bits per dimension of images in [0, 1]^d: (E / T + log Z) / (d log 2) + 8.
+
+    This is -log2 of the density p(x) = exp(-E(x) / T) / Z at the images themselves, divided by
+    d, plus 8 for cells of side 1/256: the density is assumed to be constant on a cell. No noise
+    is added to the images (no dequantization). So the number is that of the paper, comparable
+    with others that are computed in the same way. It is not a code length: a density that is
+    concentrated at the 256 levels can make it arbitrarily low.
 
     Args:
-        energy: E(x) of images, any shape.
+        energy: energy E(x), or the mean energy of some images.
         log_z: log Z of exp(-E / T).
-        size: d, values an image.
+        size: number of values of an image, d.
         temperature: T.
     """
     return (energy / temperature + log_z) / (size * math.log(2)) + 8
 
 
-def objections(
-    found: bounds.LogZBounds, size: int, tolerance: float, min_effective: float, drift: float
+def convergence_failures(
+    bounds: LogZBounds, *, drift: float, size: int, tolerance: float, min_effective: float
 ) -> list[str]:
-    """Why log Z must not be presented as a value; empty if it may.
+    """Reasons why log Z must not be reported as a value; empty if it may.
 
     Args:
-        found: the bounds.
-        size: d, values an image.
-        tolerance: widest bracket, in bits a value.
-        min_effective: smallest effective size, in both directions.
-        drift: how many standard errors the mean of E_ref - E / T moved while the chains that then
-            went down made moves at beta = 1; 0 for exact samples.
+        bounds: bounds of log Z.
+        drift: change of the mean of E_ref - E / T during the equilibration of the chains down, in
+            standard errors; 0 for exact samples.
+        size: number of values of an image, d.
+        tolerance: largest distance of the bounds, in bits per dimension.
+        min_effective: smallest effective sample size, in both directions.
     """
-    reasons = []
-    width = (found.high - found.low) / (size * math.log(2))
+    failures = []
+    width = (bounds.high - bounds.low) / (size * math.log(2))
     if not width <= tolerance:
-        reasons.append(f"the bracket is {width:.3g} bits/dim wide, more than {tolerance:g}")
-    apart = found.lower.mean - found.upper.mean
-    if apart > found.lower.margin + found.upper.margin:
-        reasons.append(f"the lower bound lies {apart:.3g} above the upper one")
-    for name, bound in (("up", found.lower), ("down", found.upper)):
+        failures.append(f"the bounds are {width:.3g} bits/dim apart, more than {tolerance:g}")
+    excess = bounds.lower.mean - bounds.upper.mean
+    if excess > bounds.lower.margin + bounds.upper.margin:
+        failures.append(f"the lower bound lies {excess:.3g} above the upper one")
+    for direction, bound in (("up", bounds.lower), ("down", bounds.upper)):
         if bound.effective_size < min_effective:
-            reasons.append(
-                f"the chains {name} are worth {bound.effective_size:.1f} of equal weight, "
-                f"less than {min_effective:g}"
+            failures.append(
+                f"the chains {direction} have an effective sample size of "
+                f"{bound.effective_size:.1f}, less than {min_effective:g}"
             )
-    if not abs(drift) <= 4:
-        reasons.append(
-            f"the chains that go down had not come to rest: they drift by {drift:.1f} "
+    if not abs(drift) <= _MAX_DRIFT:
+        failures.append(
+            f"the chains down had not reached equilibrium: they drift by {drift:.1f} "
             "standard errors"
         )
-    return reasons
+    return failures
 
 
-def _plain(value: object) -> object:
-    """JSON knows no infinity, and none of numpy's numbers."""
+def _json_value(value: object) -> object:
+    """A value as JSON can hold it: no NumPy numbers, and None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _json_value(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [_json_value(part) for part in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value
