@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.datasets import loading, synthetic
 from tf_mdsm.distributed.strategies import create_strategy
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, group
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
@@ -40,7 +40,7 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     settings = {name: value for name, value in config.data.items() if name != "flip"}
     for name in ("path", "data_dir", "cache"):
         settings[name] = os.path.expanduser(settings[name])
-    with group("config.data"):
+    with errors_in_group("config.data"):
         training, held_out = loading.load_images(**settings)
     batch_size = config.training.batch_size
     if len(training) < batch_size:
@@ -69,7 +69,7 @@ def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
 def build_model(config: ConfigDict) -> EnergyModel:
     """The energy model with fresh weights, to be called under a strategy's scope."""
     data, training = config.data, config.training
-    with group("config.data"):
+    with errors_in_group("config.data"):
         network = build_network(
             config.network.name,
             (data.image_size, data.image_size, data.channels),

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.rules import final_sigma
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, group
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
@@ -26,7 +26,7 @@ __all__ = ["build_sampler", "build_temperatures"]
 def build_temperatures(config: ConfigDict) -> np.ndarray:
     """The temperature of every step of the chain."""
     settings = config.sampling
-    with group("config.sampling"):
+    with errors_in_group("config.sampling"):
         return annealing_temperatures(
             settings.initial_temperature,
             settings.hot_steps,
@@ -118,7 +118,7 @@ def _build_metropolis(
 def _levels(config: ConfigDict) -> tuple[float, np.ndarray]:
     """The first noise level, and all of them down to the last."""
     first, last = _first_and_last_sigma(config)
-    with group("config.sampling"):
+    with errors_in_group("config.sampling"):
         return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
 
 

@@ -16,7 +16,7 @@ from tf_mdsm import __version__
 from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.distributed.strategies import place
-from tf_mdsm.errors import RunError, group
+from tf_mdsm.errors import RunError, errors_in_group
 from tf_mdsm.evaluation.likelihood import bounds
 from tf_mdsm.evaluation.likelihood.adaptation import Adaptation, adapt
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
@@ -26,6 +26,7 @@ from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.build_likelihood import build_path
 from tf_mdsm.system.atomic import atomic_write, require_writable
 from tf_mdsm.system.progress import progress_bar
+from tf_mdsm.system.seeds import MAX_SEED
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.training.checkpoints import restore_weights
 from tf_mdsm.visualization import images as pictures
@@ -36,7 +37,7 @@ __all__ = ["likelihood"]
 _LOGGER = logging.getLogger(__name__)
 
 # Seeds of the chains without weight: above all that a user may give.
-_PILOT_SEEDS = 2**62 + 2**61
+_PILOT_SEEDS = MAX_SEED + 2**61
 
 # What is made of the chains, but does not change them.
 _REPORT_FIELDS = ("num_images", "tolerance", "min_effective")
@@ -82,7 +83,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     )
     with progress_bar("annealing", _work(settings), "interval") as bar:
         pilot = _pilot(bridge, settings, folder, bar)
-        with group("config.likelihood"):
+        with errors_in_group("config.likelihood"):
             annealing = AnnealedImportanceSampling(
                 bridge, *pilot.schedule(settings.num_temperatures)
             )

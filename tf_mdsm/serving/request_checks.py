@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 __all__ = ["checked_images", "checked_mask", "checked_seeds", "require_known_in_range"]
-
-# The exported graph takes no larger ones.
-_MAX_SEED = 2**62
 
 
 def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
@@ -22,10 +20,10 @@ def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
     if array.size == 0 or array.ndim != 1:
         raise InvalidArgument("seeds", "be one integer an image, at least one", _shown(array))
     if array.dtype.kind not in "iu":
-        raise InvalidArgument("seeds", "be integers in [0, 2^62]", _shown(array))
+        raise InvalidArgument("seeds", f"be integers in {SEED_RANGE}", _shown(array))
     for seed in (int(array.min()), int(array.max())):
-        if not 0 <= seed <= _MAX_SEED:
-            raise InvalidArgument("seeds", "be integers in [0, 2^62]", seed)
+        if not 0 <= seed <= MAX_SEED:
+            raise InvalidArgument("seeds", f"be integers in {SEED_RANGE}", seed)
     return array.astype(np.int64)
 
 
