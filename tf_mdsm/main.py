@@ -34,8 +34,9 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 
-from absl import logging as absl_logging
+from absl.logging import converter
 
 from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
@@ -54,10 +55,6 @@ _MODES = {
     "import": ("tf_mdsm.runs.import_weights", "import_weights"),
 }
 
-# One handler for the life of the process, so that repeated calls of `main` do not add more.
-_LOG_HANDLER = logging.StreamHandler()
-_LOG_HANDLER.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-
 
 def main(argv: list[str]) -> int:
     """Parses the command line, runs the mode, prints the paths it wrote; returns the exit status.
@@ -74,7 +71,9 @@ def main(argv: list[str]) -> int:
     try:
         command = parse_command_line(argv, tuple(_MODES))
         is_verbose = command.verbosity >= 1
-        for path in _run(command, is_verbose):
+        with _messages_on_stderr():
+            paths = _run(command)
+        for path in paths:
             print(path)
     except InvalidArgument as error:
         return _fail(error, 2, is_verbose)
@@ -86,9 +85,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(command: CommandLine, is_verbose: bool) -> list[str]:
+def _run(command: CommandLine) -> list[str]:
     """Runs the mode and returns the paths of the files that it wrote."""
-    _set_up_logging(command.verbosity)
+    _set_tensorflow_messages(command.verbosity)
     tune_process()
     options = {}
     if command.torch_checkpoint is not None:
@@ -97,7 +96,7 @@ def _run(command: CommandLine, is_verbose: bool) -> list[str]:
         from tf_mdsm.system.torch_files import read_state_dict
 
         options["published"] = read_published(read_state_dict(command.torch_checkpoint))
-    _load_tensorflow(is_verbose)
+    _load_tensorflow(is_verbose=command.verbosity >= 1)
     module, function = _MODES[command.mode]
     run = getattr(importlib.import_module(module), function)
     return run(command.config, command.workdir, **options)
@@ -115,15 +114,27 @@ def _load_tensorflow(is_verbose: bool) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def _set_up_logging(verbosity: int) -> None:
-    """Shows the program's messages on standard error; TensorFlow's from --verbosity=1 on."""
-    logger = logging.getLogger("tf_mdsm")
-    _LOG_HANDLER.stream = sys.stderr
-    logger.addHandler(_LOG_HANDLER)
+@contextlib.contextmanager
+def _messages_on_stderr() -> Iterator[None]:
+    """Shows the package's own messages on standard error, each with the time."""
+    logger, handler = logging.getLogger("tf_mdsm"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def _set_tensorflow_messages(verbosity: int) -> None:
+    """Hides the messages of TensorFlow and absl below --verbosity=1, except errors."""
     if verbosity >= 1:
-        absl_level, tensorflow_level = absl_logging.converter.absl_to_standard(verbosity), 0
+        absl_level, tensorflow_level = converter.absl_to_standard(verbosity), logging.NOTSET
     else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         absl_level = tensorflow_level = logging.ERROR

@@ -381,7 +381,7 @@ def _evaluation() -> ConfigDict:
     evaluation.reference = "train"
     # An .npz with mean `mu` and covariance `sigma` of the same features, written by another tool,
     # in place of the statistics of the reference images. Empty: they are computed and kept in
-    # evaluation/statistics_….npz.
+    # evaluation/statistics_*.npz.
     evaluation.reference_statistics = ""
     # Seed of added noise and of noise images.
     evaluation.seed = 0

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 from tf_mdsm.networks.architectures import DENOISER_HEADS, HEADS, NETWORKS
 from tf_mdsm.system.seeds import SEED_RANGE
@@ -203,7 +204,7 @@ OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
 }
 
 
-def unmet_requirement(field: str, value: object) -> str | None:
+def unmet_requirement(field: str, value: Any) -> str | None:
     """What a value must be, "lie in (0, 10]", if it is not; None for an allowed value.
 
     Args:

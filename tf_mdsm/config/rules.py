@@ -1,7 +1,7 @@
 """Checks of a whole configuration, and of the settings that a resumed run may change."""
 
 import math
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
@@ -131,7 +131,7 @@ def _check_types(config: ConfigDict) -> None:
             raise InvalidArgument(f"config.{field}", f"be {type_name}", value)
 
 
-def _has_type(value: object, expected: type) -> bool:
+def _has_type(value: Any, expected: type) -> bool:
     """Whether a value has the type; for a number, integers are right too, and it must be finite."""
     if expected is not float:
         return type(value) is expected
