@@ -196,3 +196,10 @@ def test_weights_to_import():
     command = parse(DIGITS, "--mode=import", "--torch_checkpoint=weights.pt")
     assert (command.mode, command.torch_checkpoint) == ("import", "weights.pt")
     assert parse(DIGITS).torch_checkpoint is None
+
+
+def test_a_flag_file_that_is_no_text_is_refused(tmp_path):
+    file = tmp_path / "flags.bin"
+    file.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(InvalidArgument, match="`the command line` must be valid"):
+        parse(DIGITS, f"--flagfile={file}")

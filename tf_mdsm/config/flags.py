@@ -97,12 +97,13 @@ def _parse_own_flags(argv: Sequence[str]) -> tuple[list[str], list[str], flags.F
     try:
         arguments = values.read_flags_from_files(list(argv[1:]))
         _, *others = values([argv[0], *arguments], known_only=True)
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise _invalid_command_line(error, argv) from error
     return arguments, others, values
 
 
 def _invalid_command_line(error: Exception, argv: Sequence[str]) -> InvalidArgument:
+    """The refusal of a whole command line, with the reason that the parser gave."""
     requirement = f"be valid ({one_line(error)})"
     return InvalidArgument("the command line", requirement, shlex.join(argv[1:]))
 
