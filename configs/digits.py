@@ -1,12 +1,19 @@
-"""The quick start: scikit-learn's 8x8 digits, on a laptop's CPU.
+"""Quick start: scikit-learn's 8x8 digits, U-Net energy, minutes on a laptop's CPU.
 
-python -m tf_mdsm.main --config=configs/digits.py
-python -m tf_mdsm.main --config=configs/digits.py --mode=sample
+    python -m tf_mdsm.main --config=configs/digits.py
+    python -m tf_mdsm.main --config=configs/digits.py --mode=sample
 
-A minute of training on two CPU cores, then seconds for 64 images. The loss under EDM's weighting
-falls to 45 (held out 44). 1,024 samples of 9 gradients each are at a Fréchet distance of
-9.8 in a small classifier's features, as 180 held-out images are (docs/ablation.md); those of the
-paper's network, configs/digits_resnet.py, at 32 after more time.
+Data: 1,797 digits that scikit-learn contains; nothing is downloaded. One tenth are validation
+images.
+Network: U-Net energy |x - f(x)|^2 / (2 sigma0^2) with 24 channels.
+Time: 1 to 2 minutes of training on two CPU cores (89 s measured on an AMD EPYC with AVX2), then
+seconds for 64 samples.
+Result: the loss with EDM weighting falls from 255 to 45 (validation images: 44). 1,024 samples,
+each of 9 gradient evaluations, have a Fréchet distance of 9.0 to the training images (three seeds:
+7.6 to 9.8), in 64 features of a small classifier, so it is not FID. With the ResNet of
+configs/digits_resnet.py it is 27.8 (21.7 to 32.4) after 1.5 minutes of training. 180 validation
+images have 9.8; the estimate from fewer images is biased upwards, so this number is not directly
+comparable with those of 1,024 samples. Source: docs/ablation.md.
 """
 
 from ml_collections import ConfigDict
@@ -15,6 +22,7 @@ from tf_mdsm.config import default_config
 
 
 def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
     config = default_config()
     config.data.update(source="digits", name="", image_size=8, channels=1)
     config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=64, spacing="geometric")

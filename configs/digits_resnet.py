@@ -1,11 +1,14 @@
-"""scikit-learn's 8x8 digits by the paper's network: what configs/digits.py is compared with.
+"""scikit-learn's 8x8 digits with the paper's architecture, to compare configs/digits.py with.
 
-python -m tf_mdsm.main --config=configs/digits_resnet.py
-python -m tf_mdsm.main --config=configs/digits_resnet.py --mode=sample
+    python -m tf_mdsm.main --config=configs/digits_resnet.py
+    python -m tf_mdsm.main --config=configs/digits_resnet.py --mode=sample
 
-Two minutes of training on two CPU cores. The normalised loss falls from 64 to 11.4. The range of
-the noise is the paper's for MNIST; network, batch and learning rate are scaled down to the size of
-the images, and the weights averaged.
+Data: as configs/digits.py.
+Network: the paper's Res12 with quadratic head, 16 channels (paper: 64). Batch size and learning
+rate are adapted to the size of the images, and the weights are averaged. The noise levels are those
+of the paper for MNIST.
+Time: two minutes of training on two CPU cores.
+Result: the loss falls from 64, the number of pixels, to 11.4. Fréchet distances: docs/ablation.md.
 """
 
 from ml_collections import ConfigDict
@@ -14,6 +17,7 @@ from tf_mdsm.config import default_config
 
 
 def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
     config = default_config()
     config.data.update(source="digits", name="", image_size=8, channels=1)
     config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=64, spacing="geometric")

@@ -1,15 +1,21 @@
-"""Fashion-MNIST with an energy made of a small U-Net: |x - f(x)|^2 / (2 sigma0^2).
+"""Fashion-MNIST with a small U-Net energy, |x - f(x)|^2 / (2 sigma0^2): the recommended recipe.
 
     python -m tf_mdsm.main --config=configs/fashion_mnist_unet.py \
         --config.data.path=/usr/share/datasets/fashion-mnist
     python -m tf_mdsm.main --config=configs/fashion_mnist_unet.py --mode=sample
 
-Half an hour of training on two CPU cores. The loss under EDM's weighting falls to 241 (held out
-259), the paper's normalised loss of held-out images to 47. Samples of 9 gradients each come to 0.23
-of the distance of those of configs/fashion_mnist_small.py after as long (docs/ablation.md). The
-network works on 2x2 patches of the images, scaled by the noise that it finds in them, and bears
-twice the learning rate; the weighting gives the large noise levels, which decide on a sample's
-outline, their part of the loss.
+Data: the four files of Fashion-MNIST in MNIST's format. The default path is that of Debian's
+package dataset-fashion-mnist.
+Network: U-Net with 24 channels, 452,500 parameters. It treats patches of 2x2 pixels as pixels. Its
+input is normalized by an estimate of its noise, which permits twice the learning rate of
+configs/fashion_mnist_small.py. EDM weighting gives large noise levels, which determine the outline
+of a sample, more influence.
+Time: 30 minutes of training on two cores of an Intel Xeon (AMX).
+Result: the loss with EDM weighting falls to 241 (validation images: 259). The loss of validation
+images with the paper's weighting, 1/sigma^2, is 47. 1,024 samples, each of 9 gradient evaluations,
+have a Fréchet distance of 4.40 in features of a small classifier (not FID). After as many minutes
+of training, the paper's architecture at a quarter of its width (Res12, 16 channels, 14,200 steps)
+has 19.21. Source: docs/ablation.md.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +24,7 @@ from tf_mdsm.config import default_config
 
 
 def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
     config = default_config()
     config.data.update(source="idx", name="", path="/usr/share/datasets/fashion-mnist", channels=1)
     config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=128, spacing="geometric")

@@ -1,13 +1,19 @@
-"""Eight Gaussians in the plane: a density that is known, to see what is learned.
+"""Eight Gaussians in the plane: a known density, to compare the learned energy with.
 
     python -m tf_mdsm.main --config=configs/mixture.py
     python -m tf_mdsm.main --config=configs/mixture.py --mode=sample
 
-The weighting "score" makes the energy of the smoothed data the exact optimum, so that the two
-landscapes in samples/ can be compared: the learned score is within 11 % of the true one, after
-less than a minute on two CPU cores. Points follow the smoothed density, which is broad. Noise
-up to 0.5 also teaches the energy to hold on to chains that start far out; from 0.3 some
-escape. All settings are our own.
+Data: computed points.
+Network: "dense", fully connected, 128 units wide.
+Time: less than a minute of training on two CPU cores.
+Result: two energy landscapes in samples/, the learned one and the true one. The relative error of
+the learned score is 11 %. With the weighting "score", the exact optimum of the loss is the energy
+of the smoothed data, so the two can be compared. Samples follow the smoothed density, which is
+broader than the data.
+
+Noise levels up to 0.5 also train the energy far from the data, so that Langevin chains that start
+there return. With noise up to 0.3, some of them escape. The paper has no such data set: all
+settings are our own.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +22,7 @@ from tf_mdsm.config import default_config
 
 
 def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
     config = default_config()
     config.data.update(source="synthetic", name="mixture", image_size=1, channels=2)
     config.noise.update(

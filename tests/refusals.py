@@ -1,9 +1,9 @@
-"""The program called wrongly, many times over: `python tests/refusals.py` with cases on its input.
+"""Many wrong calls of the program in a short time: `python tests/refusals.py` reads them on stdin.
 
-Reads lines of JSON, each a list of arguments, and answers each with a line: exit status, what went
-to standard error, and the names of what was written to the folder in which it ran. Every call has a
-process of its own, forked from one that has the command line's modules loaded, so that a thousand
-take seconds. A call that is not refused would go on to TensorFlow, which it does not get.
+Each line of the input is a JSON list of arguments. Each line of the output is a JSON object: exit
+status, text on standard error, and names of the files that the call wrote to its folder. Every call
+runs in a process of its own, forked from one that has loaded the command line's modules, so that a
+thousand calls take seconds. TensorFlow cannot be imported there: a call that is not refused fails.
 """
 
 import json
@@ -14,12 +14,12 @@ import tempfile
 
 from tf_mdsm import main as program
 
-# Nothing that is refused takes as long.
+# A call that takes longer is killed; a refusal takes milliseconds.
 _SECONDS = 60
 
 
 def refuse(arguments: list[str]) -> dict:
-    """One call in an empty folder."""
+    """Calls the program in an empty folder."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as stderr:
         child = os.fork()
         if not child:
@@ -27,7 +27,7 @@ def refuse(arguments: list[str]) -> dict:
             os.chdir(folder)
             os.dup2(stderr.fileno(), 2)
             sys.modules["tensorflow"] = None
-            # As `python -m tf_mdsm.main` ends.
+            # Ends as `python -m tf_mdsm.main` does.
             status = program.main(["main.py", *arguments])
             sys.stderr.flush()
             os._exit(status)

@@ -1,4 +1,4 @@
-"""Every setting with values that it cannot have, typed on the command line."""
+"""Wrong calls: every setting with values that are not allowed, and wrong command lines."""
 
 import collections
 import json
@@ -6,47 +6,39 @@ import subprocess
 import sys
 
 import pytest
-from ml_collections import ConfigDict
 from small_runs import ROOT, environment
 
 from tf_mdsm.config import default_config
-from tf_mdsm.config.ranges import CHOICES, RANGES
+from tf_mdsm.config.ranges import CHOICES, INTERVALS, OTHER_CHECKS
+from tf_mdsm.config.rules import flatten
 
 RECIPE = f"--config={ROOT / 'configs' / 'digits.py'}"
 HUGE = str(10**30)
 
 
-def flat(config: ConfigDict, prefix: str = "config.") -> dict[str, object]:
-    found = {}
-    for name, value in config.items():
-        inside = flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else None
-        found |= inside or {prefix + name: value}
-    return found
-
-
-FIELDS = flat(default_config())
-BOUNDED = {f"config.{field}" for fields, _, _ in RANGES for field in fields.split()}
-# What each kind of setting cannot be: another type, empty, not a number, out of any range.
+DEFAULTS = flatten(default_config())
+CHECKED = CHOICES.keys() | INTERVALS.keys() | OTHER_CHECKS.keys()
+# Texts that no setting of a type may be: of another type, empty, not a number, out of any range.
 WRONG = {
     bool: ("maybe", "", "2", "nan", "None"),
     int: ("x", "", "1.5", "nan", "inf", "True", f"-{HUGE}", HUGE, "1,2", "0x10"),
     float: ("x", "", "nan", "inf", "-inf", "True", "1e400", f"-{HUGE}", "1e39", "1,5", "(1)"),
 }
-# Text is a choice, or a name of the user's own, which is looked for when it is used.
+# Texts that are none of the choices. Other text settings name the user's own files and data.
 WRONG_CHOICES = ("nonsense", " ", "0", "ä", "x" * 5_000, "None", "mirrored,one_device")
 
 
 def wrong_values(field: str) -> tuple[str, ...]:
-    default = FIELDS[field]
+    """Texts that are not allowed as a setting's value."""
+    default = DEFAULTS[field]
     if isinstance(default, str):
-        is_choice = field.removeprefix("config.") in CHOICES or field in BOUNDED
-        return WRONG_CHOICES if is_choice and "split" not in field else ()
+        return WRONG_CHOICES if field in CHECKED and "split" not in field else ()
     return WRONG[type(default)]
 
 
-CASES = [(field, value) for field in FIELDS for value in wrong_values(field)]
+CASES = [(field, value) for field in DEFAULTS for value in wrong_values(field)]
 
-# The command line by itself, and settings that do not go together.
+# Wrong command lines, and settings that do not fit together.
 OTHERS = [
     ["--config=configs/nothing.py"],
     ["--config="],
@@ -67,6 +59,15 @@ OTHERS = [
     [RECIPE, "--config..sigma_min=1"],
     [RECIPE, "--config.noise.sigma_min"],
     [RECIPE, "--config.noise.sigma_min.x=1"],
+    [RECIPE, "--config.noise.sigma_min", "--mode=train"],
+    [RECIPE, "--noconfig.noise.sigma_min"],
+    [RECIPE, "--noconfig.data.flop"],
+    [RECIPE, "--noconfig.data.flip=true"],
+    [RECIPE, "--config.data.flip", "true"],
+    [RECIPE, "--", "--config.seed=1"],
+    [RECIPE, "--flagfile=nothing"],
+    [RECIPE, "--verbosity=x"],
+    [RECIPE, "--verbosity"],
     [RECIPE, "--wordkir=runs/x"],
     [RECIPE, "runs/x"],
     [RECIPE, "--torch_checkpoint=x"],
@@ -89,8 +90,8 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def answers():
-    """What the program did with each case, by its arguments."""
-    calls = [[RECIPE, f"--{field}={value}"] for field, value in CASES] + OTHERS
+    """What the program answered in each case, by its arguments."""
+    calls = [[RECIPE, f"--config.{field}={value}"] for field, value in CASES] + OTHERS
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "refusals.py")],
         input="".join(json.dumps(call) + "\n" for call in calls),
@@ -107,7 +108,7 @@ def answers():
 
 
 def assert_refused(arguments: list[str], answer: dict) -> str:
-    """Status 2, one line, nothing written; the line."""
+    """Asserts exit status 2, one line and no file written; returns the line."""
     shown = [argument[:80] for argument in arguments]
     assert answer["status"] == 2, (shown, answer)
     lines = answer["stderr"].splitlines()
@@ -118,31 +119,35 @@ def assert_refused(arguments: list[str], answer: dict) -> str:
     return lines[0]
 
 
-def test_there_are_many():
+def test_every_setting_is_among_the_cases():
     assert len(CASES) + len(OTHERS) >= 300
-    assert {field for field, _ in CASES} | {
-        field for field, default in FIELDS.items() if isinstance(default, str)
-    } == set(FIELDS)
+    texts = {field for field, default in DEFAULTS.items() if isinstance(default, str)}
+    assert {field for field, _ in CASES} | texts == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("field", dict.fromkeys(field for field, _ in CASES))
-def test_a_setting_that_cannot_be(field, answers):
+def test_wrong_values_are_refused(field, answers):
     for value in wrong_values(field):
-        arguments = [RECIPE, f"--{field}={value}"]
+        arguments = [RECIPE, f"--config.{field}={value}"]
         line = assert_refused(arguments, answers[tuple(arguments)])
-        assert f"`{field}` must " in line, line
+        assert f"`config.{field}` must " in line, line
         assert "Received:" in line, line
 
 
 @pytest.mark.parametrize("arguments", OTHERS, ids=lambda a: " ".join(a)[-60:] or "nothing")
-def test_a_call_that_cannot_be(arguments, answers):
+def test_wrong_calls_are_refused(arguments, answers):
     assert " must " in assert_refused(arguments, answers[tuple(arguments)])
 
 
-def test_every_number_is_bounded():
-    """A setting without a range would take the first number that overflows something."""
-    numbers = [field for field, value in FIELDS.items() if type(value) in (int, float)]
-    kinds = collections.Counter(type(FIELDS[field]) for field in numbers)
-    assert set(numbers) <= BOUNDED, set(numbers) - BOUNDED
-    assert kinds[int] > 50
-    assert kinds[float] > 30
+def test_every_number_has_a_range():
+    """Without a range, a setting would accept a number that overflows later."""
+    numbers = {field for field, value in DEFAULTS.items() if type(value) in (int, float)}
+    counts = collections.Counter(type(DEFAULTS[field]) for field in numbers)
+    assert numbers == INTERVALS.keys() | {"data.channels"}
+    assert counts[int] > 50
+    assert counts[float] > 30
+
+
+def test_every_check_is_of_a_setting():
+    assert set(DEFAULTS) >= CHECKED
+    assert not CHOICES.keys() & INTERVALS.keys()

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -20,6 +19,7 @@ import tensorflow_datasets as tfds
 import yaml
 from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
+from tf_mdsm.config.flags import parse_command_line
 from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.distributed import cluster_sources, kubernetes, rendezvous, slurm, strategies
@@ -632,15 +632,11 @@ def test_launcher_passes_on_output_and_exit_status(tmp_path):
 
 
 def check_flags(command: list[str]) -> None:
-    """Checks that the program accepts the arguments that a launch file gives it."""
-    from tf_mdsm import main
-
+    """The program accepts the arguments in a launch file, which train on several workers."""
     assert command[:3] == ["python", "-m", "tf_mdsm.main"]
-    main._check_overrides(command[2:])
-    mode, recipe, workdir, _ = main._look_ahead(command[2:])
-    assert mode == "train"
-    assert os.path.isfile(runs.ROOT / recipe)
-    assert workdir.startswith(("/", "runs/"))
+    parsed = parse_command_line(command[2:], modes=["train"])
+    assert parsed.mode == "train"
+    assert parsed.workdir.startswith(("/", "runs/"))
     given = dict(argument.lstrip("-").split("=", 1) for argument in command[3:])
     assert set(given) <= {"config", "workdir"} | {n for n in given if n.startswith("config.")}
     assert given["config.training.strategy"] == "multi_worker_mirrored"

@@ -1,4 +1,4 @@
-"""Recipes, ranges, relations, and what the command line makes of nonsense."""
+"""Recipes, defaults, ranges, relations between settings, and answers to wrong command lines."""
 
 import importlib.util
 import json
@@ -9,11 +9,13 @@ import pytest
 from ml_collections import ConfigDict
 from small_runs import ROOT, call, flags, small_config
 
-from tf_mdsm.config import default_config
+from tf_mdsm.config import default_config, defaults
 from tf_mdsm.config.file import load_config, save_config
-from tf_mdsm.config.rules import check_same_run, validate
+from tf_mdsm.config.ranges import CHOICES, Interval
+from tf_mdsm.config.rules import check_same_run, flatten, validate
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.train import train
+from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 RECIPES = sorted((ROOT / "configs").glob("*.py"))
 
@@ -37,8 +39,8 @@ def test_every_recipe_is_valid_and_says_how_to_run_it(path):
     assert f"--config=configs/{path.name}" in path.read_text().split('"""')[1]
 
 
-def test_the_papers_cifar_run():
-    """MDSM, section 4: published settings, to the letter."""
+def test_cifar_recipe_has_the_papers_settings():
+    """MDSM, section 4."""
     config = recipe("cifar")
     assert (config.network.name, config.network.channels) == ("res18", 128)
     noise = config.noise.to_dict()
@@ -74,7 +76,7 @@ def test_the_papers_cifar_run():
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
-def test_the_papers_grey_runs(name):
+def test_mnist_recipes_have_the_papers_settings(name):
     config = recipe(name)
     assert (config.network.name, config.network.channels) == ("res12", 64)
     noise = config.noise
@@ -84,11 +86,54 @@ def test_the_papers_grey_runs(name):
     assert (config.data.image_size, config.data.split) == (32, "train")
 
 
-def test_celeba_is_cifar_with_flips():
-    ours, cifar = recipe("celeba"), recipe("cifar")
-    assert ours.data.flip
+def test_celeba_recipe_is_cifar_with_flips():
+    celeba, cifar = recipe("celeba"), recipe("cifar")
+    assert celeba.data.flip
     for group in ("noise", "network", "optimizer", "training", "sampling"):
-        assert ours[group] == cifar[group]
+        assert celeba[group] == cifar[group]
+
+
+def test_every_setting_has_a_comment_of_whole_sentences():
+    """The comment directly above a setting is its documentation."""
+    lines = pathlib.Path(defaults.__file__).read_text().splitlines()
+    commented = 0
+    for number, line in enumerate(lines):
+        if not re.match(r"    \w+\.\w+ = [^_]", line):
+            continue
+        end = number
+        while lines[number - 1].startswith("    # "):
+            number -= 1
+        comment = " ".join(text.removeprefix("    # ") for text in lines[number:end])
+        assert re.match(r"[A-Z\"0-9]|\w+(, \w+)*: ", comment), (line, comment)
+        assert comment.endswith((".", ".)")), (line, comment)
+        assert "…" not in comment.replace(", …", ""), (line, comment)
+        commented += 1
+    assert commented == len(flatten(default_config()))
+
+
+@pytest.mark.parametrize(
+    ("notation", "inside", "outside"),
+    [
+        ("[0, 1)", (0, 0.0, 0.999), (1, -1e-9)),
+        ("(0, 1]", (1, 1e-30), (0, 0.0, 1.0001)),
+        ("[2, 10]", (2, 10), (1, 11)),
+        ("(0, 1e30]", (1e30, 1), (0, 1.1e30)),
+        ("[0.001, 100]", (0.001, 100), (0.0009, 100.5)),
+        (SEED_RANGE, (0, MAX_SEED), (-1, MAX_SEED + 1)),
+    ],
+)
+def test_intervals(notation, inside, outside):
+    interval = Interval(notation)
+    assert all(value in interval for value in inside)
+    assert not any(value in interval for value in outside)
+    assert interval.requirement == f"lie in {notation}"
+    assert Interval(notation, "0: never").requirement == f"lie in {notation} (0: never)"
+
+
+@pytest.mark.parametrize("notation", ["", "0, 1", "[0; 1]", "[a, b]", "[0, 1"])
+def test_wrong_notations_of_intervals(notation):
+    with pytest.raises(ValueError, match=r"interval|invalid literal"):
+        Interval(notation)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +181,7 @@ def test_celeba_is_cifar_with_flips():
         ("seed", -1),
     ],
 )
-def test_values_out_of_range_are_named(field, value):
+def test_values_out_of_range_are_refused_by_name(field, value):
     config = default_config()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InvalidArgument) as caught:
@@ -168,7 +213,7 @@ def test_relations_between_fields():
 
 
 @pytest.mark.parametrize("sampler", ["heun", "ancestral", "coarse_to_fine"])
-def test_samplers_by_the_denoiser_need_one_and_a_range_of_noise(sampler):
+def test_denoiser_based_samplers_need_a_denoiser_and_a_range_of_noise(sampler):
     config = default_config()
     config.sampling.sampler = sampler
     validate(config)
@@ -194,7 +239,7 @@ def test_a_recipe_cannot_add_or_lose_fields():
         validate(config)
 
 
-def test_saved_configs_come_back(tmp_path):
+def test_saved_configurations_are_read_back(tmp_path):
     config = recipe("digits")
     save_config(config, str(tmp_path / "config.json"))
     assert load_config(str(tmp_path / "config.json")) == config
@@ -202,13 +247,13 @@ def test_saved_configs_come_back(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"noise": 3}', '{"nose": {}}', "{", "null"])
-def test_foreign_config_files_are_refused(tmp_path, text):
+def test_other_files_are_refused_as_config_json(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InvalidArgument, match=r"`--workdir` must hold a valid config.json"):
         load_config(str(tmp_path / "config.json"))
 
 
-def test_a_run_keeps_its_settings():
+def test_a_resumed_run_keeps_its_settings():
     saved, config = default_config(), default_config()
     config.training.log_every = 7
     config.sampling.num_samples = 5
@@ -218,7 +263,7 @@ def test_a_run_keeps_its_settings():
         check_same_run(config, saved)
 
 
-def test_only_a_constant_learning_rate_lets_a_run_grow():
+def test_only_a_constant_learning_rate_allows_more_steps():
     saved, config = default_config(), default_config()
     config.training.num_steps += 1
     with pytest.raises(InvalidArgument, match=r"`config.training.num_steps` must stay"):
@@ -244,6 +289,7 @@ def test_only_a_constant_learning_rate_lets_a_run_grow():
         (["--config=configs/digits.py", "--wrkdir=x"], "wrkdir"),
         (["--config=configs/digits.py", "something"], "must hold flags only"),
         (["--config=setup.txt"], "`--config` must name an existing recipe"),
+        (["--config=configs/digits.py", "--noconfig.data.flop"], "did you mean flip?"),
         (["--mode=sample", "--workdir=/nowhere/at/all"], "hold a run's config.json"),
         (["--config"], "Missing value for flag"),
         (["--config=configs/digits.py", "--mode="], "`--mode` must be one of"),
@@ -295,7 +341,7 @@ def test_wrong_data_end_with_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broken_recipe_is_a_wrong_call(tmp_path):
+def test_a_broken_recipe_is_refused(tmp_path):
     for text in ("def get_config(:", "def get_config():\n  raise RuntimeError('no')\n", "x = 1\n"):
         (tmp_path / "recipe.py").write_text(text)
         result = call(f"--config={tmp_path}/recipe.py", f"--workdir={tmp_path}/run")
@@ -310,9 +356,8 @@ def test_help():
     assert "--mode=MODE" in result.stdout
 
 
-def test_choices_are_what_the_code_knows():
+def test_choices_are_those_of_the_code():
     from tf_mdsm import noise
-    from tf_mdsm.config.ranges import CHOICES
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
     assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)

@@ -129,14 +129,14 @@ def test_hmc_with_one_leapfrog_step_is_mala():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("known_as", ["pixels", "measurement"])
-def test_unknown_pixels_have_the_conditional_distribution(kind, known_as):
+@pytest.mark.parametrize("errors_about", ["pixels", "measurement"])
+def test_unknown_pixels_have_the_conditional_distribution(kind, errors_about):
     """Given two pixels without noise (sigma0 = 0), the others are Gaussian."""
     count, unknown, known_indices = 2_000, [1, 2], [0, 3]
     images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
     mask = np.zeros((count, *SHAPE), np.float32)
     mask.reshape(count, 4)[:, known_indices] = 1
-    if known_as == "pixels":
+    if errors_about == "pixels":
         known = KnownPixels(images, tf.constant(mask), int_seeds(count))
     else:
         values = tf.gather(tf.reshape(images, [-1, 4]), known_indices, axis=1)

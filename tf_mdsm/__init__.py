@@ -1,7 +1,8 @@
 """Energy-based models of images by multi-scale denoising score matching.
 
-Names are loaded when first used, so that `import tf_mdsm` costs nothing: the
-command line answers `--help` and wrong settings without loading TensorFlow.
+The public names are in `__all__`. Each is imported when it is first used, so that
+`import tf_mdsm` takes no time and the command line can answer `--help` and refuse
+wrong settings without TensorFlow.
 """
 
 import importlib
@@ -35,6 +36,7 @@ __all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:
+    """Imports a public name from the module that defines it."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,17 +1,26 @@
-"""The ways a run can go wrong: it was called wrongly, or it, or a server it asked, failed."""
+"""Exceptions of the package: a wrong call, a run that failed, a model server that failed."""
 
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["InvalidArgument", "RunError", "ServingError", "group", "known_as", "one_line"]
+__all__ = [
+    "InvalidArgument",
+    "RunError",
+    "ServingError",
+    "errors_about",
+    "errors_in_group",
+    "one_line",
+]
 
 
 class InvalidArgument(ValueError):
-    """A setting or an input that cannot be used; found before a run does anything.
+    """A setting or an input that cannot be used, found before a run does anything.
+
+    The message is "`field` must requirement. Received: received".
 
     Args:
         field: name of the argument, as the caller knows it.
-        requirement: what it must be: "be positive", "name a folder".
+        requirement: what it must do or be: "be positive", "name a folder".
         received: the value that was given.
     """
 
@@ -20,22 +29,26 @@ class InvalidArgument(ValueError):
         super().__init__(f"`{field}` must {requirement}. Received: {received}")
 
     def within(self, group: str) -> "InvalidArgument":
-        """The same complaint about `group.field`."""
+        """The same error about `group.field`."""
         return InvalidArgument(f"{group}.{self.field}", self.requirement, self.received)
 
 
 @contextlib.contextmanager
-def group(name: str) -> Iterator[None]:
-    """Complaints about an argument become complaints about the field of this group."""
+def errors_in_group(group: str) -> Iterator[None]:
+    """Makes an InvalidArgument about `field` one about `group.field`.
+
+    For a function that takes settings as arguments: its caller knows `image_size` as
+    `config.data.image_size`.
+    """
     try:
         yield
     except InvalidArgument as error:
-        raise error.within(name) from error
+        raise error.within(group) from error
 
 
 @contextlib.contextmanager
-def known_as(field: str) -> Iterator[None]:
-    """Complaints about any argument become complaints about the field that it came from."""
+def errors_about(field: str) -> Iterator[None]:
+    """Makes an InvalidArgument about any argument one about `field`, from which it came."""
     try:
         yield
     except InvalidArgument as error:
@@ -43,14 +56,14 @@ def known_as(field: str) -> Iterator[None]:
 
 
 class RunError(RuntimeError):
-    """A run that started well and cannot go on; what it saved stays usable."""
+    """A run that started well and cannot continue. What it has saved stays usable."""
 
 
 class ServingError(RuntimeError):
-    """A model server that cannot be reached, or refuses a request, or fails in it."""
+    """A model server that cannot be reached, refuses a request, or fails to answer it."""
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line, shortened to what a terminal shows."""
+    """An error's message on one line, at most 600 characters long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 600 else text[:600] + " …"

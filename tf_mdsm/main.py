@@ -3,246 +3,149 @@
     python -m tf_mdsm.main --config=configs/digits.py [--workdir=runs/digits] [--mode=MODE]
                            [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
 
-MODE is `train` (default; goes on where the workdir's last checkpoint stands), `sample` (draws
-images), `restore` (fills in what is missing of images), `evaluate` (writes evaluation/metrics.json
-and report.html), `likelihood` (log Z between bounds, and bits/dim), `export` (writes
-export/<version> for a server) or `import` (makes the workdir of a recipe and the authors' PyTorch
-weights, --torch_checkpoint=FILE). All but `train` and `import`
-need only the workdir: they read the configuration saved there. The fields, their meaning and their
-defaults stand in tf_mdsm/settings.py; every one can be set as shown.
+    MODE         what it does                                       output in the run's folder
+    train        trains, or resumes from the newest checkpoint      checkpoints/, tensorboard/
+                 (default)
+    sample       draws images                                       samples/
+    restore      solves inverse problems: inpainting,               restorations/
+                 super-resolution, deblurring, denoising, ...
+    evaluate     measures sample quality, memorization, outlier     evaluation/report.html,
+                 detection and denoising                            evaluation/metrics.json
+    likelihood   bounds log Z and gives bits per dimension          evaluation/likelihood.json
+    export       writes a SavedModel for TensorFlow Serving, or     export/
+                 PyTorch weights
+    import       starts a run from the authors' PyTorch weights     checkpoints/, config.json
+                 (--torch_checkpoint=FILE)
 
-Exit status: 0 done, or stopped by SIGTERM and saved; 1 the run failed on its way; 2 it was
-called wrongly, nothing was done; 130 interrupted (training saves first).
+--config names a recipe. --workdir names the run's folder; its default is runs/<name of the recipe>.
+`train` and `import` use the recipe. All other modes use the configuration that is saved in the
+run's folder, so they need --workdir only, and later edits of the recipe do not reach them.
+--config.GROUP.FIELD=VALUE overrides a setting in every mode. tf_mdsm/config/defaults.py lists all
+settings with their meaning and default. --verbosity=1 shows TensorFlow's messages, and the
+traceback when a run fails.
+
+Exit status: 0 done, or stopped by SIGTERM after saving; 1 the run failed; 2 the call was wrong and
+nothing was done; 130 interrupted (training saves first).
 """
 
 import contextlib
-import difflib
+import importlib
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 
-from absl import flags
-from absl import logging as absl_logging
-from ml_collections import ConfigDict, config_flags
+from absl.logging import converter
 
-from tf_mdsm.config import file as configuration
-from tf_mdsm.config.rules import validate
+from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
-_MODES = ("train", "sample", "restore", "evaluate", "likelihood", "export", "import")
+# The module and the function of each mode. A function takes the configuration and the run's folder
+# and returns the paths of the files that it wrote for the user to look at.
+_MODES = {
+    "train": ("tf_mdsm.runs.train", "train"),
+    "sample": ("tf_mdsm.runs.sample", "sample"),
+    "restore": ("tf_mdsm.runs.restore", "restore"),
+    "evaluate": ("tf_mdsm.runs.evaluate", "evaluate"),
+    "likelihood": ("tf_mdsm.runs.likelihood", "likelihood"),
+    "export": ("tf_mdsm.runs.export", "export"),
+    "import": ("tf_mdsm.runs.import_weights", "import_weights"),
+}
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, runs the mode, and returns the exit status."""
+    """Parses the command line, runs the mode, prints the paths it wrote; returns the exit status.
+
+    It may be called any number of times in a process.
+
+    Args:
+        argv: the program's name and its arguments, as `sys.argv`.
+    """
     if {"--help", "-h", "-help", "--helpfull"} & set(argv):
         print(__doc__)
         return 0
+    is_verbose = False
     try:
-        _run(*_parse(argv))
+        command = parse_command_line(argv, tuple(_MODES))
+        is_verbose = command.verbosity >= 1
+        with _messages_on_stderr():
+            paths = _run(command)
+        for path in paths:
+            print(path)
     except InvalidArgument as error:
-        return _fail(error, status=2)
+        return _fail(error, 2, is_verbose)
     except KeyboardInterrupt:
         print("tf_mdsm: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        return _fail(error, status=1)
+        return _fail(error, 1, is_verbose)
     return 0
 
 
-def _run(mode: str, config: ConfigDict, workdir: str, torch_checkpoint: str | None) -> None:
-    _set_up_logging()
+def _run(command: CommandLine) -> list[str]:
+    """Runs the mode and returns the paths of the files that it wrote."""
+    _set_tensorflow_messages(command.verbosity)
     tune_process()
-    if mode == "import":
-        # Before TensorFlow takes its seconds to load: the file may be refused.
+    options = {}
+    if command.torch_checkpoint is not None:
+        # Before TensorFlow, which takes seconds to load: the file may be refused.
         from tf_mdsm.networks.pytorch_weights import from_state_dict
         from tf_mdsm.system.torch_files import read_state_dict
 
-        published = from_state_dict(read_state_dict(torch_checkpoint))
-    with contextlib.nullcontext() if _is_verbose() else quiet_stderr():
+        options["published"] = from_state_dict(read_state_dict(command.torch_checkpoint))
+    _load_tensorflow(is_verbose=command.verbosity >= 1)
+    module, function = _MODES[command.mode]
+    run = getattr(importlib.import_module(module), function)
+    return run(command.config, command.workdir, **options)
+
+
+def _load_tensorflow(is_verbose: bool) -> None:
+    """Loads TensorFlow, and makes GPUs compute float32 in full precision."""
+    with contextlib.nullcontext() if is_verbose else quiet_stderr():
         import tensorflow as tf
 
-        # Physical ones: a runtime that has started cannot join other machines' any more.
+        # Physical devices only: listing logical devices would start the runtime, after which this
+        # process could not join a cluster.
         tf.config.list_physical_devices()
-    # What is called float32 is float32: GPUs would round convolutions to ten bits.
+    # TensorFloat-32 would round the inputs of convolutions to ten bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if mode == "train":
-        from tf_mdsm.runs.train import train
-
-        train(config, workdir)
-    elif mode == "import":
-        from tf_mdsm.runs.import_weights import import_checkpoint
-
-        import_checkpoint(config, workdir, published)
-    elif mode == "sample":
-        from tf_mdsm.runs.sample import sample
-
-        for path in sample(config, workdir):
-            print(path)
-    elif mode == "restore":
-        from tf_mdsm.runs.restore import restore
-
-        for path in restore(config, workdir):
-            print(path)
-    elif mode == "evaluate":
-        from tf_mdsm.runs.evaluate import evaluate
-
-        for path in evaluate(config, workdir):
-            print(path)
-    elif mode == "likelihood":
-        from tf_mdsm.runs.likelihood import likelihood
-
-        for path in likelihood(config, workdir):
-            print(path)
-    else:
-        from tf_mdsm.runs.export import export
-
-        for path in export(config, workdir):
-            print(path)
 
 
-def _set_up_logging() -> None:
-    """Our own messages always; TensorFlow's from --verbosity=1 on."""
-    logger = logging.getLogger("tf_mdsm")
-    handler = logging.StreamHandler()
+@contextlib.contextmanager
+def _messages_on_stderr() -> Iterator[None]:
+    """Shows the package's own messages on standard error, each with the time."""
+    logger, handler = logging.getLogger("tf_mdsm"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    if not _is_verbose():
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def _set_tensorflow_messages(verbosity: int) -> None:
+    """Hides the messages of TensorFlow and absl below --verbosity=1, except errors."""
+    if verbosity >= 1:
+        absl_level, tensorflow_level = converter.absl_to_standard(verbosity), logging.NOTSET
+    else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        absl_logging.set_verbosity(absl_logging.ERROR)
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        absl_level = tensorflow_level = logging.ERROR
+    logging.getLogger("absl").setLevel(absl_level)
+    logging.getLogger("tensorflow").setLevel(tensorflow_level)
 
 
-def _is_verbose() -> bool:
-    return flags.FLAGS.is_parsed() and flags.FLAGS.verbosity >= 1
-
-
-def _parse(argv: list[str]) -> tuple[str, ConfigDict, str, str | None]:
-    """Mode, validated configuration, the run's folder, and the file to import.
-
-    Raises:
-        InvalidArgument: for anything wrong on the command line or in the recipe.
-    """
-    mode, recipe, workdir, torch_checkpoint = _look_ahead(argv)
-    _check_overrides(argv)
-    if mode not in ("train", "import") or recipe is None:
-        configuration.get_config(workdir)
-        recipe = f"{configuration.__file__}:{workdir}"
-    # The config flag reads its overrides from sys.argv, from its definition on.
-    sys.argv = [argv[0], f"--config={recipe}", *_without_flag(argv[1:], "config")]
-    try:
-        holder = config_flags.DEFINE_config_file("config", None, "The recipe.")
-        for name in ("mode", "workdir", "torch_checkpoint"):
-            flags.DEFINE_string(name, None, "See the module's description.")
-        unused = flags.FLAGS(sys.argv)[1:]
-        config = holder.value
-    except Exception as error:  # A recipe is a program: it may raise anything.
-        message = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
-        if isinstance(error, flags.Error) and f"--config={recipe}" not in str(error):
-            raise InvalidArgument("the command line", "be valid", message) from error
-        raise InvalidArgument("--config", f"be a recipe ({message})", recipe) from error
-    if unused:
-        raise InvalidArgument("the command line", "hold flags only", unused[0])
-    if not isinstance(config, ConfigDict):
-        raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", recipe)
-    return mode, validate(config), workdir, torch_checkpoint
-
-
-def _look_ahead(argv: list[str]) -> tuple[str, str | None, str, str | None]:
-    """Mode, recipe, folder and file to import as typed, before the recipe is read."""
-    known = flags.FlagValues()
-    for name in ("mode", "config", "workdir", "torch_checkpoint"):
-        flags.DEFINE_string(name, "train" if name == "mode" else None, "", flag_values=known)
-    try:
-        known(argv, known_only=True)
-    except flags.Error as error:
-        raise InvalidArgument("the command line", "be complete", one_line(error)) from error
-    mode, recipe, workdir = known.mode, known.config, known.workdir
-    if mode not in _MODES:
-        raise InvalidArgument("--mode", f"be one of {', '.join(_MODES)}", mode or "nothing")
-    if recipe is None and (workdir is None or mode == "import"):
-        raise InvalidArgument("--config", "name a recipe, as configs/digits.py", "nothing")
-    if recipe is not None and not os.path.isfile(recipe.split(":")[0]):
-        raise InvalidArgument("--config", "name an existing recipe", recipe or "nothing")
-    if workdir == "":
-        raise InvalidArgument("--workdir", "name a folder", "nothing")
-    if workdir is None:
-        workdir = os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
-    return mode, recipe, os.path.expanduser(workdir), _file_to_import(mode, known.torch_checkpoint)
-
-
-def _file_to_import(mode: str, path: str | None) -> str | None:
-    if mode == "import" and not path:
-        needed = "name the authors' PyTorch file for --mode=import"
-        raise InvalidArgument("--torch_checkpoint", needed, "nothing")
-    if mode != "import" and path is not None:
-        raise InvalidArgument("--torch_checkpoint", "be left out unless --mode=import", path)
-    return path and os.path.expanduser(path)
-
-
-def _without_flag(arguments: list[str], name: str) -> list[str]:
-    """The arguments less every `--name=value` and `--name value`."""
-    kept, rest = [], iter(arguments)
-    for argument in rest:
-        if argument in (f"--{name}", f"-{name}"):
-            next(rest, None)
-        elif not argument.startswith((f"--{name}=", f"-{name}=")):
-            kept.append(argument)
-    return kept
-
-
-_KINDS = {
-    bool: ("true or false", lambda text: {"true": True, "false": False}[text.lower()]),
-    int: ("an integer", int),
-    float: ("a number", float),
-    str: ("text", str),
-}
-
-
-def _check_overrides(argv: list[str]) -> None:
-    """Names the first `--config.GROUP.FIELD[=VALUE]` that is no field or no value of its kind."""
-    following = [*argv[1:], None]
-    for argument, next_argument in zip(argv, following, strict=True):
-        typed, has_value, value = argument.lstrip("-").partition("=")
-        if not argument.startswith("-") or not typed.startswith("config."):
-            continue
-        default = _default_of(typed)
-        if isinstance(default, bool) and not has_value:
-            continue
-        if not has_value:
-            if next_argument is None or next_argument.startswith("--"):
-                raise InvalidArgument(typed, "be given a value", "nothing")
-            value = next_argument
-        if isinstance(default, ConfigDict):
-            raise InvalidArgument(typed, "be set field by field: it is a group", value)
-        kind, convert = _KINDS[type(default)]
-        try:
-            convert(value)
-        except (ValueError, KeyError) as error:
-            raise InvalidArgument(typed, f"be {kind}", value) from error
-
-
-def _default_of(typed: str) -> object:
-    """The default of a field, `config.noise.sigma_min` say."""
-    value = configuration.default_config()
-    path = typed.split(".")[1:]
-    for name in path:
-        known = list(value.keys()) if isinstance(value, ConfigDict) else []
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise InvalidArgument(typed, f"be a known setting{hint}", name)
-        value = value[name]
-    return value
-
-
-def _fail(error: Exception, status: int) -> int:
+def _fail(error: Exception, status: int, is_verbose: bool) -> int:
+    """Prints an error on one line, and its traceback if asked to; returns the exit status."""
     print(f"tf_mdsm: {one_line(error)}", file=sys.stderr)
-    if _is_verbose():
+    if is_verbose:
         traceback.print_exception(error)
     return status
 

@@ -1,4 +1,4 @@
-"""Every setting of a run: default, range, rules, file, command-line flags. No TensorFlow."""
+"""Every setting of a run: default, range, rules, files, command-line flags. No TensorFlow."""
 
 from tf_mdsm.config.defaults import default_config
 

@@ -1,4 +1,7 @@
-"""Every setting of a run, with its meaning and its default."""
+"""Every setting of a run, with its meaning, its unit and its default, one function a group.
+
+The comment above a setting is its documentation. `ranges` and `rules` say which values are allowed.
+"""
 
 from ml_collections import ConfigDict
 
@@ -6,325 +9,458 @@ __all__ = ["default_config"]
 
 
 def default_config() -> ConfigDict:
-    """All settings at their defaults: the paper's where it has one (MDSM, section 4)."""
+    """Returns all settings at their defaults, as a locked ConfigDict.
+
+    The paper's settings for CIFAR-10 (MDSM, section 4) are the defaults of data, noise levels,
+    network, optimizer, length of training and annealed Langevin dynamics. The default sampler and
+    its starting points are not the paper's: Heun's method from a Gaussian. Settings on which the
+    paper says nothing have our own defaults.
+    """
     config = ConfigDict()
 
-    # Initial weights, order of the images, noise and flips all follow from it.
+    # Seed of the run. Initial weights, order of the images, training noise and random flips follow
+    # from it.
     config.seed = 0
-
-    # The checkpoint that every use after training reads: "newest", or "best", the one whose
-    # samples were nearest to the reference images (training.evaluate_every).
+    # Checkpoint that every mode except training reads. "newest" is the last one. "best" is the one
+    # whose samples were nearest to the reference images; it needs training.evaluate_every.
     config.checkpoint = "newest"
 
-    config.data = ConfigDict()
-    # Where images come from: tfds (TensorFlow Datasets), digits (scikit-learn's), idx (a folder
-    # of MNIST-style files), npz (an array `images`), folder (image files), synthetic.
-    config.data.source = "tfds"
-    # Data set of `tfds` ("cifar10", "celeb_a", …) or of `synthetic` ("mixture", "blobs").
-    config.data.name = "cifar10"
-    # The folder (`idx`, `folder`) or file (`npz`) that holds the images.
-    config.data.path = ""
-    # Where TFDS keeps prepared data; empty: its own default.
-    config.data.data_dir = ""
-    # A folder that keeps images once they have been brought to size, to be read from there batch
-    # by batch: for data sets larger than memory. Empty: they are held in memory.
-    config.data.cache = ""
-    # The split to train on, and the one that is only looked at (`tfds`, `idx`). Slices as
-    # train[:90%] and train[90%:] serve a TFDS data set that has one split.
-    config.data.split = "train"
-    config.data.held_out_split = "test"
-    # Share of the images held out where the source has no splits of its own.
-    config.data.held_out_fraction = 0.1
-    # folder: leave out files that hold no image, naming each, in place of ending at the first.
-    config.data.skip_damaged = False
-    # Side of the square images, in pixels: smaller ones are zero-padded, larger ones cropped
-    # to their central square and resized.
-    config.data.image_size = 32
-    # Side of the central square that is cut out before resizing; 0: the largest one.
-    config.data.crop = 0
-    # 1: grey, 3: colour; images of the other kind are converted.
-    config.data.channels = 3
-    # Flip every other image, at random, left to right.
-    config.data.flip = False
-
-    config.noise = ConfigDict()
-    # Noise levels: standard deviations in pixel units, from sigma_min to sigma_max.
-    config.noise.sigma_min = 0.05
-    config.noise.sigma_max = 1.2
-    config.noise.num_levels = 128
-    # "linear" or "geometric" distances between neighbouring levels; "log_normal": levels of equal
-    # probability under a log-normal law …
-    config.noise.spacing = "linear"
-    # … with this median and this standard deviation of the logarithm.
-    config.noise.median = 0.5
-    config.noise.log_std = 1.2
-    # Width of the kernel in whose score the residual is written; fixed over all levels.
-    config.noise.sigma0 = 0.1
-    # l(sigma): "inverse_square" (paper), "constant", "edm" (1/sigma^2 + 1/sigma_data^2: large
-    # levels count for more), or "score" (regression of the score itself, whose optimum is
-    # exactly a density: the noisy data's, levels mixed by sigma^2).
-    config.noise.weighting = "inverse_square"
-    # edm: standard deviation of the images' pixels.
-    config.noise.sigma_data = 0.25
-
-    config.network = ConfigDict()
-    # res6, res12, res18, res34: the paper's ResNets; unet: an energy made of a U-Net f(x) that
-    # guesses the clean image; dense: a small net for points in the plane.
-    config.network.name = "res18"
-    # Channels of the first convolution; every stage doubles them (unet: the first two halvings).
-    # Width of `dense`.
-    config.network.channels = 128
-    # How the scalar is made: of the last features, "quadratic" or "linear"; of an image x and the
-    # U-Net's guess f(x), over 2 sigma0^2, "distance", |x - f|^2, "product", x . (x - f), or
-    # "two_guesses", (x - f) . (x - g).
-    config.network.head = "quadratic"
-    # The U-Net's: squares of pixels that become one pixel with more channels before all else …
-    config.network.unet = ConfigDict()
-    config.network.unet.patch_size = 1
-    # … resolutions, each of half the side; channels double twice, then stay …
-    config.network.unet.num_resolutions = 4
-    # … residual blocks at each of them, down and up …
-    config.network.unet.num_blocks = 1
-    # … and self-attention after each block where the side is at most so many pixels; 0: nowhere.
-    config.network.unet.attention_size = 0
-    # Divide images by what noise, as estimated in the image, and contrast together amount to.
-    config.network.unet.scale_input = False
-
-    config.optimizer = ConfigDict()
-    # Learning rate of Adam at the first step …
-    config.optimizer.learning_rate = 5e-5
-    # … and at the last one, when the schedule is "cosine".
-    config.optimizer.final_learning_rate = 1e-6
-    # "cosine" from one to the other over the whole run, or "constant".
-    config.optimizer.schedule = "cosine"
-    # Updates over which the rate rises from 0 to what the schedule says; 0: none.
-    config.optimizer.warmup_steps = 0
-    # Gradients are shortened to this norm over all weights, in the unit of TensorBoard's
-    # gradient_norm, which is shown unshortened; 0: never.
-    config.optimizer.clip_norm = 0.0
-    # Adam's decay rates of the mean gradient and of the mean squared gradient.
-    config.optimizer.beta_1 = 0.9
-    config.optimizer.beta_2 = 0.95
-    # Adam's epsilon, against gradients of the loss in units of 1/sigma0^4.
-    config.optimizer.epsilon = 1e-8
-    # Momentum of the averaged weights that every use after training reads; 0: no averages.
-    config.optimizer.ema_momentum = 0.0
-
-    config.training = ConfigDict()
-    # Images of one update, over all replicas together.
-    config.training.batch_size = 128
-    # Parts in which each replica takes its images of an update, one after the other: the same
-    # gradients in the memory of one part.
-    config.training.accumulation_steps = 1
-    # Updates of the whole run.
-    config.training.num_steps = 300_000
-    # Updates that run on the device without a look from outside (at most).
-    config.training.steps_per_call = 10
-    # An interval in updates; 0 means never, except that the last step is always saved.
-    config.training.checkpoint_every = 5_000
-    # Checkpoints kept: the newest ones.
-    config.training.keep_checkpoints = 3
-    # Scalars to TensorBoard: means over the interval.
-    config.training.log_every = 100
-    # Held-out loss, energies and the denoising strip to TensorBoard.
-    config.training.validate_every = 2_500
-    # Held-out images used for it (at most).
-    config.training.validation_images = 512
-    # A grid of samples to TensorBoard and samples/.
-    config.training.sample_every = 25_000
-    # Images in that grid.
-    config.training.preview_images = 16
-    # The distance of a few samples to the reference images (`evaluation`) to TensorBoard;
-    # the best checkpoint by it is kept besides the newest ones.
-    config.training.evaluate_every = 0
-    # Samples drawn for it.
-    config.training.evaluation_samples = 256
-    # float32, or convolutions in bfloat16 with weights, head and loss in float32.
-    config.training.precision = "float32"
-    # mirrored: all GPUs of this machine, or its CPU; one_device: the first of them;
-    # multi_worker_mirrored: those of all machines of a cluster; tpu.
-    config.training.strategy = "mirrored"
-    # Who tells multi_worker_mirrored where the workers are: tf_config (launch/workers.sh and
-    # Kubernetes' training operator set it), slurm, kubernetes.
-    config.training.cluster = "tf_config"
-    # Name of the TPU; empty: what the environment says.
-    config.training.tpu = ""
-    # How often a run whose loss is not finite goes back to its last checkpoint and on from there;
-    # 0: it ends …
-    config.training.max_rollbacks = 0
-    # … and what the learning rate is multiplied with each time.
-    config.training.rollback_rate = 0.5
-    # XLA for the gradients; "auto": on GPUs only, where it pays.
-    config.training.jit_compile = "auto"
-
-    config.sampling = ConfigDict()
-    # How images are drawn: "annealed_langevin" is the paper's chain. By the blind denoiser, in
-    # tens of gradients: "heun" (probability flow), "ancestral" (ancestral Euler), and
-    # "coarse_to_fine" (stochastic ascent, each image at its own pace). With Metropolis' test,
-    # exact at each temperature: "mala" (Langevin) and "hmc" (Hamiltonian Monte Carlo).
-    # The default is the best that was measured at few gradients (docs/samplers.md).
-    config.sampling.sampler = "heun"
-    # Images that --mode=sample draws.
-    config.sampling.num_samples = 64
-    # Images drawn at a time.
-    config.sampling.batch_size = 64
-    # Image n is drawn with seed `seed + n`.
-    config.sampling.seed = 0
-    # annealed_langevin: epsilon of the step x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
-    config.sampling.step_size = 0.02
-    # annealed_langevin: temperature of the first steps, its fall to 1, and the fall to 0.
-    config.sampling.initial_temperature = 100.0
-    config.sampling.hot_steps = 500
-    config.sampling.cooling_steps = 2_000
-    config.sampling.final_steps = 200
-    # How the temperature falls from the initial one to 1: "exponential" or "linear".
-    config.sampling.cooling = "exponential"
-    # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx, which the weighting
-    # "score" does not make a denoiser. The other samplers always do.
-    config.sampling.denoise = True
-    # The others: noise levels at which chains begin and end; 0: noise.sigma_max, noise.sigma_min,
-    # except that heun ends best at a tenth of noise.sigma_min (docs/samplers.md).
-    config.sampling.sigma_max = 0.0
-    config.sampling.sigma_min = 0.0
-    # heun, ancestral: noise levels N from one to the other, for 2 N - 1 and N gradients, and
-    # how they crowd near sigma_min (1: equal distances). mala, hmc: temperatures, one for each
-    # level, (sigma / sigma0)^2.
-    config.sampling.num_levels = 5
-    config.sampling.rho = 7.0
-    # heun: noise put back on the way (EDM's S_churn); 0: none, the start decides.
-    config.sampling.churn = 0.0
-    # coarse_to_fine: the first step size, and the share beta of a step by which the noise really
-    # falls (1: no noise is added; the smaller, the more steps).
-    config.sampling.h0 = 0.01
-    config.sampling.beta = 0.5
-    # coarse_to_fine: steps after which also those images end that are not yet at sigma_min.
-    config.sampling.max_steps = 200
-    # mala, hmc: moves at each temperature, and their step size as a share of the noise level.
-    config.sampling.moves = 1
-    config.sampling.step_share = 0.3
-    # hmc: leapfrog steps of a move.
-    config.sampling.leapfrog_steps = 3
-    # Where chains begin: "gaussian" has mean and covariance of the training images, plus noise
-    # of the first level (of the initial temperature); "isotropic" is 0.5 + sigma N(0, I) at the
-    # first level, except that annealed_langevin has the paper's sigma = 1; "images" are those of
-    # `start_images` under noise of the first level, seed s at image s mod N.
-    config.sampling.start = "gaussian"
-    # Images to start at: a .png of the model's size, or a .npy or .npz with an array `images`.
-    config.sampling.start_images = ""
-    # Besides the .npz with `images` and `energies`: "png", a folder of PNG files, as clean-fid,
-    # pytorch-fid and torch-fidelity read it; "arr_0", an .npz with the images under that name,
-    # as guided-diffusion's evaluator reads it; "none".
-    config.sampling.extra_files = "none"
-    # Steps between the states of the chain that are shown; 0: a 27th of the chain.
-    config.sampling.show_every = 0
-
-    config.restoration = ConfigDict()
-    # What --mode=restore undoes: "inpaint_box" (a box in the middle is missing), "inpaint_half"
-    # (the lower half), "inpaint_random" (random pixels), "inpaint_mask" (those of `mask`),
-    # "super_resolution_2", "super_resolution_4" (means of 2x2, 4x4 pixels are known), "deblur"
-    # (low frequencies), "compressive_sensing" (random projections), "denoise" (all pixels, under
-    # noise of a level that is not told), "colorize" (the grey image); "all" that fit.
-    config.restoration.task = "inpaint_box"
-    # The sampler that is held to what is known, where it starts, and coarse_to_fine's beta and
-    # max_steps; all else is config.sampling's. The defaults came nearest to the originals
-    # (README.md). "denoise" is coarse_to_fine by config.sampling from the noisy image.
-    config.restoration.sampler = "coarse_to_fine"
-    config.restoration.start = "isotropic"
-    config.restoration.beta = 0.1
-    config.restoration.max_steps = 150
-    # A file of images of the model's size (.png, .jpg, .npy, or .npz with `images`), or a folder of
-    # such; empty: the held-out images.
-    config.restoration.images = ""
-    # The files hold what was measured (small images, grey ones, …) and not the originals.
-    config.restoration.measured = False
-    # A mask for "inpaint_mask": a picture (white: known), or an array of 1 and 0.
-    config.restoration.mask = ""
-    # Images restored (at most), and solutions of each, from different seeds.
-    config.restoration.num_images = 8
-    config.restoration.num_solutions = 3
-    # Of the solutions' noise, and of random pixels, projections and added noise.
-    config.restoration.seed = 0
-    # inpaint_box: side of the box, as a share of the image's.
-    config.restoration.hole = 0.5
-    # inpaint_random, compressive_sensing: share of the pixels, of the coordinates, measured.
-    config.restoration.known_share = 0.25
-    # deblur: highest frequency that is known, in cycles a pixel (at most 0.5 along a row).
-    config.restoration.cutoff = 0.15
-    # denoise: level of the noise that is added to the originals.
-    config.restoration.noise = 0.3
-
-    config.evaluation = ConfigDict()
-    # What --mode=evaluate looks at: "all", or some of quality (distances of samples to images),
-    # memorisation (nearest training images), energies, outliers, denoising: "quality,outliers".
-    config.evaluation.parts = "all"
-    # Images that are drawn for it, by config.sampling.
-    config.evaluation.num_samples = 1_024
-    # Held-out images that are looked at one by one (at most).
-    config.evaluation.num_images = 512
-    # Features of images in which sets are compared: "classifier" (a small one, trained on the
-    # run's labelled images), "inception" (the 2015 network of the FID), "none".
-    config.evaluation.features = "classifier"
-    # The Inception network's file, classify_image_graph_def.pb or the .tgz that holds it; empty:
-    # downloaded once.
-    config.evaluation.inception_path = ""
-    # Images that samples are compared with: those of data.split ("train") or of
-    # data.held_out_split ("held_out").
-    config.evaluation.reference = "train"
-    # An .npz with `mu` and `sigma` of the same features by another tool, in place of the
-    # reference images' own; empty: computed, and kept in evaluation/statistics_….npz.
-    config.evaluation.reference_statistics = ""
-    # Of added noise, and of noise images.
-    config.evaluation.seed = 0
-    # Another data set that outliers are taken from, its fields as config.data's; empty: none.
-    config.evaluation.foreign = ConfigDict()
-    config.evaluation.foreign.source = ""
-    config.evaluation.foreign.name = ""
-    config.evaluation.foreign.path = ""
-    # Side at which its images are read, before they are enlarged to the run's; 0: the run's.
-    config.evaluation.foreign.image_size = 0
-
-    config.likelihood = ConfigDict()
-    # Where annealing begins: "gaussian" has mean and covariance of the training images plus noise
-    # of `reference_sigma` (0: noise.sigma0 times the temperature's root); "isotropic" is
-    # 0.5 + reference_sigma N(0, I) (0: 1).
-    config.likelihood.reference = "gaussian"
-    config.likelihood.reference_sigma = 0.0
-    # T of the density exp(-E / T) / Z that is measured.
-    config.likelihood.temperature = 1.0
-    # Chains from the reference to the energy, and as many back; at a time.
-    config.likelihood.num_chains = 64
-    config.likelihood.batch_size = 64
-    # Intervals of inverse temperature from 0 to 1: the more, the narrower the bracket.
-    config.likelihood.num_temperatures = 400
-    # Hamiltonian moves in each interval, and leapfrog steps of each.
-    config.likelihood.moves = 1
-    config.likelihood.leapfrog_steps = 5
-    # Share of moves to be accepted. Chains of the pilot adapt step sizes to it at some inverse
-    # temperatures, by rounds of moves, and find where intervals have to be short. They carry
-    # no weight; what they found is then kept.
-    config.likelihood.acceptance = 0.8
-    config.likelihood.pilot_chains = 32
-    config.likelihood.pilot_temperatures = 24
-    config.likelihood.pilot_rounds = 8
-    # Rounds of moves at the end of the chains up, before their like go down: the upper bound holds
-    # as far as they have become samples of the model.
-    config.likelihood.rest_rounds = 50
-    # Images of the training and of the held-out part whose likelihood is told (at most).
-    config.likelihood.num_images = 1_000
-    # Chain n follows from seed `seed + n`.
-    config.likelihood.seed = 0
-    # A value is presented only if its bracket, with margins, is no wider than this, in bits/dim …
-    config.likelihood.tolerance = 0.1
-    # … and the weights of the chains up, and down, are worth so many equal ones.
-    config.likelihood.min_effective = 5.0
-
-    config.export = ConfigDict()
-    # "saved_model" for TensorFlow and TensorFlow Serving; "torch": export/torch/step_NNNNNNNN.pt,
-    # a state_dict for the authors' PyTorch networks.
-    config.export.format = "saved_model"
-    # Number of the version, export/<version>; 0: one more than the highest there.
-    config.export.version = 0
-    # Images of one request, at most; larger ones are refused.
-    config.export.max_batch_size = 64
-
+    config.data = _data()
+    config.noise = _noise()
+    config.network = _network()
+    config.optimizer = _optimizer()
+    config.training = _training()
+    config.sampling = _sampling()
+    config.restoration = _restoration()
+    config.evaluation = _evaluation()
+    config.likelihood = _likelihood()
+    config.export = _export()
     return config.lock()
+
+
+def _data() -> ConfigDict:
+    """Training and validation images: where they come from and how they are resized."""
+    data = ConfigDict()
+
+    # Source of the images: "tfds" (TensorFlow Datasets), "digits" (bundled with scikit-learn),
+    # "idx" (a folder of files in MNIST's format), "npz" (a file with an array `images`), "folder"
+    # (a folder of image files) or "synthetic" (computed).
+    data.source = "tfds"
+    # Name of the data set: for "tfds" its name there ("cifar10", "celeb_a", …), for "synthetic"
+    # either "mixture" or "blobs". The other sources ignore it.
+    data.name = "cifar10"
+    # Folder ("idx", "folder") or file ("npz") that holds the images.
+    data.path = ""
+    # Folder in which TensorFlow Datasets keeps prepared data. Empty: its own default.
+    data.data_dir = ""
+    # Folder in which resized images are stored, so that each batch is read from disk. It serves
+    # data sets that are larger than memory. Empty: all images are held in memory.
+    data.cache = ""
+    # Split of the training images ("tfds", "idx"). A data set of "tfds" that has one split can be
+    # divided by slices: "train[:90%]" here and "train[90%:]" in held_out_split.
+    data.split = "train"
+    # Split of the validation images ("tfds", "idx"). They are never trained on.
+    data.held_out_split = "test"
+    # Fraction of the images that are set aside as validation images, for sources without splits.
+    data.held_out_fraction = 0.1
+    # Source "folder": skip files that cannot be read as an image, with a message that names each
+    # of them. Otherwise the first such file ends the run.
+    data.skip_damaged = False
+    # Height and width of the images, in pixels. Smaller images are padded with zeros. Larger images
+    # are cropped to their central square and resized.
+    data.image_size = 32
+    # Side of the central square that is cut out before resizing, in pixels. 0: the largest square.
+    data.crop = 0
+    # Color channels: 1 for gray, 3 for color, and 2 for points in the plane. Images of the other
+    # kind are converted.
+    data.channels = 3
+    # Flip each training image left to right with probability 1/2.
+    data.flip = False
+    return data
+
+
+def _noise() -> ConfigDict:
+    """Noise levels and their weights in the loss, l(sigma) ||x - x_noisy + sigma0^2 dE/dx||^2."""
+    noise = ConfigDict()
+
+    # Smallest noise level: a standard deviation in pixel units, where pixels lie in [0, 1].
+    noise.sigma_min = 0.05
+    # Largest noise level, in the same unit.
+    noise.sigma_max = 1.2
+    # Number of noise levels. It need not be the batch size.
+    noise.num_levels = 128
+    # Distribution of the levels between sigma_min and sigma_max: "linear" (equal differences),
+    # "geometric" (equal ratios) or "log_normal" (equal probabilities under a log-normal
+    # distribution with `median` and `log_std`).
+    noise.spacing = "linear"
+    # Spacing "log_normal": median of the distribution, in pixel units.
+    noise.median = 0.5
+    # Spacing "log_normal": standard deviation of log(sigma).
+    noise.log_std = 1.2
+    # The constant sigma0 of the loss, in pixel units. It is the same for all noise levels.
+    noise.sigma0 = 0.1
+    # Weight l(sigma) of a noise level in the loss: "inverse_square" (1/sigma^2, the paper's),
+    # "constant" (1), "edm" (1/sigma^2 + 1/sigma_data^2, which gives large levels more weight) or
+    # "score". The last one puts sigma^2 in place of sigma0^2 in the loss and weighs by 1/sigma^2.
+    # This is regression of the score itself. Its optimum is exactly the energy of a density, the
+    # mixture of the noisy data's densities in proportion to sigma^2.
+    noise.weighting = "inverse_square"
+    # Weighting "edm": standard deviation of the pixels of the data set.
+    noise.sigma_data = 0.25
+    return noise
+
+
+def _network() -> ConfigDict:
+    """The energy network."""
+    network = ConfigDict()
+
+    # "res6", "res12", "res18" and "res34" are the paper's ResNets. "unet" is an energy that is
+    # based on a U-Net f(x), which estimates the clean image. "dense" is a small fully connected
+    # network for points in the plane.
+    network.name = "res18"
+    # Channels of the first convolution. Every stage of a ResNet doubles them; a U-Net doubles them
+    # at its second and third resolution. For "dense" it is the width of the layers.
+    network.channels = 128
+    # How the scalar energy is computed. ResNets and "dense" compute it from their last features:
+    # "quadratic" or "linear". A U-Net computes it from the image x and its estimates f(x) and g(x)
+    # of the clean image, divided by 2 sigma0^2: "distance" is |x - f|^2, "product" is x . (x - f),
+    # "two_guesses" is (x - f) . (x - g).
+    network.head = "quadratic"
+    network.unet = _unet()
+    return network
+
+
+def _unet() -> ConfigDict:
+    """The structure of the network "unet"; other networks ignore it."""
+    unet = ConfigDict()
+
+    # Side of the square patches that the U-Net treats as one pixel with more channels. 1: pixels.
+    unet.patch_size = 1
+    # Number of resolutions. Each has half the height and width of the previous one.
+    unet.num_resolutions = 4
+    # Residual blocks at each resolution, on the way down and again on the way up.
+    unet.num_blocks = 1
+    # Self-attention follows each block at resolutions of at most this side, counted in patches.
+    # 0: no attention.
+    unet.attention_size = 0
+    # Normalize the input by sqrt(v + 1/4), where v is the noise variance estimated from the image.
+    # Images of all noise levels then have similar scale.
+    unet.scale_input = False
+    return unet
+
+
+def _optimizer() -> ConfigDict:
+    """Adam, its learning rate, gradient clipping and weight averaging."""
+    optimizer = ConfigDict()
+
+    # Learning rate of Adam at the first update, apart from the warm-up.
+    optimizer.learning_rate = 5e-5
+    # Learning rate at the last update under the schedule "cosine". "constant" ignores it.
+    optimizer.final_learning_rate = 1e-6
+    # "cosine" lowers the learning rate from learning_rate to final_learning_rate over the whole
+    # run. "constant" keeps learning_rate.
+    optimizer.schedule = "cosine"
+    # Updates over which the learning rate rises linearly to what the schedule gives. 0: no warm-up.
+    optimizer.warmup_steps = 0
+    # Largest global norm of the gradient: a larger gradient is scaled down to it. The unit is that
+    # of TensorBoard's `gradient_norm`, which is logged before clipping. 0: no clipping.
+    optimizer.clip_norm = 0.0
+    # Adam's decay rate of the mean gradient.
+    optimizer.beta_1 = 0.9
+    # Adam's decay rate of the mean squared gradient.
+    optimizer.beta_2 = 0.95
+    # Adam's epsilon. It is added to the root of the mean squared gradient, in units of the gradient
+    # of the loss divided by sigma0^4, which is what the optimizer minimizes.
+    optimizer.epsilon = 1e-8
+    # Momentum of the exponential moving average (EMA) of the weights. Every mode except training
+    # uses the averaged weights where there are any. 0: no average.
+    optimizer.ema_momentum = 0.0
+    return optimizer
+
+
+def _training() -> ConfigDict:
+    """The training loop. A step is one update of the weights."""
+    training = ConfigDict()
+
+    # Batch size: images of one update, over all replicas together.
+    training.batch_size = 128
+    # Gradient accumulation: each replica divides its images of an update into this many parts and
+    # processes one after the other. Gradients stay the same; activations need the memory of one
+    # part.
+    training.accumulation_steps = 1
+    # Updates of the whole run.
+    training.num_steps = 300_000
+    # Maximum number of updates in one compiled call. Results do not depend on it.
+    training.steps_per_call = 10
+    # Updates between checkpoints. 0: only the last update is saved, as always.
+    training.checkpoint_every = 5_000
+    # Number of newest checkpoints that are kept.
+    training.keep_checkpoints = 3
+    # Updates between scalars in TensorBoard, which are means over this interval. 0: never.
+    training.log_every = 100
+    # Updates between validations, which write the loss of validation images, energies and a strip
+    # of denoised images to TensorBoard. 0: never.
+    training.validate_every = 2_500
+    # Maximum number of validation images that a validation uses.
+    training.validation_images = 512
+    # Updates between previews: grids of samples in TensorBoard and in samples/. 0: never.
+    training.sample_every = 25_000
+    # Samples in a preview.
+    training.preview_images = 16
+    # Updates between evaluations, which write the Fréchet distance of a few samples to the
+    # reference images of `evaluation` to TensorBoard. The checkpoint with the smallest distance is
+    # kept in addition to the newest ones. 0: never.
+    training.evaluate_every = 0
+    # Samples that each of these evaluations draws.
+    training.evaluation_samples = 256
+    # "float32", or "mixed_bfloat16": convolutions in bfloat16; weights, head and loss in float32.
+    training.precision = "float32"
+    # Devices: "mirrored" (all GPUs of this machine, or its CPU), "one_device" (the first of them),
+    # "multi_worker_mirrored" (those of all machines of a cluster) or "tpu".
+    training.strategy = "mirrored"
+    # Strategy "multi_worker_mirrored": where the addresses of the workers come from. "tf_config" is
+    # the environment variable TF_CONFIG, set by launch/workers.sh and by Kubernetes' training
+    # operator. The others are "slurm" and "kubernetes".
+    training.cluster = "tf_config"
+    # Strategy "tpu": name of the TPU. Empty: the one that the environment names.
+    training.tpu = ""
+    # How often a run whose loss becomes NaN or infinite may return to its last checkpoint and
+    # continue with a smaller learning rate. 0: such a run ends.
+    training.max_rollbacks = 0
+    # Factor by which each such return multiplies the learning rate.
+    training.rollback_rate = 0.5
+    # Compile gradients with XLA: "on", "off" or "auto" (on GPUs only, where it is faster).
+    training.jit_compile = "auto"
+    return training
+
+
+def _sampling() -> ConfigDict:
+    """Samplers. Cost is counted in gradient evaluations (of dE/dx) per image."""
+    sampling = ConfigDict()
+
+    # "annealed_langevin" is the paper's sampler. Three samplers use the denoiser and need tens of
+    # gradient evaluations: "heun" (probability flow), "ancestral" (ancestral Euler) and
+    # "coarse_to_fine" (stochastic ascent; each image takes as many steps as it needs). Two accept
+    # or reject moves by a Metropolis test and so are exact at each temperature: "mala" (Langevin)
+    # and "hmc" (Hamiltonian Monte Carlo). The default is the best that was measured at few gradient
+    # evaluations (docs/samplers.md).
+    sampling.sampler = "heun"
+    # Images that --mode=sample draws.
+    sampling.num_samples = 64
+    # Images that are drawn at a time.
+    sampling.batch_size = 64
+    # Seed of the first image. Image n has seed `seed + n`.
+    sampling.seed = 0
+    # annealed_langevin: step size epsilon in x <- x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
+    sampling.step_size = 0.02
+    # annealed_langevin: temperature T of the first steps, at least 1.
+    sampling.initial_temperature = 100.0
+    # annealed_langevin: number of steps at the initial temperature.
+    sampling.hot_steps = 500
+    # annealed_langevin: number of steps in which T falls from the initial temperature to 1.
+    sampling.cooling_steps = 2_000
+    # annealed_langevin: number of steps in which T falls linearly from 1 to 0.
+    sampling.final_steps = 200
+    # annealed_langevin: how T falls from the initial temperature to 1, "exponential" or "linear".
+    sampling.cooling = "exponential"
+    # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx. With noise.weighting=score
+    # that step does not denoise, so switch it off. All other samplers end with it.
+    sampling.denoise = True
+    # Other samplers: noise level at which sampling starts. 0: noise.sigma_max.
+    sampling.sigma_max = 0.0
+    # Other samplers: noise level at which sampling ends. 0: noise.sigma_min, or a tenth of it for
+    # "heun", which is better (docs/samplers.md).
+    sampling.sigma_min = 0.0
+    # heun, ancestral: number N of noise levels from sigma_max to sigma_min. "heun" then needs
+    # 2 N - 1 gradient evaluations, "ancestral" needs N. mala, hmc: number of temperatures; level
+    # sigma has the temperature (sigma / sigma0)^2.
+    sampling.num_levels = 5
+    # heun, ancestral, mala, hmc: how much denser the levels are near sigma_min. 1: equal distances.
+    sampling.rho = 7.0
+    # heun: noise that is added between steps (S_churn of EDM). 0: none, so that an image is a
+    # function of its start.
+    sampling.churn = 0.0
+    # coarse_to_fine: size of the first step, a fraction of the way to the denoised image.
+    sampling.h0 = 0.01
+    # coarse_to_fine: a step of size h lowers the noise level by the factor 1 - beta h. The smaller
+    # beta, the more noise is added and the more steps are needed. 1: no noise is added.
+    sampling.beta = 0.5
+    # coarse_to_fine: largest number of steps. Images that have not reached sigma_min end here too.
+    sampling.max_steps = 200
+    # mala, hmc: moves at each temperature.
+    sampling.moves = 1
+    # mala, hmc: step size as a fraction of the noise level.
+    sampling.step_share = 0.3
+    # hmc: leapfrog steps of each move.
+    sampling.leapfrog_steps = 3
+    # Starting points. "gaussian": a Gaussian with mean and covariance of the training images, plus
+    # noise of the first level (for annealed_langevin, of the initial temperature). "isotropic":
+    # 0.5 + sigma N(0, I) with sigma the first level, or 1 for annealed_langevin, as in the paper.
+    # "images": the images of `start_images` plus noise of the first level; seed s starts at image
+    # s mod N of N.
+    sampling.start = "gaussian"
+    # Start "images": a .png of the model's size, or a .npy or .npz with an array `images`.
+    sampling.start_images = ""
+    # Files in addition to the .npz with `images` and `energies`. "png": a folder of PNG files, as
+    # clean-fid, pytorch-fid and torch-fidelity read it. "arr_0": an .npz with the images under that
+    # name, as the evaluator of guided-diffusion reads it. "none": no other files.
+    sampling.extra_files = "none"
+    # Steps between the intermediate images that are shown. 0: a 27th of all steps.
+    sampling.show_every = 0
+    return sampling
+
+
+def _restoration() -> ConfigDict:
+    """Inverse problems: what `--mode=restore` solves, and how."""
+    restoration = ConfigDict()
+
+    # "inpaint_box" (a box in the center is missing), "inpaint_half" (the lower half is missing),
+    # "inpaint_random" (random pixels are missing), "inpaint_mask" (the pixels of `mask` are
+    # missing), "super_resolution_2" and "super_resolution_4" (means of 2x2 and 4x4 pixels are
+    # known), "deblur" (low frequencies are known), "compressive_sensing" (random projections are
+    # known), "denoise" (all pixels are known, with noise of a level that the model is not given),
+    # "colorize" (the gray image is known), or "all": every task that fits the images.
+    restoration.task = "inpaint_box"
+    # Sampler of the solutions, in place of sampling.sampler. All settings of `sampling` that have
+    # no counterpart here apply. Task "denoise" always uses coarse_to_fine, from the noisy image,
+    # with beta and max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came
+    # nearest to the original images of all that were measured.
+    restoration.sampler = "coarse_to_fine"
+    # Starting points, in place of sampling.start.
+    restoration.start = "isotropic"
+    # coarse_to_fine: in place of sampling.beta.
+    restoration.beta = 0.1
+    # coarse_to_fine: in place of sampling.max_steps.
+    restoration.max_steps = 150
+    # Images of the model's size: a file (.png, .jpg, .npy, or .npz with `images`) or a folder of
+    # such files. Empty: the validation images.
+    restoration.images = ""
+    # Whether these files hold measurements (small images, gray images, …) instead of originals.
+    restoration.measured = False
+    # Task "inpaint_mask": a picture in which white pixels are known, or an array of 1 (known) and
+    # 0 (missing).
+    restoration.mask = ""
+    # Maximum number of images that are restored.
+    restoration.num_images = 8
+    # Solutions of each image, from different seeds.
+    restoration.num_solutions = 3
+    # Seed of the solutions, and of random pixels, projections and added noise.
+    restoration.seed = 0
+    # inpaint_box: side of the box, as a fraction of the image's side.
+    restoration.hole = 0.5
+    # inpaint_random, compressive_sensing: fraction of the pixels, or of the projections, that are
+    # known.
+    restoration.known_share = 0.25
+    # deblur: highest known frequency, in cycles per pixel (at most 0.5 along a row).
+    restoration.cutoff = 0.15
+    # denoise: level of the noise that is added to the originals, in pixel units.
+    restoration.noise = 0.3
+    return restoration
+
+
+def _evaluation() -> ConfigDict:
+    """What `--mode=evaluate` measures, and what samples are compared with."""
+    evaluation = ConfigDict()
+
+    # "all", or a comma-separated choice of "quality" (distances of samples to reference images),
+    # "memorisation" (nearest training images), "energies", "outliers" and "denoising".
+    evaluation.parts = "all"
+    # Samples that are drawn for it, by the sampler of `sampling`.
+    evaluation.num_samples = 1_024
+    # Maximum number of images of each kind (validation, training, samples, out-of-distribution)
+    # that are examined one by one.
+    evaluation.num_images = 512
+    # Features in which sets of images are compared: "classifier" (a small one that is trained on
+    # the run's labelled images), "inception" (the 2015 network of FID) or "none".
+    evaluation.features = "classifier"
+    # Features "inception": the file classify_image_graph_def.pb, or the .tgz that contains it.
+    # Empty: it is downloaded once.
+    evaluation.inception_path = ""
+    # Reference images that samples are compared with: those of data.split ("train") or of
+    # data.held_out_split ("held_out").
+    evaluation.reference = "train"
+    # An .npz with mean `mu` and covariance `sigma` of the same features, written by another tool,
+    # in place of the statistics of the reference images. Empty: they are computed and kept in
+    # evaluation/statistics_*.npz.
+    evaluation.reference_statistics = ""
+    # Seed of added noise and of noise images.
+    evaluation.seed = 0
+    evaluation.foreign = _foreign()
+    return evaluation
+
+
+def _foreign() -> ConfigDict:
+    """Another data set, whose images are out-of-distribution images for outlier detection."""
+    foreign = ConfigDict()
+
+    # As data.source. Empty: no other data set.
+    foreign.source = ""
+    # As data.name.
+    foreign.name = ""
+    # As data.path.
+    foreign.path = ""
+    # Height and width at which its images are read, in pixels, before they are resized to
+    # data.image_size. 0: data.image_size.
+    foreign.image_size = 0
+    return foreign
+
+
+def _likelihood() -> ConfigDict:
+    """Annealed importance sampling (AIS): what `--mode=likelihood` computes, and how exactly."""
+    likelihood = ConfigDict()
+
+    # Distribution at which annealing starts. "gaussian": a Gaussian with mean and covariance of the
+    # training images, plus noise of reference_sigma. "isotropic": 0.5 + reference_sigma N(0, I).
+    likelihood.reference = "gaussian"
+    # Standard deviation in `reference`, in pixel units. 0: noise.sigma0 sqrt(temperature) for
+    # "gaussian", 1 for "isotropic".
+    likelihood.reference_sigma = 0.0
+    # Temperature T of the density exp(-E / T) / Z whose log Z is bounded.
+    likelihood.temperature = 1.0
+    # Markov chains from the reference to the energy (lower bound), and as many back (upper bound).
+    likelihood.num_chains = 64
+    # Markov chains that are computed at a time.
+    likelihood.batch_size = 64
+    # Intervals of inverse temperature between 0 and 1. The more, the narrower the bounds.
+    likelihood.num_temperatures = 400
+    # Hamiltonian moves in each interval.
+    likelihood.moves = 1
+    # Leapfrog steps of each move.
+    likelihood.leapfrog_steps = 5
+    # Fraction of moves that should be accepted. Before annealing, the step sizes are adapted to it
+    # by chains of their own, which also find where intervals must be short. These chains carry no
+    # weight, and nothing is adapted afterwards.
+    likelihood.acceptance = 0.8
+    # Markov chains of this adaptation.
+    likelihood.pilot_chains = 32
+    # Inverse temperatures at which step sizes are adapted.
+    likelihood.pilot_temperatures = 24
+    # Rounds of moves at each of these inverse temperatures.
+    likelihood.pilot_rounds = 8
+    # Rounds of moves at inverse temperature 1 by which chains become samples of the model before
+    # they anneal back. The upper bound is valid as far as they have become such samples.
+    likelihood.rest_rounds = 50
+    # Maximum number of training images, and of validation images, whose likelihood is reported.
+    likelihood.num_images = 1_000
+    # Seed of the first Markov chain. Chain n has seed `seed + n`.
+    likelihood.seed = 0
+    # Largest distance of the bounds, error margins included, at which a value is reported, in bits
+    # per dimension.
+    likelihood.tolerance = 0.1
+    # Smallest effective number of chains, in each direction, at which a value is reported.
+    likelihood.min_effective = 5.0
+    return likelihood
+
+
+def _export() -> ConfigDict:
+    """What `--mode=export` writes."""
+    export = ConfigDict()
+
+    # "saved_model": a SavedModel for TensorFlow and TensorFlow Serving. "torch": a state_dict for
+    # the authors' PyTorch networks, in export/torch/step_NNNNNNNN.pt.
+    export.format = "saved_model"
+    # Version number: the model is written to export/<version>. 0: one more than the highest there.
+    export.version = 0
+    # Maximum number of images in a request to the exported model. Larger requests are refused.
+    export.max_batch_size = 64
+    return export

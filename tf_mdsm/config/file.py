@@ -1,12 +1,10 @@
-"""The configuration of a run, and the file that keeps it.
+"""Files that hold a configuration: recipes (`configs/*.py`) and a run's `config.json`."""
 
-A recipe in `configs/` starts from `default_config()` (all settings with their meaning:
-`settings`) and overrides; `validation` says what makes sense. Nothing here imports TensorFlow:
-wrong settings are refused at once.
-"""
-
+import importlib.machinery
+import importlib.util
 import json
 import os
+import sys
 
 from ml_collections import ConfigDict
 
@@ -14,19 +12,56 @@ from tf_mdsm.config.defaults import default_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["default_config", "get_config", "load_config", "save_config"]
+__all__ = ["get_config", "load_config", "load_recipe", "save_config"]
+
+_RECIPE_MODULE = "tf_mdsm_recipe"
+
+
+def load_recipe(path: str) -> ConfigDict:
+    """Runs a recipe and returns its configuration, locked.
+
+    A recipe is a Python file with a function `get_config`.
+
+    Args:
+        path: the file. `FILE.py:STRING` calls `get_config(STRING)`.
+
+    Raises:
+        InvalidArgument: if the file fails, or its result is no ConfigDict.
+    """
+    file, *arguments = path.split(":", 1)
+    loader = importlib.machinery.SourceFileLoader(_RECIPE_MODULE, file)
+    spec = importlib.util.spec_from_file_location(_RECIPE_MODULE, file, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    # Under a name in sys.modules as an imported module is: dataclasses in a recipe look there.
+    sys.modules[_RECIPE_MODULE] = module
+    try:
+        loader.exec_module(module)
+        config = module.get_config(*arguments)
+    except Exception as error:  # A recipe is a program: it may raise anything.
+        message = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
+        raise InvalidArgument("--config", f"be a recipe ({message})", path) from error
+    if not isinstance(config, ConfigDict):
+        raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", path)
+    return config.lock()
 
 
 def get_config(workdir: str) -> ConfigDict:
-    """The configuration that a run was made with: `--config=…/config.py:WORKDIR`."""
+    """Reads the configuration that a run was made with from its folder's `config.json`.
+
+    Raises:
+        InvalidArgument: if there is no such file, or it holds something else.
+    """
     return load_config(os.path.join(workdir, "config.json"))
 
 
 def load_config(path: str) -> ConfigDict:
-    """Reads a run's `config.json` back.
+    """Reads a `config.json` that `save_config` wrote.
+
+    Settings that the file does not have, because an earlier version wrote it, get their defaults.
 
     Raises:
-        InvalidArgument: if there is none, or it holds something else.
+        InvalidArgument: if there is no such file, or it holds something else.
     """
     config = default_config()
     try:
@@ -42,7 +77,7 @@ def load_config(path: str) -> ConfigDict:
 
 
 def save_config(config: ConfigDict, path: str) -> None:
-    """Writes the resolved configuration as JSON, whole or not at all."""
+    """Writes all settings as JSON; the file appears complete, or not at all."""
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(config.to_dict(), file, indent=2)
         file.write("\n")

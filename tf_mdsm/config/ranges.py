@@ -1,23 +1,66 @@
-"""What each setting may be, by itself."""
+"""The allowed values of each setting by itself: choices, intervals, and a few checks."""
 
+import dataclasses
+import re
 from collections.abc import Callable
+from typing import Any
 
 from tf_mdsm.networks.architectures import DENOISER_HEADS, FEATURE_HEADS, NETWORKS
+from tf_mdsm.system.seeds import SEED_RANGE
 
-__all__ = ["CHOICES", "RANGES"]
+__all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "Interval", "unmet_requirement"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The numbers between two bounds: the check and the sentence that describes it.
+
+    Args:
+        notation: the mathematical notation, "[0, 1)" or "(0, 1e30]": a square bracket includes the
+            bound, a round one excludes it. A bound may be a power, "2^62".
+        note: the meaning of a special value, "0: never"; part of the sentence.
+    """
+
+    notation: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _parse(self.notation)
+
+    def __contains__(self, value: float) -> bool:
+        opening, low, high, closing = _parse(self.notation)
+        is_above = value >= low if opening == "[" else value > low
+        is_below = value <= high if closing == "]" else value < high
+        return is_above and is_below
+
+    @property
+    def requirement(self) -> str:
+        """What a value must do: "lie in [0, 1000] (0: never)"."""
+        return f"lie in {self.notation}" + (f" ({self.note})" if self.note else "")
+
+
+def _parse(notation: str) -> tuple[str, float, float, str]:
+    """Opening bracket, lower bound, upper bound and closing bracket of "[0, 2^62]"."""
+    match = re.fullmatch(r"([\[(])(\S+), (\S+)([\])])", notation)
+    if match is None:
+        raise ValueError(f"not an interval: {notation}")
+    opening, low, high, closing = match.groups()
+    return opening, _parse_bound(low), _parse_bound(high), closing
+
+
+def _parse_bound(text: str) -> float:
+    """A bound as an integer where it is one, so that large ones are exact."""
+    if "^" in text:
+        base, exponent = text.split("^")
+        return int(base) ** int(exponent)
+    return float(text) if re.search(r"[.e]", text) else int(text)
+
 
 _SOURCES = ("tfds", "digits", "idx", "npz", "folder", "synthetic")
 _SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala", "hmc")
 _STARTS = ("isotropic", "gaussian", "images")
 
-_PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
-
-
-def _names_parts(parts: str) -> bool:
-    return parts == "all" or set(parts.split(",")) <= set(_PARTS)
-
-
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best"),
     "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric", "log_normal"),
@@ -30,122 +73,149 @@ CHOICES = {
     "training.cluster": ("tf_config", "slurm", "kubernetes"),
     "training.jit_compile": ("auto", "on", "off"),
     "sampling.sampler": _SAMPLERS,
-    "restoration.sampler": _SAMPLERS,
+    "sampling.cooling": ("exponential", "linear"),
+    "sampling.start": _STARTS,
+    "sampling.extra_files": ("none", "png", "arr_0"),
     "restoration.task": (
         *("inpaint_box", "inpaint_half", "inpaint_random", "inpaint_mask"),
         *("super_resolution_2", "super_resolution_4", "deblur", "compressive_sensing"),
         *("denoise", "colorize", "all"),
     ),
+    "restoration.sampler": _SAMPLERS,
+    "restoration.start": _STARTS,
     "evaluation.features": ("classifier", "inception", "none"),
     "evaluation.reference": ("train", "held_out"),
     "evaluation.foreign.source": ("", *_SOURCES),
-    "sampling.extra_files": ("none", "png", "arr_0"),
-    "sampling.cooling": ("exponential", "linear"),
-    "sampling.start": _STARTS,
-    "restoration.start": _STARTS,
     "likelihood.reference": ("gaussian", "isotropic"),
     "export.format": ("saved_model", "torch"),
 }
 
-RANGES: tuple[tuple[str, str, Callable], ...] = (
-    (
-        "seed sampling.seed restoration.seed evaluation.seed likelihood.seed",
-        "lie in [0, 2^62]",
-        lambda v: 0 <= v <= 2**62,
-    ),
-    ("data.image_size", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
-    ("data.channels", "be 1, 2 (points) or 3", lambda v: v in (1, 2, 3)),
-    ("data.crop", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
-    ("data.split data.held_out_split", "name a split", bool),
-    ("data.held_out_fraction", "lie in (0, 1)", lambda v: 0 < v < 1),
-    ("noise.sigma_min noise.sigma_max", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
-    ("noise.sigma0 noise.median", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
-    ("noise.log_std noise.sigma_data", "lie in [0.001, 100]", lambda v: 0.001 <= v <= 100),
-    ("noise.num_levels", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
-    ("network.channels", "lie in [1, 4096]", lambda v: 1 <= v <= 4096),
-    ("network.unet.patch_size", "lie in [1, 64]", lambda v: 1 <= v <= 64),
-    ("network.unet.num_resolutions", "lie in [1, 10]", lambda v: 1 <= v <= 10),
-    ("network.unet.num_blocks", "lie in [1, 64]", lambda v: 1 <= v <= 64),
-    ("network.unet.attention_size", "lie in [0, 256]", lambda v: 0 <= v <= 256),
-    ("optimizer.learning_rate", "lie in (0, 10]", lambda v: 0 < v <= 10),
-    ("optimizer.final_learning_rate", "lie in [0, 10]", lambda v: 0 <= v <= 10),
-    ("optimizer.warmup_steps", "lie in [0, 2147483647]", lambda v: 0 <= v < 2**31),
-    ("optimizer.clip_norm", "lie in [0, 1e30] (0: never)", lambda v: 0 <= v <= 1e30),
-    ("optimizer.beta_1 optimizer.beta_2", "lie in [0, 1)", lambda v: 0 <= v < 1),
-    ("optimizer.epsilon", "lie in (0, 1e30]", lambda v: 0 < v <= 1e30),
-    ("optimizer.ema_momentum", "lie in [0, 1)", lambda v: 0 <= v < 1),
-    ("training.batch_size", "lie in [1, 1048576]", lambda v: 1 <= v <= 2**20),
-    ("training.accumulation_steps", "lie in [1, 1048576]", lambda v: 1 <= v <= 2**20),
-    ("training.num_steps", "lie in [1, 2147483647]", lambda v: 1 <= v < 2**31),
-    ("training.steps_per_call", "lie in [1, 10000]", lambda v: 1 <= v <= 10_000),
-    (
-        "training.checkpoint_every training.log_every training.validate_every"
-        " training.sample_every training.evaluate_every",
-        "lie in [0, 2147483647] (0 means never)",
-        lambda v: 0 <= v < 2**31,
-    ),
-    (
-        "training.keep_checkpoints training.validation_images",
-        "lie in [1, 2147483647]",
-        lambda v: 1 <= v < 2**31,
-    ),
-    ("training.max_rollbacks", "lie in [0, 1000]", lambda v: 0 <= v <= 1000),
-    ("training.rollback_rate", "lie in (0, 1]", lambda v: 0 < v <= 1),
-    ("training.evaluation_samples", "lie in [2, 1000000]", lambda v: 2 <= v <= 10**6),
-    ("training.preview_images", "lie in [1, 1024]", lambda v: 1 <= v <= 1024),
-    ("sampling.num_samples", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
-    ("sampling.batch_size likelihood.batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
-    ("sampling.step_size", "lie in (0, 10]", lambda v: 0 < v <= 10),
-    ("sampling.initial_temperature", "lie in [1, 1e12]", lambda v: 1 <= v <= 1e12),
-    (
-        "sampling.hot_steps sampling.cooling_steps sampling.final_steps",
-        "lie in [0, 10000000]",
-        lambda v: 0 <= v <= 10**7,
-    ),
-    (
-        "sampling.sigma_max sampling.sigma_min",
-        "lie in [0, 1000] (0: the trained one)",
-        lambda v: 0 <= v <= 1000,
-    ),
-    ("sampling.num_levels", "lie in [2, 65536]", lambda v: 2 <= v <= 65_536),
-    ("sampling.rho", "lie in [1, 100]", lambda v: 1 <= v <= 100),
-    ("sampling.churn", "lie in [0, 65536]", lambda v: 0 <= v <= 65_536),
-    ("sampling.h0 sampling.beta restoration.beta", "lie in (0, 1]", lambda v: 0 < v <= 1),
-    (
-        "sampling.moves sampling.leapfrog_steps likelihood.moves likelihood.leapfrog_steps",
-        "lie in [1, 10000]",
-        lambda v: 1 <= v <= 10_000,
-    ),
-    ("sampling.step_share", "lie in (0, 10]", lambda v: 0 < v <= 10),
-    ("sampling.max_steps restoration.max_steps", "lie in [1, 10000000]", lambda v: 1 <= v <= 10**7),
-    (
-        "sampling.show_every",
-        "lie in [0, 2147483647] (0: a 27th of the chain)",
-        lambda v: 0 <= v < 2**31,
-    ),
-    ("restoration.num_images", "lie in [1, 1000000]", lambda v: 1 <= v <= 10**6),
-    ("restoration.num_solutions", "lie in [1, 1000]", lambda v: 1 <= v <= 1000),
-    ("restoration.hole restoration.known_share", "lie in (0, 1)", lambda v: 0 < v < 1),
-    ("restoration.cutoff", "lie in (0, 0.7]", lambda v: 0 < v <= 0.7),
-    ("restoration.noise", "lie in (0, 1000]", lambda v: 0 < v <= 1000),
-    ("likelihood.reference_sigma", "lie in [0, 1000]", lambda v: 0 <= v <= 1000),
-    ("likelihood.temperature", "lie in (0, 1e12]", lambda v: 0 < v <= 1e12),
-    (
-        "likelihood.num_chains likelihood.pilot_chains likelihood.rest_rounds",
-        "lie in [2, 1000000]",
-        lambda v: 2 <= v <= 10**6,
-    ),
-    ("likelihood.num_temperatures", "lie in [1, 1000000]", lambda v: 1 <= v <= 10**6),
-    ("likelihood.pilot_temperatures", "lie in [3, 10000]", lambda v: 3 <= v <= 10_000),
-    ("likelihood.pilot_rounds", "lie in [2, 10000]", lambda v: 2 <= v <= 10_000),
-    ("likelihood.acceptance", "lie in (0, 1)", lambda v: 0 < v < 1),
-    ("likelihood.num_images", "lie in [2, 10000000]", lambda v: 2 <= v <= 10**7),
-    ("likelihood.tolerance", "lie in (0, 1e30]", lambda v: 0 < v <= 1e30),
-    ("likelihood.min_effective", "lie in [1, 1e30]", lambda v: 1 <= v <= 1e30),
-    ("evaluation.parts", f"be all, or some of {', '.join(_PARTS)}", _names_parts),
-    ("evaluation.num_samples", "lie in [10, 10000000]", lambda v: 10 <= v <= 10**7),
-    ("evaluation.num_images", "lie in [10, 1000000]", lambda v: 10 <= v <= 10**6),
-    ("evaluation.foreign.image_size", "lie in [0, 1024]", lambda v: 0 <= v <= 1024),
-    ("export.version", "lie in [0, 2147483647] (0: the next one)", lambda v: 0 <= v < 2**31),
-    ("export.max_batch_size", "lie in [1, 65536]", lambda v: 1 <= v <= 65_536),
-)
+# 2147483647 is the largest int32, in which TensorFlow's loops count.
+_EVERY = Interval("[0, 2147483647]", "0 means never")
+_SEED = Interval(SEED_RANGE)
+
+INTERVALS: dict[str, Interval] = {
+    "seed": _SEED,
+    "data.held_out_fraction": Interval("(0, 1)"),
+    "data.image_size": Interval("[1, 1024]"),
+    "data.crop": Interval("[0, 65536]"),
+    "noise.sigma_min": Interval("(0, 1000]"),
+    "noise.sigma_max": Interval("(0, 1000]"),
+    "noise.num_levels": Interval("[1, 65536]"),
+    "noise.median": Interval("(0, 1000]"),
+    "noise.log_std": Interval("[0.001, 100]"),
+    "noise.sigma0": Interval("(0, 1000]"),
+    "noise.sigma_data": Interval("[0.001, 100]"),
+    "network.channels": Interval("[1, 4096]"),
+    "network.unet.patch_size": Interval("[1, 64]"),
+    "network.unet.num_resolutions": Interval("[1, 10]"),
+    "network.unet.num_blocks": Interval("[1, 64]"),
+    "network.unet.attention_size": Interval("[0, 256]"),
+    "optimizer.learning_rate": Interval("(0, 10]"),
+    "optimizer.final_learning_rate": Interval("[0, 10]"),
+    "optimizer.warmup_steps": Interval("[0, 2147483647]"),
+    "optimizer.clip_norm": Interval("[0, 1e30]", "0: never"),
+    "optimizer.beta_1": Interval("[0, 1)"),
+    "optimizer.beta_2": Interval("[0, 1)"),
+    "optimizer.epsilon": Interval("(0, 1e30]"),
+    "optimizer.ema_momentum": Interval("[0, 1)"),
+    "training.batch_size": Interval("[1, 1048576]"),
+    "training.accumulation_steps": Interval("[1, 1048576]"),
+    "training.num_steps": Interval("[1, 2147483647]"),
+    "training.steps_per_call": Interval("[1, 10000]"),
+    "training.checkpoint_every": _EVERY,
+    "training.keep_checkpoints": Interval("[1, 2147483647]"),
+    "training.log_every": _EVERY,
+    "training.validate_every": _EVERY,
+    "training.validation_images": Interval("[1, 2147483647]"),
+    "training.sample_every": _EVERY,
+    "training.preview_images": Interval("[1, 1024]"),
+    "training.evaluate_every": _EVERY,
+    "training.evaluation_samples": Interval("[2, 1000000]"),
+    "training.max_rollbacks": Interval("[0, 1000]"),
+    "training.rollback_rate": Interval("(0, 1]"),
+    "sampling.num_samples": Interval("[1, 10000000]"),
+    "sampling.batch_size": Interval("[1, 65536]"),
+    "sampling.seed": _SEED,
+    "sampling.step_size": Interval("(0, 10]"),
+    "sampling.initial_temperature": Interval("[1, 1e12]"),
+    "sampling.hot_steps": Interval("[0, 10000000]"),
+    "sampling.cooling_steps": Interval("[0, 10000000]"),
+    "sampling.final_steps": Interval("[0, 10000000]"),
+    "sampling.sigma_max": Interval("[0, 1000]", "0: noise.sigma_max"),
+    "sampling.sigma_min": Interval("[0, 1000]", "0: from noise.sigma_min"),
+    "sampling.num_levels": Interval("[2, 65536]"),
+    "sampling.rho": Interval("[1, 100]"),
+    "sampling.churn": Interval("[0, 65536]"),
+    "sampling.h0": Interval("(0, 1]"),
+    "sampling.beta": Interval("(0, 1]"),
+    "sampling.max_steps": Interval("[1, 10000000]"),
+    "sampling.moves": Interval("[1, 10000]"),
+    "sampling.step_share": Interval("(0, 10]"),
+    "sampling.leapfrog_steps": Interval("[1, 10000]"),
+    "sampling.show_every": Interval("[0, 2147483647]", "0: a 27th of all steps"),
+    "restoration.beta": Interval("(0, 1]"),
+    "restoration.max_steps": Interval("[1, 10000000]"),
+    "restoration.num_images": Interval("[1, 1000000]"),
+    "restoration.num_solutions": Interval("[1, 1000]"),
+    "restoration.seed": _SEED,
+    "restoration.hole": Interval("(0, 1)"),
+    "restoration.known_share": Interval("(0, 1)"),
+    "restoration.cutoff": Interval("(0, 0.7]"),
+    "restoration.noise": Interval("(0, 1000]"),
+    "evaluation.num_samples": Interval("[10, 10000000]"),
+    "evaluation.num_images": Interval("[10, 1000000]"),
+    "evaluation.seed": _SEED,
+    "evaluation.foreign.image_size": Interval("[0, 1024]"),
+    "likelihood.reference_sigma": Interval("[0, 1000]"),
+    "likelihood.temperature": Interval("(0, 1e12]"),
+    "likelihood.num_chains": Interval("[2, 1000000]"),
+    "likelihood.batch_size": Interval("[1, 65536]"),
+    "likelihood.num_temperatures": Interval("[1, 1000000]"),
+    "likelihood.moves": Interval("[1, 10000]"),
+    "likelihood.leapfrog_steps": Interval("[1, 10000]"),
+    "likelihood.acceptance": Interval("(0, 1)"),
+    "likelihood.pilot_chains": Interval("[2, 1000000]"),
+    "likelihood.pilot_temperatures": Interval("[3, 10000]"),
+    "likelihood.pilot_rounds": Interval("[2, 10000]"),
+    "likelihood.rest_rounds": Interval("[2, 1000000]"),
+    "likelihood.num_images": Interval("[2, 10000000]"),
+    "likelihood.seed": _SEED,
+    "likelihood.tolerance": Interval("(0, 1e30]"),
+    "likelihood.min_effective": Interval("[1, 1e30]"),
+    "export.version": Interval("[0, 2147483647]", "0: the next one"),
+    "export.max_batch_size": Interval("[1, 65536]"),
+}
+
+_PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
+
+
+def _names_parts(parts: str) -> bool:
+    """Whether a text is "all", or names of evaluation parts between commas."""
+    return parts == "all" or set(parts.split(",")) <= set(_PARTS)
+
+
+# What neither a choice nor an interval says: the requirement, and whether a value meets it.
+OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
+    "data.channels": ("be 1, 2 (points) or 3", (1, 2, 3).__contains__),
+    "data.split": ("name a split", bool),
+    "data.held_out_split": ("name a split", bool),
+    "evaluation.parts": (f"be all, or some of {', '.join(_PARTS)}", _names_parts),
+}
+
+
+def unmet_requirement(field: str, value: Any) -> str | None:
+    """What a value must be, "lie in (0, 10]", if it is not; None for an allowed value.
+
+    Args:
+        field: the setting, "noise.sigma_min".
+        value: a value of the setting's type.
+    """
+    if field in CHOICES and value not in CHOICES[field]:
+        return f"be one of {', '.join(CHOICES[field])}"
+    if field in INTERVALS and value not in INTERVALS[field]:
+        return INTERVALS[field].requirement
+    if field in OTHER_CHECKS:
+        requirement, is_met = OTHER_CHECKS[field]
+        return None if is_met(value) else requirement
+    return None

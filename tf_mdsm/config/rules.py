@@ -1,19 +1,19 @@
-"""Which settings make sense, and which a continued run may change."""
+"""Checks of a whole configuration, and of the settings that a resumed run may change."""
 
 import math
-from collections.abc import Callable
+from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
-from tf_mdsm.config import default_config
-from tf_mdsm.config.ranges import CHOICES, RANGES
+from tf_mdsm.config.defaults import default_config
+from tf_mdsm.config.ranges import unmet_requirement
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import heads_of
 
-__all__ = ["check_same_run", "final_sigma", "validate"]
+__all__ = ["check_same_run", "final_sigma", "flatten", "validate"]
 
-# What a continued run may change: nothing in these changes what is trained.
-_FREE_FIELDS = (
+# Settings, and groups of settings, that do not change what is trained.
+_CHANGEABLE = (
     "checkpoint",
     "sampling.",
     "restoration.",
@@ -40,134 +40,164 @@ _FREE_FIELDS = (
     "training.max_rollbacks",
 )
 
+# Sources of images that read a folder or a file.
+_SOURCES_WITH_PATH = ("idx", "npz", "folder")
+
+_TYPE_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
+
 
 def validate(config: ConfigDict) -> ConfigDict:
-    """Returns `config` if every value and every pair of values makes sense.
+    """Returns `config` if all its settings are allowed, each by itself and all together.
 
     Raises:
-        InvalidArgument: for the first field that does not.
+        InvalidArgument: for the first setting that is not.
     """
-    _check_types(config, default_config())
-    for field, choices in CHOICES.items():
-        _require(config, field, f"be one of {', '.join(choices)}", lambda v, c=choices: v in c)
-    for fields, requirement, holds in RANGES:
-        for field in fields.split():
-            _require(config, field, requirement, holds)
-    name, heads = config.network.name, heads_of(config.network.name)
-    fits = f"be one of {', '.join(heads)} for network {name}"
-    _require(config, "network.head", fits, lambda v: v in heads)
-    noise = config.noise
-    levels = "noise.num_levels"
-    if noise.num_levels == 1:
-        same = noise.sigma_min == noise.sigma_max
-        _require(config, levels, "exceed 1 unless sigma_min equals sigma_max", lambda _: same)
-    else:
-        above = f"exceed config.noise.sigma_min ({noise.sigma_min})"
-        _require(config, "noise.sigma_max", above, lambda v: v > noise.sigma_min)
-    if noise.spacing == "log_normal":
-        inside = f"lie in [{noise.sigma_min}, {noise.sigma_max}], the range of the levels"
-        within = noise.sigma_min <= noise.median <= noise.sigma_max
-        _require(config, "noise.median", inside, lambda _: within)
-    if config.data.source in ("idx", "npz", "folder"):
-        _require(config, "data.path", f"be given for source {config.data.source}", bool)
-    if config.evaluation.foreign.source in ("idx", "npz", "folder"):
-        kind = config.evaluation.foreign.source
-        _require(config, "evaluation.foreign.path", f"be given for source {kind}", bool)
-    if config.training.evaluate_every:
-        needs = "be classifier or inception for config.training.evaluate_every"
-        _require(config, "evaluation.features", needs, lambda v: v != "none")
-    _check_sampler(config)
-    if config.restoration.task == "inpaint_mask":
-        _require(config, "restoration.mask", "name a file for task inpaint_mask", bool)
-    if config.optimizer.schedule == "cosine":
-        rate = config.optimizer.learning_rate
-        final = "optimizer.final_learning_rate"
-        _require(config, final, f"not exceed the learning_rate ({rate})", lambda v: v <= rate)
+    _check_types(config)
+    for field, value in flatten(config).items():
+        requirement = unmet_requirement(field, value)
+        if requirement:
+            _refuse(config, field, requirement)
+    _check_data(config)
+    _check_noise(config)
+    _check_network(config)
+    _check_optimizer(config)
+    _check_sampling(config)
+    _check_restoration(config)
+    _check_evaluation(config)
     return config
 
 
-def _check_sampler(config: ConfigDict) -> None:
-    noise, sampling = config.noise, config.sampling
-    if sampling.start == "images":
-        _require(config, "sampling.start_images", "name a file for sampling.start=images", bool)
-    if sampling.sampler == "annealed_langevin":
-        others = sampling.cooling_steps + sampling.final_steps
-        _require(config, "sampling.hot_steps", "leave the chain a step", lambda v: v + others > 0)
-        return
-    chain_only = 'be annealed_langevin, as the noise.weighting "score" trains no blind denoiser'
-    _require(config, "sampling.sampler", chain_only, lambda _: noise.weighting != "score")
-    last = final_sigma(config)
-    above = f"exceed the level where chains end ({last}); 0 stands for {noise.sigma_max}"
-    _require(config, "sampling.sigma_max", above, lambda v: (v or noise.sigma_max) > last)
+def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
+    """Refuses to resume a run with settings that change what is trained.
+
+    `training.num_steps` may change if the learning rate does not depend on it.
+
+    Args:
+        config: the settings of this call.
+        saved: the settings that the run was started with.
+
+    Raises:
+        InvalidArgument: for the first setting that differs and may not.
+    """
+    changeable = _CHANGEABLE
+    if config.optimizer.schedule == "constant":
+        changeable += ("training.num_steps",)
+    saved_values = flatten(saved)
+    for field, value in flatten(config).items():
+        if value != saved_values[field] and not field.startswith(changeable):
+            requirement = (
+                f"stay {saved_values[field]!r}, as this --workdir was made with it "
+                "(or choose another --workdir)"
+            )
+            raise InvalidArgument(f"config.{field}", requirement, repr(value))
 
 
 def final_sigma(config: ConfigDict) -> float:
-    """The noise level at which chains of the fast samplers end.
+    """The noise level at which sampling ends, for samplers other than annealed Langevin dynamics.
 
-    The denoiser is blind: below the smallest trained level it still takes away what noise it sees.
+    The default may lie below the smallest trained level. The denoiser is not given the noise level,
+    so it still removes the noise that it sees there.
     """
     sampling, trained = config.sampling, config.noise.sigma_min
     return sampling.sigma_min or (trained / 10 if sampling.sampler == "heun" else trained)
 
 
-def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
-    """Refuses to continue a run under settings that would have made another one.
-
-    `training.num_steps` may grow when the learning rate does not depend on it.
-
-    Raises:
-        InvalidArgument: for the first such field.
-    """
-    free = _FREE_FIELDS
-    if config.optimizer.schedule == "constant":
-        free += ("training.num_steps",)
-    before = _flat(saved)
-    for field, value in _flat(config).items():
-        if value != before[field] and not field.startswith(free):
-            raise InvalidArgument(
-                f"config.{field}",
-                f"stay {before[field]!r}, as this --workdir was made with it "
-                "(or choose another --workdir)",
-                repr(value),
-            )
-
-
-def _value(config: ConfigDict, field: str) -> object:
-    for name in field.split("."):
-        config = config[name]
-    return config
-
-
-def _require(config: ConfigDict, field: str, requirement: str, holds: Callable) -> None:
-    value = _value(config, field)
-    if not holds(value):
-        raise InvalidArgument(f"config.{field}", requirement, value)
-
-
-def _flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
-    """{"noise.sigma_min": 0.05, …} over all groups."""
-    flat = {}
+def flatten(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    """All settings by their names with dots: `{"noise.sigma_min": 0.05, …}`."""
+    flat: dict[str, object] = {}
     for name, value in config.items():
         if isinstance(value, ConfigDict):
-            flat.update(_flat(value, f"{prefix}{name}."))
+            flat.update(flatten(value, f"{prefix}{name}."))
         else:
             flat[prefix + name] = value
     return flat
 
 
-def _check_types(config: ConfigDict, default: ConfigDict) -> None:
-    expected, given = _flat(default), _flat(config)
-    for field in expected.keys() - given.keys():
+def _refuse(config: ConfigDict, field: str, requirement: str) -> NoReturn:
+    """Raises InvalidArgument about a setting and its value."""
+    raise InvalidArgument(f"config.{field}", requirement, flatten(config)[field])
+
+
+def _check_types(config: ConfigDict) -> None:
+    """Every setting is present, none is unknown, and each has the type of its default."""
+    defaults, given = flatten(default_config()), flatten(config)
+    for field in defaults.keys() - given.keys():
         raise InvalidArgument(f"config.{field}", "be present", "nothing")
     for field, value in given.items():
-        if field not in expected:
+        if field not in defaults:
             raise InvalidArgument(f"config.{field}", "be a known setting", value)
-        kind = type(expected[field])
-        wanted = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
-        is_right = (
-            (isinstance(value, (int, float)) and not isinstance(value, bool))
-            if kind is float
-            else type(value) is kind
+        if not _has_type(value, type(defaults[field])):
+            type_name = _TYPE_NAMES[type(defaults[field])]
+            raise InvalidArgument(f"config.{field}", f"be {type_name}", value)
+
+
+def _has_type(value: Any, expected: type) -> bool:
+    """Whether a value has the type; for a number, integers are right too, and it must be finite."""
+    if expected is not float:
+        return type(value) is expected
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def _check_data(config: ConfigDict) -> None:
+    source = config.data.source
+    if source in _SOURCES_WITH_PATH and not config.data.path:
+        _refuse(config, "data.path", f"be given for source {source}")
+
+
+def _check_noise(config: ConfigDict) -> None:
+    noise = config.noise
+    low, high = noise.sigma_min, noise.sigma_max
+    if noise.num_levels == 1 and low != high:
+        _refuse(config, "noise.num_levels", "exceed 1 unless sigma_min equals sigma_max")
+    if noise.num_levels > 1 and high <= low:
+        _refuse(config, "noise.sigma_max", f"exceed config.noise.sigma_min ({low})")
+    if noise.spacing == "log_normal" and not low <= noise.median <= high:
+        _refuse(config, "noise.median", f"lie in [{low}, {high}], the range of the noise levels")
+
+
+def _check_network(config: ConfigDict) -> None:
+    name = config.network.name
+    heads = heads_of(name)
+    if config.network.head not in heads:
+        _refuse(config, "network.head", f"be one of {', '.join(heads)} for network {name}")
+
+
+def _check_optimizer(config: ConfigDict) -> None:
+    optimizer = config.optimizer
+    rate = optimizer.learning_rate
+    if optimizer.schedule == "cosine" and optimizer.final_learning_rate > rate:
+        _refuse(config, "optimizer.final_learning_rate", f"not exceed the learning_rate ({rate})")
+
+
+def _check_sampling(config: ConfigDict) -> None:
+    noise, sampling = config.noise, config.sampling
+    if sampling.start == "images" and not sampling.start_images:
+        _refuse(config, "sampling.start_images", "name a file for sampling.start=images")
+    if sampling.sampler == "annealed_langevin":
+        if sampling.hot_steps + sampling.cooling_steps + sampling.final_steps == 0:
+            _refuse(config, "sampling.hot_steps", "leave the sampler at least one step")
+        return
+    if noise.weighting == "score":
+        requirement = 'be annealed_langevin, as noise.weighting="score" trains no denoiser'
+        _refuse(config, "sampling.sampler", requirement)
+    first, last = sampling.sigma_max or noise.sigma_max, final_sigma(config)
+    if first <= last:
+        requirement = (
+            f"exceed the noise level where sampling ends ({last}); 0 stands for {noise.sigma_max}"
         )
-        if not is_right or (kind is float and not math.isfinite(value)):
-            raise InvalidArgument(f"config.{field}", f"be {wanted[kind]}", value)
+        _refuse(config, "sampling.sigma_max", requirement)
+
+
+def _check_restoration(config: ConfigDict) -> None:
+    if config.restoration.task == "inpaint_mask" and not config.restoration.mask:
+        _refuse(config, "restoration.mask", "name a file for task inpaint_mask")
+
+
+def _check_evaluation(config: ConfigDict) -> None:
+    source = config.evaluation.foreign.source
+    if source in _SOURCES_WITH_PATH and not config.evaluation.foreign.path:
+        _refuse(config, "evaluation.foreign.path", f"be given for source {source}")
+    if config.training.evaluate_every and config.evaluation.features == "none":
+        requirement = "be classifier or inception for config.training.evaluate_every"
+        _refuse(config, "evaluation.features", requirement)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.datasets.synthetic import mixture_energy
-from tf_mdsm.errors import InvalidArgument, group
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.noise import NoiseLevels
 
 __all__ = ["build_images", "build_true_energy", "image_shape"]
@@ -32,7 +32,7 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     settings = {name: value for name, value in config.data.items() if name != "flip"}
     for name in ("path", "data_dir", "cache"):
         settings[name] = os.path.expanduser(settings[name])
-    with group("config.data"):
+    with errors_in_group("config.data"):
         training, validation = load_images(**settings)
     batch_size = config.training.batch_size
     if len(training) < batch_size:

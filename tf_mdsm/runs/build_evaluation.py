@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.datasets.pixels import to_float
-from tf_mdsm.errors import InvalidArgument, known_as
+from tf_mdsm.errors import InvalidArgument, errors_about
 from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
 from tf_mdsm.evaluation.feature_statistics import (
     FeatureStatistics,
@@ -60,7 +60,7 @@ def build_features(
     """
     settings, data = config.evaluation, config.data
     if settings.features == "inception":
-        with known_as("config.evaluation.inception_path"):
+        with errors_about("config.evaluation.inception_path"):
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
     # The labels do not depend on how images are resized and stored.
@@ -107,7 +107,7 @@ def build_reference(
     settings = config.evaluation
     if settings.reference_statistics:
         path = os.path.expanduser(settings.reference_statistics)
-        with known_as("config.evaluation.reference_statistics"):
+        with errors_about("config.evaluation.reference_statistics"):
             return load_feature_statistics(path, features.size)
     content = hashlib.sha256(np.ascontiguousarray(images))
     name = f"{settings.features}_{settings.reference}"

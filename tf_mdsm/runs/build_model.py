@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.strategies import create_strategy
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, group
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
@@ -44,7 +44,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
         InvalidArgument: for images of a size that the network cannot halve.
     """
     training = config.training
-    with group("config.data"):
+    with errors_in_group("config.data"):
         network = build_network(
             config.network.name,
             image_shape(config),

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.rules import final_sigma
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, group
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import NoiseGridSampler, Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
@@ -51,7 +51,7 @@ def build_sampler(
 def build_temperatures(config: ConfigDict) -> np.ndarray:
     """The temperature of each step of annealed Langevin dynamics, float32 [steps]."""
     settings = config.sampling
-    with group("config.sampling"):
+    with errors_in_group("config.sampling"):
         return annealing_temperatures(
             settings.initial_temperature,
             settings.hot_steps,
@@ -158,7 +158,7 @@ def _metropolis_arguments(
 def _noise_levels(config: ConfigDict) -> tuple[float, np.ndarray]:
     """The first noise level, and all levels from the first to the last, float32 [N]."""
     first, last = _first_and_last_sigma(config)
-    with group("config.sampling"):
+    with errors_in_group("config.sampling"):
         return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
 
 

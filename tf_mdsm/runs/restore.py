@@ -14,7 +14,7 @@ from tf_mdsm.config.rules import validate
 from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, group
+from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
 from tf_mdsm.evaluation import image_quality as quality
 from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import require_orthonormal_rows
@@ -161,7 +161,7 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
         names = fitting_tasks(image_shape, mask is not None)
     tasks = []
     for name in names:
-        with group("config.restoration"):
+        with errors_in_group("config.restoration"):
             task = create_task(
                 name,
                 image_shape,

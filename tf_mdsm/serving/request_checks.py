@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 __all__ = ["checked_images", "checked_mask", "checked_seeds", "require_known_in_range"]
-
-# The largest seed that the exported graph accepts.
-_MAX_SEED = 2**62
 
 
 def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
@@ -26,10 +24,10 @@ def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
     if array.size == 0 or array.ndim != 1:
         raise InvalidArgument("seeds", "be one integer per image, at least one", _summary(array))
     if array.dtype.kind not in "iu":
-        raise InvalidArgument("seeds", "be integers in [0, 2^62]", _summary(array))
+        raise InvalidArgument("seeds", f"be integers in {SEED_RANGE}", _summary(array))
     for seed in (int(array.min()), int(array.max())):
-        if not 0 <= seed <= _MAX_SEED:
-            raise InvalidArgument("seeds", "be integers in [0, 2^62]", seed)
+        if not 0 <= seed <= MAX_SEED:
+            raise InvalidArgument("seeds", f"be integers in {SEED_RANGE}", seed)
     return array.astype(np.int64)
 
 

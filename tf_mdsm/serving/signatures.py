@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["ServedEnergy"]
+from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
-_LARGEST_SEED = 2**62
+__all__ = ["ServedEnergy"]
 
 
 class ServedEnergy(tf.Module):
@@ -132,9 +132,9 @@ def _checked_images(images: tf.Tensor, shape: list[int], limit: int) -> tf.Tenso
 def _checked_seeds(seeds: tf.Tensor, limit: int, count: tf.Tensor | None = None) -> tf.Tensor:
     """Seeds of a valid shape and range; with `count`, as many seeds as that."""
     seeds = _checked_batch_size(_checked_shape(seeds, "seed", []), "seed", limit)
-    in_range = (seeds >= 0) & (seeds <= _LARGEST_SEED)
+    in_range = (seeds >= 0) & (seeds <= MAX_SEED)
     wrong = tf.boolean_mask(seeds, tf.logical_not(in_range))
-    seeds = _require(tf.reduce_all(in_range), "`seed` must lie in [0, 2^62]", wrong, seeds)
+    seeds = _require(tf.reduce_all(in_range), f"`seed` must lie in {SEED_RANGE}", wrong, seeds)
     if count is None:
         return seeds
     size = tf.shape(seeds)

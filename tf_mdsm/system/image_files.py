@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from tf_mdsm.errors import InvalidArgument, known_as
+from tf_mdsm.errors import InvalidArgument, errors_about
 from tf_mdsm.system.npz import ARRAY_READ_ERRORS, read_npz_arrays
 
 __all__ = [
@@ -138,7 +138,7 @@ def _read_array(path: str, channels: int, key: str, field: str) -> np.ndarray:
         if ending == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         if ending == ".npz":
-            with known_as(field):
+            with errors_about(field):
                 return read_npz_arrays(path, [key])[key]
     except IMAGE_READ_ERRORS as error:
         if isinstance(error, InvalidArgument):

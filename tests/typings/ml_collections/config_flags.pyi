@@ -1,8 +1,10 @@
 from typing import Any
 
-def DEFINE_config_file(
+from ml_collections import ConfigDict
+
+def DEFINE_config_dict(
     name: str,
-    default: str | None = ...,
+    config: ConfigDict,
     help_string: str = ...,
     flag_values: Any = ...,
     **options: Any,
