@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.ablation import VARIANTS, main, steps_in, tables
+from benchmarks.quality.ablation import VARIANTS, main, steps_in, tables
 from benchmarks.recipes import load_recipe, with_fields
 
 RECIPE = """

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from benchmarks import overheads, scaling, trace
-from benchmarks.peers import contest
-from benchmarks.peers.case import Case
+from benchmarks.cost import overheads, scaling, trace
+from benchmarks.cost.peers import timing as contest
+from benchmarks.cost.peers.case import Case
 
 RECIPE = """
 from small_runs import small_config

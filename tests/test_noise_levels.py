@@ -5,7 +5,7 @@ import json
 import pytest
 from small_runs import small_config
 
-from benchmarks.noise_levels import label, main, prepare, table, variants
+from benchmarks.quality.noise_levels import label, main, prepare, table, variants
 from benchmarks.recipes import load_recipe
 from tf_mdsm.errors import InvalidArgument
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_runs import ROOT, environment
 
-from benchmarks.drawn import gradients_taken
-from benchmarks.sampler_quality import main
+from benchmarks.quality.sampler_quality import main
+from benchmarks.samples import gradients_taken
 
 
 def test_gradients_of_images_that_arrive_early():
@@ -53,7 +53,7 @@ def test_the_command(exported_run, tmp_path, capsys):
 
 def test_the_module_runs():
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sampler_quality", "--help"],
+        [sys.executable, "-m", "benchmarks.quality.sampler_quality", "--help"],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

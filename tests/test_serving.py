@@ -17,7 +17,7 @@ from serving_runs import exported_colour, serving
 from small_runs import ROOT, environment
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
-from benchmarks import serving as serving_benchmark
+from benchmarks.cost import serving as serving_benchmark
 from tf_mdsm.serving import Client, InvalidArgument, ServingError
 
 SHAPE = (8, 8, 1)
@@ -509,7 +509,7 @@ def test_a_model_name_is_no_path(model_server):
 @pytest.mark.long
 def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
     output = tmp_path / "numbers.json"
-    command = [sys.executable, "-m", "benchmarks.serving", "--repeats=1"]
+    command = [sys.executable, "-m", "benchmarks.cost.serving", "--repeats=1"]
     result = subprocess.run(
         [*command, f"--workdir={exported_run}", f"--output={output}"],
         cwd=ROOT,
@@ -551,7 +551,7 @@ def test_the_benchmark_refuses_before_it_measures(exported_run, tmp_path, monkey
         monkeypatch.setattr(sys, "argv", ["serving", f"--workdir={tmp_path}", *options])
         assert serving_benchmark.main() == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("benchmarks.serving: ")
+        assert line.startswith("benchmarks.cost.serving: ")
         assert message in line
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import steps
-from benchmarks.flops import executed_flops, forward_flops
-from benchmarks.peers import contest
-from benchmarks.peers.case import CASES, CONVOLUTIONS, convolution_flops
+from benchmarks.cost import steps
+from benchmarks.cost.flops import executed_flops, forward_flops
+from benchmarks.cost.peers import timing as contest
+from benchmarks.cost.peers.case import CASES, CONVOLUTIONS, convolution_flops
 from tf_mdsm import losses
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
@@ -44,7 +44,7 @@ def ours():
 
 @pytest.mark.long
 def test_jax_computes_the_same(ours):
-    jax_peer = pytest.importorskip("benchmarks.peers.jax_peer", exc_type=ImportError)
+    jax_peer = pytest.importorskip("benchmarks.cost.peers.jax_peer", exc_type=ImportError)
     weights, clean, noisy, energies, loss = ours
     weights = {name.removeprefix("energy/"): value for name, value in weights.items()}
     initial = jax_peer.initial_weights(TINY)
@@ -57,7 +57,7 @@ def test_jax_computes_the_same(ours):
 
 def test_pytorch_computes_the_same(ours):
     torch = pytest.importorskip("torch")
-    from benchmarks.peers import pytorch
+    from benchmarks.cost.peers import pytorch
 
     weights, clean, noisy, energies, loss = ours
     network = pytorch.EnergyNetwork(TINY)
@@ -176,11 +176,11 @@ def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):
 
 
 def test_modes_are_those_of_the_peers():
-    from benchmarks.peers import convolutions
-    from benchmarks.peers import ours as our_peer
+    from benchmarks.cost.peers import convolutions
+    from benchmarks.cost.peers import ours as our_peer
 
     assert steps.PEERS["ours"] == our_peer.MODES
     assert steps.PEERS["convolutions"] == convolutions.MODES
     for name in ("pytorch", "jax_peer"):
-        peer = pytest.importorskip(f"benchmarks.peers.{name}", exc_type=ImportError)
+        peer = pytest.importorskip(f"benchmarks.cost.peers.{name}", exc_type=ImportError)
         assert steps.PEERS[name] == peer.MODES

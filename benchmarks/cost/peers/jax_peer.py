@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.architectures import STAGES
 
 __all__ = ["MODES", "compute_loss", "energies", "initial_weights", "prepare"]

@@ -1,6 +1,6 @@
 """Where the time of a training step goes, by kinds of operations.
 
-    python -m benchmarks.trace --output=DIR [--config=configs/digits.py] [--steps=20]
+    python -m benchmarks.cost.trace --output=DIR [--config=configs/digits.py] [--steps=20]
 
 Traces steps with TensorFlow's profiler (`tensorboard --logdir=DIR` shows it with TensorBoard's
 profile plugin) and adds up the time in each kind of operation over all threads: on a CPU, as a
@@ -88,7 +88,7 @@ def table(kinds: dict[str, tuple[float, int]], steps: int) -> str:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, traces, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trace")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.trace")
     parser.add_argument("--output", required=True)
     parser.add_argument("--config", default="configs/digits.py")
     parser.add_argument("--steps", type=int, default=20)

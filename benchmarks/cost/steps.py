@@ -1,16 +1,16 @@
 """Training and sampling steps beside PyTorch's and JAX's, and beside what the machine gives.
 
-    python -m benchmarks.steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
+    python -m benchmarks.cost.steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
         [--rounds=7] [--without=bfloat16]
 
-Every peer (benchmarks/peers) has the same network, loss, optimiser and batch, in each mode that it
-offers, in a process of its own. In every round all take their turns, in an order that rotates, so
-that a busy machine is busy for all; what is compared is the median of the rounds' ratios to our
-float32 step. Two limits are taken in the same rounds: the rate of the fastest plain convolution,
-and the time of the network's own convolutions without all else. Operations are those that are
-executed: ours takes a convolution and the means of its pixels as one. `--without` leaves out the
-modes that contain a text, as what this processor has no instructions for. Needs
-`pip install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to. Writes
+Every peer (benchmarks/cost/peers) has the same network, loss, optimiser and batch, in each mode
+that it offers, in a process of its own. In every round all take their turns, in an order that
+rotates, so that a busy machine is busy for all; what is compared is the median of the rounds'
+ratios to our float32 step. Two limits are taken in the same rounds: the rate of the fastest plain
+convolution, and the time of the network's own convolutions without all else. Operations are those
+that are executed: ours takes a convolution and the means of its pixels as one. `--without` leaves
+out the modes that contain a text, as what this processor has no instructions for. Needs `pip
+install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to. Writes
 DIR/steps.{json,md}.
 """
 
@@ -21,9 +21,9 @@ import os
 import statistics
 import sys
 
-from benchmarks.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, forward_flops
-from benchmarks.peers.case import CASES, Case, convolution_flops
-from benchmarks.peers.contest import Entrant, compete
+from benchmarks.cost.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, forward_flops
+from benchmarks.cost.peers.case import CASES, Case, convolution_flops
+from benchmarks.cost.peers.timing import Entrant, compete
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.atomic import atomic_write
 
@@ -148,7 +148,7 @@ def _chosen(value: str, known, flag: str) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.steps")
     parser.add_argument("--output", required=True)
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--peers", default=",".join(PEERS))

@@ -1,4 +1,4 @@
-"""One peer in a process of its own: `python -m benchmarks.peers.worker PEER MODE CASE`.
+"""One peer in a process of its own: `python -m benchmarks.cost.peers.worker PEER MODE CASE`.
 
 CASE is JSON of a `Case`'s fields. Reads lines "JOB STEPS" and answers each, in JSON, with the
 seconds that those steps took, after a first answer when it is ready. So its framework keeps its
@@ -12,8 +12,8 @@ import os
 import sys
 import time
 
-from benchmarks.memory import peak_mib
-from benchmarks.peers.case import Case
+from benchmarks.cost.memory import peak_mib
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.errors import one_line
 from tf_mdsm.system.cpu_tuning import tune_process
 
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(content), file=answers, flush=True)
 
     try:
-        jobs = importlib.import_module(f"benchmarks.peers.{peer}").prepare(case, mode)
+        jobs = importlib.import_module(f"benchmarks.cost.peers.{peer}").prepare(case, mode)
         answer(ready=True)
         for line in sys.stdin:
             job, steps = line.split()

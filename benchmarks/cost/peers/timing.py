@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 
-from benchmarks.peers.case import CONVOLUTIONS, Case
+from benchmarks.cost.peers.case import CONVOLUTIONS, Case
 
 __all__ = ["Entrant", "compete"]
 
@@ -19,7 +19,7 @@ class Entrant:
     def __init__(self, peer: str, mode: str, case: Case):
         self.name, self.peak_mib = (peer, mode), 0.0
         self._steps: dict[str, int] = {}
-        command = [sys.executable, "-m", "benchmarks.peers.worker", peer, mode]
+        command = [sys.executable, "-m", "benchmarks.cost.peers.worker", peer, mode]
         command.append(json.dumps(dataclasses.asdict(case)))
         self._process = subprocess.Popen(
             command,

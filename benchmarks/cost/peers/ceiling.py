@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from benchmarks.peers.case import CONVOLUTIONS, Case
+from benchmarks.cost.peers.case import CONVOLUTIONS, Case
 
 __all__ = ["MODES", "prepare"]
 

@@ -1,6 +1,6 @@
 """What a run costs besides its gradients: start-up, input, loop, checkpoints, samplers, export.
 
-    python -m benchmarks.overheads --output=DIR [--config=configs/digits.py] [--rounds=5]
+    python -m benchmarks.cost.overheads --output=DIR [--config=configs/digits.py] [--rounds=5]
         [--steps=500]
 
 Everything is run as the program runs it, on the recipe's own data and network. What is compared
@@ -203,7 +203,7 @@ def samplers(run, config: ConfigDict, rounds: int) -> Rows:
     """Whole chains for each gradient that they take, beside a gradient by itself."""
     import tensorflow as tf
 
-    from benchmarks.drawn import gradients_taken
+    from benchmarks.samples import gradients_taken
     from tf_mdsm.runs.build_sampler import build_sampler
     from tf_mdsm.samplers.chain import compile_chain
 
@@ -290,7 +290,7 @@ def measure(recipe: str, config: ConfigDict, folder: str, rounds: int, steps: in
 
 def main(argv: list[str]) -> int:
     """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.overheads")
     parser.add_argument("--output", required=True)
     parser.add_argument("--config", default="configs/digits.py")
     parser.add_argument("--rounds", type=int, default=5)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm import losses, randomness
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.networks.build import build_network

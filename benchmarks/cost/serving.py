@@ -1,6 +1,6 @@
 """What serving costs: latency of a served `sample` against the same chain in this process.
 
-    python -m benchmarks.serving --workdir=runs/digits [--repeats=9] [--output=FILE.json]
+    python -m benchmarks.cost.serving --workdir=runs/digits [--repeats=9] [--output=FILE.json]
 
 Takes the run's newest export, starts a server of it (tests/model_server.py, in a process of its
 own: Python round the same graph and session, not TensorFlow Serving's binary), and draws the same
@@ -29,7 +29,7 @@ from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.stderr import quiet_stderr
 
 _BATCHES = (1, 8)
-_SERVER = os.path.join(os.path.dirname(__file__), "..", "tests", "model_server.py")
+_SERVER = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "model_server.py")
 
 
 def newest_export(workdir: str) -> str:
@@ -200,7 +200,7 @@ def main() -> int:
             json.dump(result, file, indent=2)
             file.write("\n")
     except (InvalidArgument, RunError, ServingError, OSError) as error:
-        print(f"benchmarks.serving: {one_line(error)}", file=sys.stderr)
+        print(f"benchmarks.cost.serving: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InvalidArgument) else 1
     print(table(result))
     return 0

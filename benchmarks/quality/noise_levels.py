@@ -1,6 +1,6 @@
 """One noise level against many: the paper's central claim as an experiment.
 
-    python -m benchmarks.noise_levels --workdir=runs/noise_levels
+    python -m benchmarks.quality.noise_levels --workdir=runs/noise_levels
         [--config=configs/digits_resnet.py] [--num_steps=N] [--num_samples=256]
 
 Trains the recipe four times, alike but for its noise: with its smallest level alone, with the
@@ -101,7 +101,7 @@ def measure(
     """
     import tensorflow as tf
 
-    from benchmarks.drawn import draw
+    from benchmarks.samples import draw
     from tf_mdsm.datasets.image_statistics import load_statistics
     from tf_mdsm.evaluation.denoising import denoising_rows
     from tf_mdsm.runs import build_model as build
@@ -237,7 +237,7 @@ def write(report: dict, images: dict[str, np.ndarray], workdir: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, trains, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise_levels")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.noise_levels")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--config", default="configs/digits_resnet.py")
     parser.add_argument("--num_steps", type=int)

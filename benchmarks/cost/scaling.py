@@ -1,6 +1,6 @@
 """How time and memory of a training step grow with batch, width, image and parts of a batch.
 
-    python -m benchmarks.scaling --output=DIR [--network=res12] [--rounds=7] [--only=batch,…]
+    python -m benchmarks.cost.scaling --output=DIR [--network=res12] [--rounds=7] [--only=batch,…]
 
 Each size below is trained in a process of its own, and all take turns. Shown for each are the
 time of an image, over that of the first, what the counted operations let one expect of that, and
@@ -14,10 +14,10 @@ import os
 import statistics
 import sys
 
-from benchmarks.flops import TRAINING_PASSES
-from benchmarks.peers.case import Case
-from benchmarks.peers.contest import Entrant, compete
-from benchmarks.steps import flops_of
+from benchmarks.cost.flops import TRAINING_PASSES
+from benchmarks.cost.peers.case import Case
+from benchmarks.cost.peers.timing import Entrant, compete
+from benchmarks.cost.steps import flops_of
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import STAGES
 from tf_mdsm.system.atomic import atomic_write
@@ -94,7 +94,7 @@ def table(report: dict[str, list[dict]]) -> str:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.scaling")
     parser.add_argument("--output", required=True)
     parser.add_argument("--network", default="res12")
     parser.add_argument("--only", default=",".join(SIZES))

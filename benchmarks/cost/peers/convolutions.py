@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from keras import layers
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.convolutions import MeanPooledConv2D
 
@@ -18,7 +18,7 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     """ "train" and "langevin": functions that take so many steps' convolutions, one by one.
 
     As the network is computed: a gradient takes each of them forward and transposed, a training
-    step both twice, and its weights' derivative twice (benchmarks/flops.py).
+    step both twice, and its weights' derivative twice (benchmarks/cost/flops.py).
     """
     network = build_network(case.network, case.image_shape, case.channels)
     dtype = tf.dtypes.as_dtype(mode)

@@ -1,6 +1,6 @@
 """Networks and training choices against each other, at equal training time.
 
-    python -m benchmarks.ablation --workdir=runs/ablation
+    python -m benchmarks.quality.ablation --workdir=runs/ablation
         [--config=configs/fashion_mnist_small.py] [--minutes=30] [--seeds=0]
         [--only=NAME,...] [--num_samples=1024]
 
@@ -27,7 +27,7 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.memory import peak_mib
+from benchmarks.cost.memory import peak_mib
 from benchmarks.recipes import load_recipe, with_fields
 from tf_mdsm.config import file as configuration
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
@@ -245,7 +245,7 @@ class Judge:
         """Rows over the noise levels, samples' distances, areas under outliers' curves."""
         import tensorflow as tf
 
-        from benchmarks.drawn import draw
+        from benchmarks.samples import draw
         from tf_mdsm.datasets.image_statistics import load_statistics
         from tf_mdsm.evaluation.denoising import denoising_rows
         from tf_mdsm.runs import build_model as build
@@ -458,7 +458,7 @@ def write(report: dict, workdir: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, trains, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.ablation")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--config", default="configs/fashion_mnist_small.py")
     parser.add_argument("--minutes", type=float, default=30.0)

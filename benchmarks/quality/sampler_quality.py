@@ -1,6 +1,6 @@
 """Quality of samples against their cost: every sampler, from both starts.
 
-    python -m benchmarks.sampler_quality --workdir=runs/fashion_mnist_small
+    python -m benchmarks.quality.sampler_quality --workdir=runs/fashion_mnist_small
         [--num_samples=1024] [--only=NAME,...] [--without_times]
 
 Draws images with each setting below, and reports the Fréchet distance of their features to those
@@ -135,7 +135,7 @@ class Bench:
 
     def draw(self, fields: dict, count: int) -> dict[str, np.ndarray]:
         """`images`, uint8 [count, H, W, C], and the `gradients` that each took, [count]."""
-        from benchmarks.drawn import draw
+        from benchmarks.samples import draw
 
         changed = _with(self.config, fields)
         return draw(changed, self._model, self._statistics, count, self.folder)
@@ -255,7 +255,7 @@ def plot(rows: list[dict], floor: float | None, path: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampler_quality")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.sampler_quality")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--num_samples", type=int, default=1_024)
     parser.add_argument("--only", default="")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.architectures import STAGES
 from tf_mdsm.system.cpu_tuning import keep_freed_memory
 
