@@ -509,7 +509,7 @@ def test_a_model_name_is_no_path(model_server):
 @pytest.mark.long
 def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
     output = tmp_path / "numbers.json"
-    command = [sys.executable, "-m", "benchmarks.cost.serving", "--repeats=1"]
+    command = [sys.executable, "-m", "benchmarks", "serving", "--repeats=1"]
     result = subprocess.run(
         [*command, f"--workdir={exported_run}", f"--output={output}"],
         cwd=ROOT,
@@ -519,8 +519,8 @@ def test_the_benchmark_measures_all_ways(exported_run, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     numbers = json.loads(output.read_text())
-    assert set(numbers["batches"]) == {"1", "8"}
-    for batch in numbers["batches"].values():
+    assert set(numbers["rows"]) == {"1", "8"}
+    for batch in numbers["rows"].values():
         assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
         assert all(len(taken) == 1 for taken in batch["seconds"].values())
         assert batch["median_ratio"]["in_process"] == 1
@@ -548,10 +548,9 @@ def test_the_benchmark_refuses_before_it_measures(exported_run, tmp_path, monkey
         (["--output=/nowhere/x.json"], "`--output` must be a file in a folder that can be"),
         ([f"--output={tmp_path}"], "`--output` must be a file in a folder that can be"),
     ]:
-        monkeypatch.setattr(sys, "argv", ["serving", f"--workdir={tmp_path}", *options])
-        assert serving_benchmark.main() == 2
+        assert serving_benchmark.main([f"--workdir={tmp_path}", *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("benchmarks.cost.serving: ")
+        assert line.startswith("serving: ")
         assert message in line
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of steps: peers compute the same, operations are counted, failures are said."""
+"""The benchmark `steps`: peers compute the same, operations are counted, failures reported."""
 
 import dataclasses
 import json
@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from benchmarks.cost import steps
 from benchmarks.cost.flops import executed_flops, forward_flops
-from benchmarks.cost.peers import timing as contest
+from benchmarks.cost.peers import timing
 from benchmarks.cost.peers.case import CASES, CONVOLUTIONS, convolution_flops
 from tf_mdsm import losses
+from tf_mdsm.errors import RunError
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 
@@ -28,7 +29,7 @@ def our_loss(network, clean, noisy, sigma):
 
 @pytest.fixture(scope="module")
 def ours():
-    """Weights by their names, images, and what our code makes of them."""
+    """Weights by their names, clean and noisy images, and our energies and loss of them."""
     network = build_network(TINY.network, TINY.image_shape, TINY.channels, seed=1)
     generator = np.random.default_rng(0)
     clean = generator.uniform(size=(3, *TINY.image_shape)).astype(np.float32)
@@ -99,7 +100,7 @@ def test_pytorch_computes_the_same(ours):
 
 
 def test_counted_operations():
-    """By hand: Res6 at 8x8, one grey channel, two channels: its stem and one of its blocks."""
+    """Counted manually: Res6 at 8x8, one gray channel, two channels."""
     network = build_network("res6", (8, 8, 1), 2)
     stem = 2 * 64 * 9 * 1 * 2
     # Each block: conv1 and conv2 at full size, the 1x1 shortcut after the halving.
@@ -121,7 +122,7 @@ def test_counted_operations_of_a_repeated_image_and_another():
     assert forward_flops(network) - executed_flops(network) == 2 * 16 * (9 - 4) * 4 * 2
 
 
-def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
+def test_the_ceiling_is_the_median_of_each_rounds_fastest_convolution():
     first, *others = CONVOLUTIONS
     seconds = {name: [100.0] * 3 for name in others} | {first: [1.0, 2.0, 4.0]}
     assert steps.ceiling(seconds) == convolution_flops(first) / 2
@@ -129,17 +130,18 @@ def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
 
 @pytest.mark.long
 def test_all_modes_of_ours_on_a_small_case(monkeypatch):
-    monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
-    result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")
-    modes = [(row["peer"], row["mode"]) for row in result["rows"]]
+    monkeypatch.setattr(timing, "_TURN_SECONDS", 0.02)
+    first, result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")
+    assert (first["rounds"], result["rounds"]) == (1, 2)
+    modes = [(row["peer"], row["mode"]) for row in result["peers"]]
     ours = [("ours", m) for m in ("float32", "float32, untuned", "mixed_bfloat16")]
     assert modes == [*ours, ("convolutions", "float32"), ("convolutions", "bfloat16")]
-    for row in result["rows"]:
+    for row in result["peers"]:
         assert row["error"] is None
         assert row["peak_mib"] > 50
         for job in ("train", "langevin"):
             assert row[job]["seconds"] > 0
-    assert result["rows"][0]["train"]["over_ours"] == 1
+    assert result["peers"][0]["train"]["over_ours"] == 1
     assert result["ceilings"]["float32"] > 0
     json.dumps(result)
     text = steps.table({"tiny": result})
@@ -147,15 +149,33 @@ def test_all_modes_of_ours_on_a_small_case(monkeypatch):
     assert "| ours, mixed_bfloat16 |" in text
 
 
-def test_a_peer_that_fails_is_said_to_have():
-    entrant = contest.Entrant("pytorch_of_tomorrow", "eager", TINY)
-    try:
-        entrant.settle("train")
-        assert "ModuleNotFoundError" in entrant.error
-        assert entrant.take_turn("train") is None
-        assert contest.compete([entrant], 2) == {}
-    finally:
-        entrant.end()
+def test_a_peer_that_fails_reports_its_error():
+    with timing.peer_processes([("pytorch_of_tomorrow", "eager", TINY)]) as (process,):
+        process.calibrate("train")
+        assert "ModuleNotFoundError" in process.error
+        assert process.seconds_per_step("train") is None
+        assert list(timing.time_in_rounds([process], 2)) == [{}, {}]
+
+
+def test_an_interruption_ends_all_peer_processes():
+    processes = []
+    with (
+        pytest.raises(KeyboardInterrupt),
+        timing.peer_processes([("pytorch_of_tomorrow", "eager", TINY)] * 2) as started,
+    ):
+        processes += started
+        raise KeyboardInterrupt
+    assert [process._process.returncode is None for process in processes] == [False, False]
+
+
+def test_results_need_our_own_float32_step(monkeypatch):
+    """The others are compared with it: a network that does not fit its images ends the case."""
+    monkeypatch.setattr(steps, "PEERS", {"ours": ("float32",)})
+    monkeypatch.setattr(steps, "_CEILING_MODES", ())
+    monkeypatch.setattr(steps, "case_flops", lambda _: (1, 1))
+    wrong = dataclasses.replace(TINY, image_shape=(9, 9, 1))
+    with pytest.raises(RunError, match="ours, float32: InvalidArgument"):
+        list(steps.measure(wrong, ["ours"], rounds=1))
 
 
 @pytest.mark.parametrize(
@@ -168,14 +188,14 @@ def test_a_peer_that_fails_is_said_to_have():
         ("--without=float", "`--without` must leave our float32 step"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):
-    assert steps.main(["", f"--output={tmp_path / 'out'}", wrong]) == 2
+def test_wrong_flags_are_refused_in_one_line(wrong, message, tmp_path, capsys):
+    assert steps.main([f"--output={tmp_path / 'out'}", wrong]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "out").exists()
 
 
-def test_modes_are_those_of_the_peers():
+def test_listed_modes_are_those_of_the_peers():
     from benchmarks.cost.peers import convolutions
     from benchmarks.cost.peers import ours as our_peer
 

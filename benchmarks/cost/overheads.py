@@ -1,39 +1,55 @@
-"""What a run costs besides its gradients: start-up, input, loop, checkpoints, samplers, export.
+"""Costs of a run besides gradients: start-up, input, training loop, checkpoints, samplers, export.
 
-    python -m benchmarks.cost.overheads --output=DIR [--config=configs/digits.py] [--rounds=5]
+    python -m benchmarks overheads --output=DIR [--config=configs/digits.py] [--rounds=5]
         [--steps=500]
 
-Everything is run as the program runs it, on the recipe's own data and network. What is compared
-takes turns, in every round; shown are medians, and the median of the rounds' ratios. Writes
-DIR/overheads.{json,md}; the run and its export are made in DIR/run.
+Duration: not recorded.
+
+Writes: DIR/overheads.json after every measurement, DIR/overheads.md at the end, a run in DIR/run.
+
+Everything is executed as the program executes it, with the recipe's data and network. What is
+compared takes turns in every round; results are medians, and medians over the rounds of ratios.
+DIR must hold no run yet: after an interruption, measure in another folder.
 """
 
-import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.recipes import load_recipe, with_fields
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import atomic_write
+from benchmarks.command import new_parser, require_positive, run_benchmark
+from benchmarks.cost.turns import median_ratio, time_in_turns
+from benchmarks.recipes import load_recipe, with_overrides, with_sampling
+from benchmarks.results import Results, markdown_table
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr
 
-# What: seconds, and a share or a factor with what it is of.
+__all__ = ["main", "table"]
+
+# Names of measurements to `seconds`, and, where it is compared, a `factor` and what it is `of`.
 Rows = dict[str, dict]
 
+# Images of a sampling run.
 _BATCH = 64
 
-# Of samplers, short: what is compared is the time of a gradient.
+# Batches that are fetched when input is timed.
+_BATCHES = 200
+
+# Gradient evaluations by themselves, which samplers are compared with.
+_EVALUATIONS = 16
+
+# A checkpoint's time is compared with that of so many training steps.
+_STEPS_PER_CHECKPOINT = 500
+
+# Samplers with few steps: the time of one gradient evaluation is compared, not of a whole run.
 _SAMPLERS = {
     "annealed_langevin": {"hot_steps": 4, "cooling_steps": 12, "final_steps": 4},
     "heun": {"num_levels": 9},
@@ -43,7 +59,8 @@ _SAMPLERS = {
     "hmc": {"num_levels": 6},
 }
 
-_LOAD = """
+# Run in a new process: the seconds of loading an export, and of its first answer.
+_LOAD_EXPORT = """
 import sys, time
 import numpy as np, tensorflow as tf
 begin = time.perf_counter()
@@ -54,29 +71,15 @@ print(middle - begin, time.perf_counter() - middle)
 """
 
 
-def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each job in every round, after one that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for number in range(1 + rounds):
-        for name, job in jobs.items():
-            begin = time.perf_counter()
-            job()
-            if number:
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
-def start_up(recipe: str, rounds: int) -> Rows:
-    """Processes from their start to their end."""
-    main = [sys.executable, "-m", "tf_mdsm.main"]
+def time_processes(recipe: str, rounds: int) -> Rows:
+    """Commands from the start of their process to its end."""
+    program = [sys.executable, "-m", "tf_mdsm.main"]
     commands = {
-        "--help": [*main, "--help"],
+        "--help": [*program, "--help"],
         "a wrong setting is refused": [
-            *(*main, f"--config={recipe}", "--config.noise.sigma_min=-1")
+            *program,
+            f"--config={recipe}",
+            "--config.noise.sigma_min=-1",
         ],
         "import tensorflow": [sys.executable, "-c", "import tensorflow"],
         "import tf_mdsm.runs.train": [sys.executable, "-c", "import tf_mdsm.runs.train"],
@@ -85,21 +88,21 @@ def start_up(recipe: str, rounds: int) -> Rows:
         name: lambda c=command: subprocess.run(c, capture_output=True, check=False)
         for name, command in commands.items()
     }
-    return {
-        name: {"seconds": statistics.median(seconds)}
-        for name, seconds in in_turns(jobs, rounds).items()
-    }
+    seconds = time_in_turns(jobs, rounds)
+    return {name: {"seconds": statistics.median(values)} for name, values in seconds.items()}
 
 
-def phases(config: ConfigDict, workdir: str, opened: contextlib.ExitStack):
-    """Everything before the second training call, once; the run, open as long as `opened`, and
-    rows."""
-    rows: Rows = {}
+def start_training(config: ConfigDict, workdir: str, stack: contextlib.ExitStack, results: Results):
+    """Everything up to the end of the first training call, each part timed once.
+
+    Returns:
+        the training run, open until `stack` is closed.
+    """
 
     def timed(name: str, job: Callable):
         begin = time.perf_counter()
         result = job()
-        rows[name] = {"seconds": time.perf_counter() - begin}
+        results.add(name, {"seconds": time.perf_counter() - begin})
         return result
 
     def import_all() -> None:
@@ -115,14 +118,14 @@ def phases(config: ConfigDict, workdir: str, opened: contextlib.ExitStack):
     timed("images read", lambda: build.build_images(config))
     run = timed(
         "model, images and folder prepared",
-        lambda: opened.enter_context(prepared(config, workdir)),
+        lambda: stack.enter_context(prepared(config, workdir)),
     )
     timed("first training call", lambda: run.run_steps(run.batches, tf.constant(1)).numpy())
-    return run, rows
+    return run
 
 
-def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
-    """The program's loop, and Keras' `fit`, beside the same steps in one compiled call."""
+def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
+    """The program's loop and Keras' `fit`, compared with as many steps in one compiled call."""
     import tensorflow as tf
 
     from tf_mdsm.runs.train import run_to_end
@@ -137,36 +140,35 @@ def training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
         run_to_end(run)
 
     run.model.fit(fit_batches, steps_per_epoch=1, verbose=0)
-    seconds = in_turns(
+    seconds = time_in_turns(
         {
             "bare": lambda: run.run_steps(run.batches, tf.constant(steps)).numpy(),
             "loop": loop,
             "fit": lambda: run.model.fit(fit_batches, steps_per_epoch=steps, verbose=0),
-            # A run ends with a checkpoint, which is timed by itself.
             "save": run.checkpoints.save,
         },
         rounds,
     )
-    bare = seconds["bare"]
+    # The loop ends with a checkpoint, which is timed by itself.
     loops = [loop - save for loop, save in zip(seconds["loop"], seconds["save"], strict=True)]
-    per_step = statistics.median(bare) / steps
-    of_the_steps = f"of {steps} steps in one compiled call"
+    bare = seconds["bare"]
+    checkpoint_reference = [_STEPS_PER_CHECKPOINT * value / steps for value in bare]
     return {
-        "training step": {"seconds": per_step},
-        "… in the program's loop": {
+        "training step": {"seconds": statistics.median(bare) / steps},
+        "training step in the program's loop": {
             "seconds": statistics.median(loops) / steps,
-            "factor": _ratio(loops, bare),
-            "of": of_the_steps,
+            "factor": median_ratio(loops, bare),
+            "of": f"of {steps} steps in one compiled call",
         },
-        "… in keras.Model.fit": {
+        "training step in keras.Model.fit": {
             "seconds": statistics.median(seconds["fit"]) / steps,
-            "factor": _ratio(seconds["fit"], bare),
-            "of": of_the_steps,
+            "factor": median_ratio(seconds["fit"], bare),
+            "of": f"of {steps} steps in one compiled call",
         },
         "checkpoint written": {
             "seconds": statistics.median(seconds["save"]),
-            "factor": _ratio(seconds["save"], [500 * value / steps for value in bare]),
-            "of": "of 500 steps",
+            "factor": median_ratio(seconds["save"], checkpoint_reference),
+            "of": f"of {_STEPS_PER_CHECKPOINT} steps",
         },
     }
 
@@ -175,35 +177,38 @@ def _batches(config: ConfigDict, cache: str = ""):
     from tf_mdsm.datasets.batches import training_batches
     from tf_mdsm.runs import build_model as build
 
-    images, _ = build.build_images(with_fields(config, {"data.cache": cache}))
+    images, _ = build.build_images(with_overrides(config, {"data.cache": cache}))
     return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
 
 
-def input_pipeline(config: ConfigDict, folder: str, step: float, rounds: int) -> Rows:
-    """Batches alone, from memory and from disk, beside the training step."""
-    count = 200
-    rows: Rows = {}
+def time_input(config: ConfigDict, folder: str, step_seconds: float, rounds: int) -> Rows:
+    """Fetching a batch from memory and from disk, compared with a training step."""
     iterators = {
         "a batch from memory": iter(_batches(config)),
         "a batch from disk": iter(_batches(config, os.path.join(folder, "cache"))),
     }
 
-    def take(iterator) -> None:
-        for _ in range(count):
+    def fetch(iterator: Iterator) -> None:
+        for _ in range(_BATCHES):
             next(iterator)
 
-    jobs = {name: lambda i=iterator: take(i) for name, iterator in iterators.items()}
-    for name, seconds in in_turns(jobs, rounds).items():
-        taken = statistics.median(seconds) / count
-        rows[name] = {"seconds": taken, "factor": taken / step, "of": "of a training step"}
+    rows: Rows = {}
+    jobs = {name: lambda i=iterator: fetch(i) for name, iterator in iterators.items()}
+    for name, values in time_in_turns(jobs, rounds).items():
+        seconds = statistics.median(values) / _BATCHES
+        rows[name] = {
+            "seconds": seconds,
+            "factor": seconds / step_seconds,
+            "of": "of a training step",
+        }
     return rows
 
 
-def samplers(run, config: ConfigDict, rounds: int) -> Rows:
-    """Whole chains for each gradient that they take, beside a gradient by itself."""
+def time_samplers(run, config: ConfigDict, rounds: int) -> Rows:
+    """Sampling, per gradient evaluation, compared with gradient evaluations by themselves."""
     import tensorflow as tf
 
-    from benchmarks.samples import gradients_taken
+    from benchmarks.samples import gradient_evaluations
     from tf_mdsm.runs.build_sampler import build_sampler
     from tf_mdsm.samplers.chain import compile_chain
 
@@ -211,114 +216,113 @@ def samplers(run, config: ConfigDict, rounds: int) -> Rows:
     shape = (_BATCH, *model.image_shape)
     images = tf.constant(np.random.default_rng(0).uniform(size=shape), tf.float32)
     gradient = tf.function(model.energy_and_score, autograph=False)
-    jobs = {"gradient": lambda: [gradient(images)[1].numpy() for _ in range(16)]}
-    taken = {"gradient": 16}
-    for name, fields in _SAMPLERS.items():
-        fields = {"sampler": name, "start": "isotropic", **fields}
-        sampling = with_fields(config, {f"sampling.{key}": v for key, v in fields.items()})
+    jobs: dict[str, Callable[[], object]] = {
+        "gradient": lambda: [gradient(images)[1].numpy() for _ in range(_EVALUATIONS)]
+    }
+    evaluations = {"gradient": _EVALUATIONS}
+    for name, settings in _SAMPLERS.items():
+        sampling = with_sampling(config, {"sampler": name, "start": "isotropic", **settings})
         sampler = build_sampler(sampling, model, None)
-        chain = compile_chain(sampler)
-        drawn = chain(range(_BATCH))
-        taken[name] = int(
-            gradients_taken(drawn.energies, sampler.max_gradient_evaluations, name).max()
-        )
-        jobs[name] = lambda c=chain: c(range(_BATCH))
+        run_sampler = compile_chain(sampler)
+        energies = run_sampler(range(_BATCH)).energies
+        maximum = sampler.max_gradient_evaluations
+        evaluations[name] = int(gradient_evaluations(energies, maximum, name).max())
+        jobs[name] = lambda f=run_sampler: f(range(_BATCH))
     seconds = {
-        name: [value / taken[name] for value in values]
-        for name, values in in_turns(jobs, rounds).items()
+        name: [value / evaluations[name] for value in values]
+        for name, values in time_in_turns(jobs, rounds).items()
     }
     bare = seconds.pop("gradient")
-    rows: Rows = {f"gradient of {_BATCH} images": {"seconds": statistics.median(bare)}}
+    rows: Rows = {f"gradient evaluation of {_BATCH} images": {"seconds": statistics.median(bare)}}
     for name, values in seconds.items():
-        rows[f"… in {name}, {taken[name]} gradients"] = {
+        rows[f"gradient evaluation in {name}, {evaluations[name]} evaluations"] = {
             "seconds": statistics.median(values),
-            "factor": _ratio(values, bare),
-            "of": "of a gradient by itself",
+            "factor": median_ratio(values, bare),
+            "of": "of a gradient evaluation by itself",
         }
     return rows
 
 
-def exporting(config: ConfigDict, workdir: str, rounds: int) -> Rows:
-    """A SavedModel written and compared, and opened in a fresh process."""
+def time_export(config: ConfigDict, workdir: str, rounds: int) -> Rows:
+    """Writing a SavedModel and comparing it with the model; opening it in a new process."""
     from tf_mdsm.runs.export import export
 
     begin = time.perf_counter()
     with quiet_stderr():
         path = export(config, workdir)
     rows: Rows = {"export written and compared": {"seconds": time.perf_counter() - begin}}
-    loads, calls = [], []
+    command = [sys.executable, "-c", _LOAD_EXPORT, path]
+    seconds = []
     for _ in range(rounds):
-        done = subprocess.run(
-            [sys.executable, "-c", _LOAD, path], capture_output=True, text=True, check=True
-        )
-        load, call = map(float, done.stdout.split())
-        loads.append(load)
-        calls.append(call)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds.append([float(value) for value in done.stdout.split()])
+    loads, first_answers = zip(*seconds, strict=True)
     rows["export opened"] = {"seconds": statistics.median(loads)}
-    rows["first answer: 8 samples"] = {"seconds": statistics.median(calls)}
+    rows["first answer: 8 samples"] = {"seconds": statistics.median(first_answers)}
     return rows
 
 
-def table(report: Rows) -> str:
-    """Markdown."""
-    lines = ["| what | time | beside |", "| --- | --- | --- |"]
-    for name, row in report.items():
+def table(rows: Rows) -> str:
+    """Markdown: each measurement with its time, and what it is compared with."""
+    lines = [["measurement", "time", "compared with"]]
+    for name, row in rows.items():
         seconds = row["seconds"]
-        shown = f"{seconds:.2f} s" if seconds >= 0.2 else f"{1e3 * seconds:.2f} ms"
-        beside = ""
+        time_cell = f"{seconds:.2f} s" if seconds >= 0.2 else f"{1e3 * seconds:.2f} ms"
+        comparison = ""
         if "factor" in row:
             factor = row["factor"]
-            beside = f"{factor:.3f}" if factor >= 0.5 else f"{100 * factor:.2f} %"
-            beside += f" {row['of']}"
-        lines.append(f"| {name} | {shown} | {beside} |")
-    return "\n".join([*lines, ""])
+            comparison = f"{factor:.3f}" if factor >= 0.5 else f"{100 * factor:.2f} %"
+            comparison += f" {row['of']}"
+        lines.append([name, time_cell, comparison])
+    return markdown_table(lines)
 
 
-def measure(recipe: str, config: ConfigDict, folder: str, rounds: int, steps: int) -> Rows:
-    """All of it; `folder` is where the run is made."""
+def measure(
+    results: Results, recipe: str, config: ConfigDict, folder: str, *, rounds: int, steps: int
+) -> None:
+    """Adds all measurements to `results`; trains and exports in `folder/run`."""
+
+    def add(rows: Rows) -> None:
+        for name, row in rows.items():
+            results.add(name, row)
+
     workdir = os.path.join(folder, "run")
-    report = start_up(recipe, rounds)
-    with contextlib.ExitStack() as opened:
-        run, rows = phases(config, workdir, opened)
-        report |= rows
-        trained = training(run, config, rounds, steps)
-        step = trained["training step"]["seconds"]
-        report |= trained | input_pipeline(config, folder, step, rounds)
-        report |= samplers(run, config, rounds)
-    return report | exporting(config, workdir, rounds)
+    add(time_processes(recipe, rounds))
+    with contextlib.ExitStack() as stack:
+        run = start_training(config, workdir, stack, results)
+        add(time_training(run, config, rounds, steps))
+        step_seconds = results.rows["training step"]["seconds"]
+        add(time_input(config, folder, step_seconds, rounds))
+        add(time_samplers(run, config, rounds))
+    add(time_export(config, workdir, rounds))
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.overheads")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--config", default="configs/digits.py")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=500)
-    options = parser.parse_args(argv[1:])
-    try:
-        for flag in ("rounds", "steps"):
-            if getattr(options, flag) < 1:
-                raise InvalidArgument(f"--{flag}", "be positive", getattr(options, flag))
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("overheads", __doc__)
+    parser.add_argument("--output", required=True, help="folder of the results and of a run")
+    parser.add_argument("--config", default="configs/digits.py", help="recipe")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each job is timed")
+    parser.add_argument("--steps", type=int, default=500, help="training steps that are timed")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
+        require_positive("--rounds", options.rounds)
+        require_positive("--steps", options.steps)
         config = load_recipe(options.config)
         if os.path.exists(os.path.join(options.output, "run")):
             raise InvalidArgument("--output", "hold no run yet", options.output)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         tune_process()
-        os.makedirs(options.output, exist_ok=True)
-        report = measure(options.config, config, options.output, options.rounds, options.steps)
-    except (InvalidArgument, RunError) as error:
-        print(f"overheads: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgument) else 1
-    stem = os.path.join(options.output, "overheads")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-        file.write("\n")
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(table(report))
-    print(table(report))
-    return 0
+        settings = {"config": options.config, "rounds": options.rounds, "steps": options.steps}
+        with Results(os.path.join(options.output, "overheads.json"), settings) as results:
+            measure(
+                results,
+                options.config,
+                config,
+                options.output,
+                rounds=options.rounds,
+                steps=options.steps,
+            )
+            results.write_table(table(results.finish()["rows"]))
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    return run_benchmark("overheads", benchmark)

@@ -1,31 +1,38 @@
-"""How time and memory of a training step grow with batch, width, image and parts of a batch.
+"""Time and memory of a training step by batch size, width, image size and gradient accumulation.
 
-    python -m benchmarks.cost.scaling --output=DIR [--network=res12] [--rounds=7] [--only=batch,…]
+    python -m benchmarks scaling --output=DIR [--network=res12] [--rounds=7] [--only=batch,…]
 
-Each size below is trained in a process of its own, and all take turns. Shown for each are the
-time of an image, over that of the first, what the counted operations let one expect of that, and
-the memory that the process came to. Writes DIR/scaling.{json,md}.
+Duration: not recorded.
+
+Writes: DIR/scaling.json after every round of a group, DIR/scaling.md at the end.
+
+A group varies one size: `batch`, `channels` (width of the first layer), `side` (height and width of
+the images) or `parts` (micro-batches of an update). Each value is trained in a process of its own,
+and all values of a group take turns. Results are the time of an image, its ratio to the group's
+first value, the ratio that the counted operations predict, and the peak memory of the process. An
+unfinished DIR/scaling.json is continued with its next group.
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import statistics
-import sys
+from collections.abc import Iterator
 
-from benchmarks.cost.flops import TRAINING_PASSES
+from benchmarks.command import chosen_names, new_parser, require_positive, run_benchmark
+from benchmarks.cost.flops import TRAINING_PASSES, case_flops
 from benchmarks.cost.peers.case import Case
-from benchmarks.cost.peers.timing import Entrant, compete
-from benchmarks.cost.steps import flops_of
+from benchmarks.cost.peers.timing import PeerProcess, Timings, peer_processes, time_in_rounds
+from benchmarks.cost.turns import median_ratio
+from benchmarks.results import Results, markdown_table
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import STAGES
-from tf_mdsm.system.atomic import atomic_write
+
+__all__ = ["SIZES", "main", "measure", "table"]
 
 _BASE = Case("res12", 16, (32, 32, 1), 64)
 _LARGEST_BATCH = 256
 
-# What grows: its values, each with what it changes of the base, and our mode.
+# Groups to values, each with the fields of `_BASE` that it changes and the mode of peers/ours.py.
 SIZES: dict[str, dict[int, tuple[dict[str, object], str]]] = {
     "batch": {n: ({"batch_size": n}, "float32") for n in (16, 32, 64, 128, _LARGEST_BATCH)},
     "channels": {n: ({"channels": n}, "float32") for n in (8, 16, 32, 64)},
@@ -34,96 +41,97 @@ SIZES: dict[str, dict[int, tuple[dict[str, object], str]]] = {
 }
 
 
-def measure(network: str, what: str, rounds: int) -> list[dict]:
-    """Rows of one size: value, seconds and operations of an image in training, peak memory."""
-    runs = {}
-    for value, (fields, mode) in SIZES[what].items():
-        case = dataclasses.replace(_BASE, network=network, **fields)
-        runs[value] = case, Entrant("ours", mode, case)
-    try:
-        turns = compete([entrant for _, entrant in runs.values()], rounds, ("train",))
-    finally:
-        for _, entrant in runs.values():
-            entrant.end()
-    rows: list[dict] = []
-    first: list[float] = []
-    for value, (case, entrant) in runs.items():
-        if entrant.error:
-            rows.append({what: value, "error": entrant.error})
-            continue
-        seconds = [taken / case.batch_size for taken in turns[entrant]["train"]]
-        first = first or seconds
-        ratios = [ours / theirs for ours, theirs in zip(seconds, first, strict=True)]
-        rows.append(
-            {
-                what: value,
-                "seconds": statistics.median(seconds),
-                "flops": TRAINING_PASSES * flops_of(case)[1],
-                "over_first": statistics.median(ratios),
-                "peak_mib": entrant.peak_mib,
+def measure(network: str, group: str, rounds: int) -> Iterator[dict]:
+    """Times all values of a group; yields the result so far after every round.
+
+    A value's result holds seconds and operations of an image in training, the ratio of its time to
+    that of the first value, and peak memory; or the error.
+    """
+    values = list(SIZES[group])
+    cases = [
+        dataclasses.replace(_BASE, network=network, **fields) for fields, _ in SIZES[group].values()
+    ]
+    modes = [mode for _, mode in SIZES[group].values()]
+    flops = [TRAINING_PASSES * case_flops(case)[1] for case in cases]
+    wanted = [("ours", mode, case) for mode, case in zip(modes, cases, strict=True)]
+    with peer_processes(wanted) as processes:
+        for number, timings in enumerate(time_in_rounds(processes, rounds, ("train",)), 1):
+            seconds = [
+                _seconds_per_image(process, timings, case)
+                for process, case in zip(processes, cases, strict=True)
+            ]
+            first = next((values for values in seconds if values), [])
+            columns = zip(values, processes, seconds, flops, strict=True)
+            yield {
+                "rounds": number,
+                "values": [
+                    {group: value, "error": process.error}
+                    if process.error
+                    else {
+                        group: value,
+                        "seconds": statistics.median(per_image),
+                        "flops": operations,
+                        "over_first": median_ratio(per_image, first),
+                        "peak_mib": process.peak_mib,
+                    }
+                    for value, process, per_image, operations in columns
+                ],
             }
-        )
-    return rows
 
 
-def table(report: dict[str, list[dict]]) -> str:
-    """Markdown."""
-    lines = []
-    for what, rows in report.items():
-        lines += [
-            f"| {what} | an image, ms | over the first | by its operations | GFLOP/s | peak MiB |",
-            "| --- " * 6 + "|",
-        ]
-        first_flops = next((row["flops"] for row in rows if "flops" in row), None)
-        for row in rows:
+def _seconds_per_image(process: PeerProcess, timings: Timings, case: Case) -> list[float]:
+    """Seconds of an image in every round; empty after a failure."""
+    if process.error:
+        return []
+    return [seconds / case.batch_size for seconds in timings[process]["train"]]
+
+
+def table(groups: dict[str, dict]) -> str:
+    """Markdown: a table for each group."""
+    tables = []
+    for group, result in groups.items():
+        first = next((row["flops"] for row in result["values"] if "flops" in row), None)
+        heading = [group, "an image, ms", "over the first", "predicted by operations"]
+        rows = [[*heading, "GFLOP/s", "peak MiB"]]
+        for row in result["values"]:
             if "error" in row:
-                lines.append(f"| {row[what]} | {row['error']} | | | | |")
+                rows.append([str(row[group]), row["error"], *[""] * 4])
                 continue
-            cells = (
-                str(row[what]),
-                f"{1e3 * row['seconds']:.3f}",
-                f"{row['over_first']:.2f}",
-                f"{row['flops'] / first_flops:.2f}",
-                f"{row['flops'] / row['seconds'] / 1e9:.0f}",
-                f"{row['peak_mib']:.0f}",
+            rows.append(
+                [
+                    str(row[group]),
+                    f"{1e3 * row['seconds']:.3f}",
+                    f"{row['over_first']:.2f}",
+                    f"{row['flops'] / first:.2f}",
+                    f"{row['flops'] / row['seconds'] / 1e9:.0f}",
+                    f"{row['peak_mib']:.0f}",
+                ]
             )
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
+        tables.append(markdown_table(rows))
+    return "\n".join(tables)
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.scaling")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--network", default="res12")
-    parser.add_argument("--only", default=",".join(SIZES))
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args(argv[1:])
-    try:
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("scaling", __doc__)
+    parser.add_argument("--output", required=True, help="folder of the results")
+    parser.add_argument("--network", default="res12", help=f"one of {', '.join(STAGES)}")
+    parser.add_argument("--only", help=f"groups separated by commas, among {', '.join(SIZES)}")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each step is timed")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
         if options.network not in STAGES:
             raise InvalidArgument("--network", f"be one of {', '.join(STAGES)}", options.network)
-        sizes = options.only.split(",")
-        for what in sizes:
-            if what not in SIZES:
-                raise InvalidArgument("--only", f"name some of {', '.join(SIZES)}", what)
-        if options.rounds < 1:
-            raise InvalidArgument("--rounds", "be positive", options.rounds)
-    except InvalidArgument as error:
-        print(f"scaling: {error}", file=sys.stderr)
-        return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.makedirs(options.output, exist_ok=True)
-    report = {what: measure(options.network, what, options.rounds) for what in sizes}
-    stem = os.path.join(options.output, "scaling")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-        file.write("\n")
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(table(report))
-    print(table(report))
-    return 0
+        groups = chosen_names("--only", options.only, list(SIZES))
+        require_positive("--rounds", options.rounds)
+        settings = {"network": options.network, "groups": groups, "rounds": options.rounds}
+        with Results(os.path.join(options.output, "scaling.json"), settings) as results:
+            for group in groups:
+                if results.rows.get(group, {}).get("rounds") == options.rounds:
+                    continue
+                for row in measure(options.network, group, options.rounds):
+                    results.add(group, row)
+            results.write_table(table(results.finish(groups)["rows"]))
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    return run_benchmark("scaling", benchmark)

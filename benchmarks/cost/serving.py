@@ -1,18 +1,22 @@
-"""What serving costs: latency of a served `sample` against the same chain in this process.
+"""Latency of a served `sample` request, compared with the same sampler in this process.
 
-    python -m benchmarks.cost.serving --workdir=runs/digits [--repeats=9] [--output=FILE.json]
+    python -m benchmarks serving --workdir=runs/digits [--repeats=9] [--output=FILE.json]
 
-Takes the run's newest export, starts a server of it (tests/model_server.py, in a process of its
-own: Python round the same graph and session, not TensorFlow Serving's binary), and draws the same
-seeds in turn by gRPC, by REST and by the sampler of --mode=sample, with the settings that the
-export was made with. Every round takes all of them, in an order that rotates, so that a busy
-machine is busy for all; what is compared is the median of the rounds' ratios. The first request
-is timed twice: of a server that has only loaded the export, and of one that has also answered
-the export's warm-up requests, as TensorFlow Serving does before it is ready; the latter is the
-one that is compared. Writes WORKDIR/serving_benchmark.json unless told otherwise.
+Duration: not recorded.
+
+Writes: WORKDIR/serving_benchmark.json, or FILE.json, after every batch size.
+
+The newest export of the run is served by tests/model_server.py in a process of its own: Python
+around the same graph and session, not TensorFlow Serving's binary. The same seeds are sampled by
+gRPC, by REST and by the sampler of --mode=sample, with the settings of the export. Every round
+takes all three, in an order that rotates, so that other work on the machine slows all of them
+alike. Compared are medians over the rounds of the ratios.
+
+The first request is timed twice: on a server that has only loaded the export, and on one that has
+also answered the export's warm-up requests, as TensorFlow Serving does before it is ready. The
+latter server is the one that is compared.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -23,17 +27,28 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
+from benchmarks.command import new_parser, require_positive, run_benchmark
+from benchmarks.cost.turns import median_ratio, time_in_turns
+from benchmarks.results import Results
+from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.serving import Client
-from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.stderr import quiet_stderr
 
-_BATCHES = (1, 8)
+__all__ = ["main", "measure", "newest_export", "sampler_in_process", "server", "table"]
+
+# Seeds to images.
+SampleFn = Callable[[np.ndarray], np.ndarray]
+
+_BATCH_SIZES = (1, 8)
 _SERVER = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "model_server.py")
 
 
 def newest_export(workdir: str) -> str:
-    """The folder `export/<version>` with the highest version."""
+    """The folder `export/<version>` with the highest version.
+
+    Raises:
+        InvalidArgument: if the run has no export.
+    """
     folder = os.path.join(workdir, "export")
     versions = os.listdir(folder) if os.path.isdir(folder) else []
     versions = [int(name) for name in versions if name.isdecimal()]
@@ -42,11 +57,11 @@ def newest_export(workdir: str) -> str:
     return os.path.join(folder, str(max(versions)))
 
 
-def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.ndarray]:
-    """From seeds to images, as --mode=sample draws them.
+def sampler_in_process(workdir: str, export: str) -> SampleFn:
+    """The sampler of --mode=sample with the export's settings: seeds to images.
 
     Raises:
-        InvalidArgument: if the run was trained on since the export: other weights are no match.
+        InvalidArgument: if the run has trained further since the export: its weights are others.
     """
     with quiet_stderr():
         import tensorflow as tf
@@ -69,35 +84,18 @@ def sampler_in_process(workdir: str, export: str) -> Callable[[np.ndarray], np.n
     if step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
         raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")
-    draw = compile_chain(sampler, config.sampling.show_every)
-    return lambda seeds: draw(seeds).images
-
-
-def seconds(function: Callable[[np.ndarray], object], seeds: np.ndarray) -> float:
-    """How long one call takes."""
-    begin = time.perf_counter()
-    function(seeds)
-    return time.perf_counter() - begin
-
-
-def interleaved(
-    functions: dict[str, Callable[[np.ndarray], object]], seeds: np.ndarray, repeats: int
-) -> dict[str, list[float]]:
-    """Seconds of each function in each round, after one round that is not counted."""
-    names = list(functions)
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(repeats + 1):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            one = seconds(functions[name], seeds)
-            if number:
-                taken[name].append(one)
-    return taken
+    run_sampler = compile_chain(sampler, config.sampling.show_every)
+    return lambda seeds: run_sampler(seeds).images
 
 
 @contextlib.contextmanager
 def server(export: str, *options: str) -> Iterator[dict]:
-    """A server of the export: its ports, and the seconds that its start took, and parts of it."""
+    """Serves the export in the block.
+
+    Yields:
+        the ports `grpc` and `rest`; `start_seconds`, of which `load_seconds`, and, with
+        `--warm_up`, `warm_up_seconds`.
+    """
     begin = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, _SERVER, os.path.dirname(export), *options],
@@ -115,65 +113,67 @@ def server(export: str, *options: str) -> Iterator[dict]:
             process.stdin.close()
 
 
-def measure(workdir: str, export: str, repeats: int) -> dict:
-    """All numbers, as they are written to the file."""
+def measure(results: Results, workdir: str, export: str, repeats: int) -> None:
+    """Adds start-up times and a row for each batch size to `results`."""
     in_process = sampler_in_process(workdir, export)
     with server(export) as cold, _client("grpc", cold) as client:
-        shape, first_cold = _first_request(client)
+        shape, first_cold = _time_first_request(client)
     with (
         server(export, "--warm_up") as warm,
         _client("grpc", warm) as by_grpc,
         _client("rest", warm) as by_rest,
     ):
-        _, first_warm = _first_request(by_grpc)
-        functions = {"in_process": in_process, "grpc": by_grpc.sample, "rest": by_rest.sample}
-        batches = _latencies(functions, repeats)
-    return {
-        "export": export,
-        "image_shape": shape,
-        "start_seconds": cold["start_seconds"],
-        "load_seconds": cold["load_seconds"],
-        "warm_up_seconds": warm["warm_up_seconds"],
-        "first_request_seconds": {"cold": first_cold, "after_warm_up": first_warm},
-        "batches": batches,
-    }
+        _, first_warm = _time_first_request(by_grpc)
+        results.set_facts(
+            export=export,
+            image_shape=shape,
+            start_seconds=cold["start_seconds"],
+            load_seconds=cold["load_seconds"],
+            warm_up_seconds=warm["warm_up_seconds"],
+            first_request_seconds={"cold": first_cold, "after_warm_up": first_warm},
+        )
+        ways = {"in_process": in_process, "grpc": by_grpc.sample, "rest": by_rest.sample}
+        for batch_size in _BATCH_SIZES:
+            results.add(str(batch_size), _time_requests(ways, batch_size, repeats))
 
 
-def _client(way: str, ports: dict) -> Client:
-    scheme = {"grpc": "grpc", "rest": "http"}[way]
-    address = f"{scheme}://localhost:{ports[way]}"
-    return Client(address, timeout=3600.0, batch_size=max(_BATCHES))
+def _client(transport: str, ports: dict) -> Client:
+    scheme = {"grpc": "grpc", "rest": "http"}[transport]
+    address = f"{scheme}://localhost:{ports[transport]}"
+    return Client(address, timeout=3600.0, batch_size=max(_BATCH_SIZES))
 
 
-def _first_request(client: Client) -> tuple[tuple[int, int, int], float]:
-    """The images' shape, which a client asks for once, so before the clock starts; seconds."""
-    return client.image_shape, seconds(client.sample, np.arange(1))
+def _time_first_request(client: Client) -> tuple[tuple[int, int, int], float]:
+    """The images' shape, which the client requests before the clock starts, and the seconds."""
+    shape = client.image_shape
+    begin = time.perf_counter()
+    client.sample(np.arange(1))
+    return shape, time.perf_counter() - begin
 
 
-def _latencies(functions: dict[str, Callable[[np.ndarray], object]], repeats: int) -> dict:
-    batches = {}
-    for batch in _BATCHES:
-        taken = interleaved(functions, np.arange(batch), repeats)
-        direct = np.array(taken["in_process"])
-        ratios = {name: float(np.median(np.array(taken[name]) / direct)) for name in taken}
-        batches[str(batch)] = {"seconds": taken, "median_ratio": ratios}
-    return batches
+def _time_requests(ways: dict[str, SampleFn], batch_size: int, repeats: int) -> dict:
+    """Seconds of each way in every round, and the median ratio to sampling in this process."""
+    seeds = np.arange(batch_size)
+    jobs = {name: lambda sample=sample: sample(seeds) for name, sample in ways.items()}
+    seconds = time_in_turns(jobs, repeats)
+    ratios = {name: median_ratio(seconds[name], seconds["in_process"]) for name in seconds}
+    return {"seconds": seconds, "median_ratio": ratios}
 
 
-def table(result: dict) -> str:
-    """The numbers for a reader."""
-    first = result["first_request_seconds"]
+def table(report: dict) -> str:
+    """The results as text."""
+    first = report["first_request_seconds"]
     lines = [
-        f"{result['export']}, images {' x '.join(map(str, result['image_shape']))}",
-        f"server started in {result['start_seconds']:.2f} s, of which the export's loading "
-        f"{result['load_seconds']:.2f} s; first request {first['cold']:.2f} s",
-        f"or, after {result['warm_up_seconds']:.2f} s of warm-up, {first['after_warm_up']:.2f} s",
+        f"{report['export']}, images {' x '.join(map(str, report['image_shape']))}",
+        f"server started in {report['start_seconds']:.2f} s, of which the export's loading "
+        f"{report['load_seconds']:.2f} s; first request {first['cold']:.2f} s",
+        f"or, after {report['warm_up_seconds']:.2f} s of warm-up, {first['after_warm_up']:.2f} s",
         f"{'batch':>5}  {'way':<10}  {'median s':>8}  {'ratio':>6}",
     ]
-    for batch, numbers in result["batches"].items():
-        for way, taken in numbers["seconds"].items():
-            ratio = numbers["median_ratio"][way]
-            lines.append(f"{batch:>5}  {way:<10}  {np.median(taken):>8.3f}  {ratio:>6.3f}")
+    for batch_size, row in report["rows"].items():
+        for way, seconds in row["seconds"].items():
+            ratio = row["median_ratio"][way]
+            lines.append(f"{batch_size:>5}  {way:<10}  {np.median(seconds):>8.3f}  {ratio:>6.3f}")
     return "\n".join(lines)
 
 
@@ -183,28 +183,24 @@ def _require_output(path: str) -> None:
         raise InvalidArgument("--output", "be a file in a folder that can be written", path)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--output")
-    options = parser.parse_args()
-    if options.repeats < 1:
-        parser.error("--repeats must be at least 1")
+def main(argv: list[str]) -> int:
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("serving", __doc__)
+    parser.add_argument("--workdir", required=True, help="folder of a run that has an export")
+    parser.add_argument("--repeats", type=int, default=9, help="requests of each kind")
+    parser.add_argument("--output", help="file of the results")
+    options = parser.parse_args(argv)
     output = options.output or os.path.join(options.workdir, "serving_benchmark.json")
-    try:
+
+    def benchmark() -> None:
+        require_positive("--repeats", options.repeats)
         export = newest_export(options.workdir)
         _require_output(output)
-        result = measure(options.workdir, export, options.repeats)
-        with atomic_write(output) as partial, open(partial, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
-    except (InvalidArgument, RunError, ServingError, OSError) as error:
-        print(f"benchmarks.cost.serving: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgument) else 1
-    print(table(result))
-    return 0
+        try:
+            with Results(output, {"export": export, "repeats": options.repeats}) as results:
+                measure(results, options.workdir, export, options.repeats)
+                print(table(results.finish([str(size) for size in _BATCH_SIZES])))
+        except OSError as error:
+            raise RunError(one_line(error)) from error
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_benchmark("serving", benchmark)

@@ -1,33 +1,43 @@
-"""Training and sampling steps beside PyTorch's and JAX's, and beside what the machine gives.
+"""Time of a training step and of a Langevin step, compared with PyTorch, JAX and the hardware.
 
-    python -m benchmarks.cost.steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
+    python -m benchmarks steps --output=DIR [--cases=res12_16,…] [--peers=ours,pytorch,…]
         [--rounds=7] [--without=bfloat16]
 
-Every peer (benchmarks/cost/peers) has the same network, loss, optimiser and batch, in each mode
-that it offers, in a process of its own. In every round all take their turns, in an order that
-rotates, so that a busy machine is busy for all; what is compared is the median of the rounds'
-ratios to our float32 step. Two limits are taken in the same rounds: the rate of the fastest plain
-convolution, and the time of the network's own convolutions without all else. Operations are those
-that are executed: ours takes a convolution and the means of its pixels as one. `--without` leaves
-out the modes that contain a text, as what this processor has no instructions for. Needs `pip
-install -e '.[peers]'` for PyTorch and JAX; those that are missing or fail are said to. Writes
-DIR/steps.{json,md}.
+Duration: not recorded; one case with all peers and 7 rounds takes several minutes.
+
+Writes: DIR/steps.json after every round of a case, DIR/steps.md at the end.
+
+Every peer (benchmarks/cost/peers) has the same network, loss, optimizer and batch, in each mode
+that it offers, in a process of its own. In every round all peers run, in an order that rotates, so
+that other work on the machine slows all of them alike. Compared are medians over the rounds of the
+ratio to tf_mdsm's float32 step ("ours").
+
+Two limits are measured in the same rounds: the rate of the fastest plain convolution (the ceiling),
+and the time of the network's own convolutions without everything else. Operations are those that
+are executed: ours executes fewer than the network's definition, as it fuses convolutions with
+averaging.
+
+`--without` leaves out the modes whose names contain a text, for example bfloat16 on a processor
+without instructions for it. PyTorch and JAX need `pip install -e '.[peers]'`; the results say which
+peers are missing or failed. An unfinished DIR/steps.json is continued with its next case.
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import statistics
-import sys
+from collections.abc import Iterator
 
-from benchmarks.cost.flops import GRADIENT_PASSES, TRAINING_PASSES, executed_flops, forward_flops
+from benchmarks.command import chosen_names, new_parser, require_positive, run_benchmark
+from benchmarks.cost.flops import GRADIENT_PASSES, TRAINING_PASSES, case_flops
 from benchmarks.cost.peers.case import CASES, Case, convolution_flops
-from benchmarks.cost.peers.timing import Entrant, compete
-from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.atomic import atomic_write
+from benchmarks.cost.peers.timing import PeerProcess, Timings, peer_processes, time_in_rounds
+from benchmarks.cost.turns import median_ratio
+from benchmarks.results import Results, markdown_table
+from tf_mdsm.errors import InvalidArgument, RunError
 
-# Modes of each peer; their modules are not imported here, as each wants a process of its own.
+__all__ = ["PEERS", "ceiling", "main", "measure", "table"]
+
+# Modes of each peer. The peers' modules are not imported here: each needs a process of its own.
 PEERS = {
     "ours": ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA"),
     "pytorch": (
@@ -41,146 +51,174 @@ PEERS = {
     "convolutions": ("float32", "bfloat16"),
 }
 
+# Jobs of a peer, and what each costs in forward passes.
+_JOBS = {"train": TRAINING_PASSES, "langevin": GRADIENT_PASSES}
+
+_CEILING_MODES = ("float32", "bfloat16")
+
+_HEADING = (
+    *("peer", "training step, ms", "over ours", "GFLOP/s", "of the ceiling"),
+    *("Langevin step, ms", "over ours", "peak MiB"),
+)
+
+_SHOWN_NAMES = {"jax_peer": "jax", "convolutions": "our convolutions alone"}
+
 
 def ceiling(seconds: dict[str, list[float]]) -> float:
-    """FLOP a second: the best convolution of each round, the median over the rounds."""
-    rates = {
-        job: [convolution_flops(job) / taken for taken in turns] for job, turns in seconds.items()
-    }
-    return statistics.median(max(turn) for turn in zip(*rates.values(), strict=True))
+    """The rate of the fastest convolution of each round, in operations a second; the median.
+
+    Args:
+        seconds: names of plain convolutions to seconds in each round.
+    """
+    rates = [
+        [convolution_flops(name) / value for value in values] for name, values in seconds.items()
+    ]
+    return statistics.median(max(rates_of_round) for rates_of_round in zip(*rates, strict=True))
 
 
-def measure(case: Case, peers: list[str], rounds: int, without: str = "") -> dict:
-    """All peers at one case, less the modes that contain `without`."""
-    wanted = [(peer, mode) for peer in peers for mode in PEERS[peer]]
+def measure(case: Case, peers: list[str], rounds: int, without: str = "") -> Iterator[dict]:
+    """Times all peers at one case; yields the result so far after every round.
+
+    Args:
+        case: network and batch.
+        peers: names in `PEERS`, `ours` among them.
+        rounds: number of rounds.
+        without: modes that contain this text are left out.
+
+    Raises:
+        RunError: if tf_mdsm's float32 step or a plain convolution fails.
+    """
+    modes = [(peer, mode) for peer in peers for mode in PEERS[peer]]
     if without:
-        wanted = [(peer, mode) for peer, mode in wanted if without not in mode]
-    wanted += [("ceiling", "float32"), ("ceiling", "bfloat16")]
-    entrants = [Entrant(peer, mode, case) for peer, mode in wanted]
-    try:
-        seconds = compete(entrants, rounds)
-    finally:
-        for entrant in entrants:
-            entrant.end()
-    defined, executed = flops_of(case)
-    named = {entrant.name: seconds.get(entrant) for entrant in entrants}
-    ceilings = {mode: ceiling(named["ceiling", mode]) for mode in ("float32", "bfloat16")}
-    ours = named["ours", "float32"]
-    rows = []
-    for entrant in entrants:
-        if entrant.name[0] == "ceiling":
-            continue
-        row = {"peer": entrant.name[0], "mode": entrant.name[1], "error": entrant.error}
-        forward = executed if row["peer"] in ("ours", "convolutions") else defined
-        if not entrant.error:
-            row["peak_mib"] = entrant.peak_mib
-            for job, passes in (("train", TRAINING_PASSES), ("langevin", GRADIENT_PASSES)):
-                taken = seconds[entrant][job]
-                row[job] = {
-                    "seconds": statistics.median(taken),
-                    "over_ours": statistics.median(
-                        theirs / our for theirs, our in zip(taken, ours[job], strict=True)
-                    ),
-                    "flops": passes * forward * case.batch_size / statistics.median(taken),
-                }
-        rows.append(row)
-    return {
-        "case": dataclasses.asdict(case),
-        "forward_flops": defined,
-        "executed_flops": executed,
-        "ceilings": ceilings,
-        "rows": rows,
-    }
+        modes = [(peer, mode) for peer, mode in modes if without not in mode]
+    modes += [("ceiling", mode) for mode in _CEILING_MODES]
+    defined, executed = case_flops(case)
+    with peer_processes([(peer, mode, case) for peer, mode in modes]) as processes:
+        named = {process.name: process for process in processes}
+        flops_of = {
+            process: executed if process.name[0] in ("ours", "convolutions") else defined
+            for process in processes
+        }
+        for number, timings in enumerate(time_in_rounds(processes, rounds, tuple(_JOBS)), 1):
+            rates = {
+                mode: ceiling(_require_timed(timings, named["ceiling", mode]))
+                for mode in _CEILING_MODES
+            }
+            ours = _require_timed(timings, named["ours", "float32"])
+            yield {
+                "case": dataclasses.asdict(case),
+                "rounds": number,
+                "forward_flops": defined,
+                "executed_flops": executed,
+                "ceilings": rates,
+                "peers": [
+                    _peer_row(process, timings, ours, case.batch_size * flops_of[process])
+                    for process in processes
+                    if process.name[0] != "ceiling"
+                ],
+            }
 
 
-def flops_of(case: Case) -> tuple[int, int]:
-    """Of one image forward: as the network is defined, and as ours is executed."""
-    from tf_mdsm.networks.build import build_network
-
-    network = build_network(case.network, case.image_shape, case.channels)
-    return forward_flops(network), executed_flops(network)
+def _require_timed(timings: Timings, process: PeerProcess) -> dict[str, list[float]]:
+    if process.error:
+        raise RunError(f"{', '.join(process.name)}: {process.error}")
+    return timings[process]
 
 
-def table(report: dict[str, dict]) -> str:
-    """Markdown."""
-    lines = []
-    for name, result in report.items():
-        ceilings = {mode: rate / 1e9 for mode, rate in result["ceilings"].items()}
-        lines += [
+def _peer_row(
+    process: PeerProcess, timings: Timings, ours: dict[str, list[float]], forward_flops: int
+) -> dict:
+    """Seconds, ratio to our float32 step, and rate of each job of a peer; or its error.
+
+    Args:
+        process: the peer.
+        timings: of all peers.
+        ours: seconds of our float32 steps.
+        forward_flops: operations of a forward pass of a batch, as the peer executes it.
+    """
+    peer, mode = process.name
+    row = {"peer": peer, "mode": mode, "error": process.error}
+    if process.error:
+        return row
+    row["peak_mib"] = process.peak_mib
+    for job, passes in _JOBS.items():
+        seconds = timings[process][job]
+        row[job] = {
+            "seconds": statistics.median(seconds),
+            "over_ours": median_ratio(seconds, ours[job]),
+            "flops": passes * forward_flops / statistics.median(seconds),
+        }
+    return row
+
+
+def table(cases: dict[str, dict]) -> str:
+    """Markdown: for each case a line about its network and the ceilings, and a table of peers."""
+    parts = []
+    for name, result in cases.items():
+        gflops = {mode: rate / 1e9 for mode, rate in result["ceilings"].items()}
+        heading = (
             f"{name}: {result['forward_flops'] / 1e6:.1f} MFLOP an image forward, "
             f"{result['executed_flops'] / 1e6:.1f} as ours computes it; ceiling "
-            f"{ceilings['float32']:.0f} GFLOP/s float32, {ceilings['bfloat16']:.0f} bfloat16",
-            "",
-            "| peer | training step, ms | over ours | GFLOP/s | of the ceiling"
-            " | Langevin step, ms | over ours | peak MiB |",
-            "| --- " * 8 + "|",
+            f"{gflops['float32']:.0f} GFLOP/s float32, {gflops['bfloat16']:.0f} bfloat16; "
+            f"{result['rounds']} rounds"
+        )
+        rows = [
+            _HEADING,
+            *(_peer_cells(row, result["ceilings"]) for row in result["peers"]),
         ]
-        for row in result["rows"]:
-            peer = {"jax_peer": "jax", "convolutions": "our convolutions alone"}
-            label = f"{peer.get(row['peer'], row['peer'])}, {row['mode']}"
-            if row["error"]:
-                lines.append(f"| {label} | {row['error']} | | | | | | |")
-                continue
-            train, langevin = row["train"], row["langevin"]
-            precision = "bfloat16" if "bfloat16" in row["mode"] else "float32"
-            share = train["flops"] / result["ceilings"][precision]
-            cells = (
-                f"{1e3 * train['seconds']:.1f}",
-                f"{train['over_ours']:.2f}",
-                f"{train['flops'] / 1e9:.0f}",
-                f"{100 * share:.0f} %",
-                f"{1e3 * langevin['seconds']:.1f}",
-                f"{langevin['over_ours']:.2f}",
-                f"{row['peak_mib']:.0f}",
-            )
-            lines.append(f"| {label} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
+        parts += [heading, "", markdown_table(rows)]
+    return "\n".join(parts)
 
 
-def _chosen(value: str, known, flag: str) -> list[str]:
-    names = value.split(",")
-    for name in names:
-        if name not in known:
-            raise InvalidArgument(flag, f"name some of {', '.join(known)}", name)
-    return names
+def _peer_cells(row: dict, ceilings: dict[str, float]) -> list[str]:
+    label = f"{_SHOWN_NAMES.get(row['peer'], row['peer'])}, {row['mode']}"
+    if row["error"]:
+        return [label, row["error"], *[""] * 6]
+    train, langevin = row["train"], row["langevin"]
+    precision = "bfloat16" if "bfloat16" in row["mode"] else "float32"
+    return [
+        label,
+        f"{1e3 * train['seconds']:.1f}",
+        f"{train['over_ours']:.2f}",
+        f"{train['flops'] / 1e9:.0f}",
+        f"{100 * train['flops'] / ceilings[precision]:.0f} %",
+        f"{1e3 * langevin['seconds']:.1f}",
+        f"{langevin['over_ours']:.2f}",
+        f"{row['peak_mib']:.0f}",
+    ]
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.steps")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--cases", default=",".join(CASES))
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--without", default="")
-    options = parser.parse_args(argv[1:])
-    try:
-        cases = _chosen(options.cases, CASES, "--cases")
-        peers = _chosen(options.peers, PEERS, "--peers")
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("steps", __doc__)
+    parser.add_argument("--output", required=True, help="folder of the results")
+    parser.add_argument("--cases", help=f"names separated by commas, among {', '.join(CASES)}")
+    parser.add_argument("--peers", help=f"names separated by commas, among {', '.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each step is timed")
+    parser.add_argument("--without", default="", help="leave out modes that contain this text")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
+        cases = chosen_names("--cases", options.cases, list(CASES))
+        peers = chosen_names("--peers", options.peers, list(PEERS))
         if "ours" not in peers:
-            raise InvalidArgument(
-                "--peers", "hold ours, which all are compared with", options.peers
-            )
-        if options.rounds < 1:
-            raise InvalidArgument("--rounds", "be positive", options.rounds)
+            hold_ours = "hold ours, which all others are compared with"
+            raise InvalidArgument("--peers", hold_ours, options.peers)
+        require_positive("--rounds", options.rounds)
         if options.without and options.without in PEERS["ours"][0]:
             raise InvalidArgument("--without", "leave our float32 step", options.without)
-    except InvalidArgument as error:
-        print(f"steps: {error}", file=sys.stderr)
-        return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.makedirs(options.output, exist_ok=True)
-    report = {name: measure(CASES[name], peers, options.rounds, options.without) for name in cases}
-    stem = os.path.join(options.output, "steps")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-        file.write("\n")
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(table(report))
-    print(table(report))
-    return 0
+        settings = {
+            "cases": cases,
+            "peers": peers,
+            "rounds": options.rounds,
+            "without": options.without,
+        }
+        with Results(os.path.join(options.output, "steps.json"), settings) as results:
+            for name in cases:
+                if results.rows.get(name, {}).get("rounds") == options.rounds:
+                    continue
+                for row in measure(CASES[name], peers, options.rounds, options.without):
+                    results.add(name, row)
+            results.write_table(table(results.finish(cases)["rows"]))
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    return run_benchmark("steps", benchmark)

@@ -1,33 +1,36 @@
 """Where the time of a training step goes, by kinds of operations.
 
-    python -m benchmarks.cost.trace --output=DIR [--config=configs/digits.py] [--steps=20]
+    python -m benchmarks trace --output=DIR [--config=configs/digits.py] [--steps=20]
 
-Traces steps with TensorFlow's profiler (`tensorboard --logdir=DIR` shows it with TensorBoard's
-profile plugin) and adds up the time in each kind of operation over all threads: on a CPU, as a
-GPU's kernels have other names. Writes DIR/trace.{json,md} beside the trace.
+Duration: not recorded; start of TensorFlow, compilation, and the steps.
+
+Writes: DIR/trace.json, DIR/trace.md, and TensorFlow's profile in DIR/plugins.
+
+TensorFlow's profiler traces the steps. The time in each kind of operation is added up over all
+threads. This works on a CPU only: a GPU's kernels have other names. `tensorboard --logdir=DIR`
+shows the profile, with TensorBoard's profile plugin.
 """
 
-import argparse
 import collections
 import glob
-import json
 import os
-import sys
 
-import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks.command import load_tensorflow, new_parser, require_positive, run_benchmark
 from benchmarks.recipes import load_recipe
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.system.atomic import atomic_write
-from tf_mdsm.system.cpu_tuning import tune_process
+from benchmarks.results import Results, markdown_table
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.system.stderr import quiet_stderr
 
-_SHOWN = 24
+__all__ = ["main", "seconds_by_kind", "table", "trace_steps"]
+
+# Kinds of operations that the table lists; it adds up the others.
+_LISTED_KINDS = 24
 
 
 def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
-    """Writes a profile of training steps, compiled before."""
+    """Writes a profile of training steps that were compiled before."""
     import tensorflow as tf
 
     from tf_mdsm.datasets.batches import training_batches
@@ -44,8 +47,8 @@ def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
         run_steps(batches, tf.constant(steps)).numpy()
 
 
-def seconds_by_kind(folder: str) -> dict[str, tuple[float, int]]:
-    """Kinds of operations, the longest first, to seconds over all threads and calls.
+def seconds_by_kind(folder: str) -> dict[str, dict[str, float]]:
+    """Kinds of operations, the longest first, to `seconds` over all threads and `calls`.
 
     Raises:
         RunError: if the folder holds no trace of operations.
@@ -61,61 +64,58 @@ def seconds_by_kind(folder: str) -> dict[str, tuple[float, int]]:
         for plane in space.planes:
             for line in plane.lines:
                 for event in line.events:
-                    # Operations are named "scope/name:Kind"; the runtime's own events are not.
-                    name = plane.event_metadata[event.metadata_id].name
-                    scope, _, kind = name.rpartition(":")
-                    if "/" in scope and not scope.endswith(":") and kind.isidentifier():
-                        kind = kind.removeprefix("_MklNative").lstrip("_")
+                    kind = _operation_kind(plane.event_metadata[event.metadata_id].name)
+                    if kind:
                         seconds[kind] += event.duration_ps / 1e12
                         calls[kind] += 1
     if not seconds:
         raise RunError(f"{folder} holds no trace of operations")
     kinds = sorted(seconds, key=seconds.get, reverse=True)
-    return {kind: (seconds[kind], calls[kind]) for kind in kinds}
+    return {kind: {"seconds": seconds[kind], "calls": calls[kind]} for kind in kinds}
 
 
-def table(kinds: dict[str, tuple[float, int]], steps: int) -> str:
-    """Markdown: the longest kinds, and the rest together."""
-    total = sum(seconds for seconds, _ in kinds.values())
-    lines = ["| operation | calls a step | ms a step | share |", "| --- " * 4 + "|"]
-    shown = list(kinds.items())[:_SHOWN]
-    rest = np.sum([found for _, found in list(kinds.items())[_SHOWN:]] or [(0, 0)], axis=0)
-    for kind, (seconds, calls) in [*shown, ("all others", rest)]:
-        cells = f"{calls / steps:.0f} | {1e3 * seconds / steps:.2f} | {100 * seconds / total:.1f} %"
-        lines.append(f"| {kind} | {cells} |")
-    return "\n".join([*lines, ""])
+def _operation_kind(event: str) -> str:
+    """`Conv2D` of the event `scope/name:_MklNativeConv2D`; empty for the runtime's own events."""
+    scope, _, kind = event.rpartition(":")
+    if "/" not in scope or scope.endswith(":") or not kind.isidentifier():
+        return ""
+    return kind.removeprefix("_MklNative").lstrip("_")
+
+
+def table(kinds: dict[str, dict[str, float]], steps: int) -> str:
+    """Markdown: the kinds that take longest, and the sum of all others."""
+    total = sum(kind["seconds"] for kind in kinds.values())
+    names = list(kinds)
+    others = [kinds[name] for name in names[_LISTED_KINDS:]]
+    sums = {field: sum(kind[field] for kind in others) for field in ("seconds", "calls")}
+    listed = {name: kinds[name] for name in names[:_LISTED_KINDS]} | {"all others": sums}
+    rows = [["operation", "calls a step", "ms a step", "share"]]
+    for name, kind in listed.items():
+        milliseconds, share = 1e3 * kind["seconds"] / steps, 100 * kind["seconds"] / total
+        cells = [f"{kind['calls'] / steps:.0f}", f"{milliseconds:.2f}", f"{share:.1f} %"]
+        rows.append([name, *cells])
+    return markdown_table(rows)
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, traces, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.trace")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--config", default="configs/digits.py")
-    parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args(argv[1:])
-    try:
-        if options.steps < 1:
-            raise InvalidArgument("--steps", "be positive", options.steps)
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("trace", __doc__)
+    parser.add_argument("--output", required=True, help="folder of the results and the trace")
+    parser.add_argument("--config", default="configs/digits.py", help="recipe")
+    parser.add_argument("--steps", type=int, default=20, help="training steps to trace")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
+        require_positive("--steps", options.steps)
         config = load_recipe(options.config)
         if glob.glob(os.path.join(options.output, "plugins", "**", "*.pb"), recursive=True):
             raise InvalidArgument("--output", "hold no trace yet", options.output)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        tune_process()
+        load_tensorflow()
         with quiet_stderr():
             trace_steps(config, options.output, options.steps)
-        kinds = seconds_by_kind(options.output)
-    except (InvalidArgument, RunError) as error:
-        print(f"trace: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgument) else 1
-    stem = os.path.join(options.output, "trace")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump({"steps": options.steps, "kinds": kinds}, file, indent=2)
-        file.write("\n")
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(table(kinds, options.steps))
-    print(table(kinds, options.steps))
-    return 0
+        settings = {"config": options.config, "steps": options.steps}
+        results = Results(os.path.join(options.output, "trace.json"), settings)
+        results.rows = seconds_by_kind(options.output)
+        results.write_table(table(results.finish()["rows"], options.steps))
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    return run_benchmark("trace", benchmark)

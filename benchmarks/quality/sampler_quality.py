@@ -1,35 +1,47 @@
-"""Quality of samples against their cost: every sampler, from both starts.
+"""Quality of samples against their cost, for all samplers and starts.
 
-    python -m benchmarks.quality.sampler_quality --workdir=runs/fashion_mnist_small
+    python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
         [--num_samples=1024] [--only=NAME,...] [--without_times]
 
-Draws images with each setting below, and reports the Fréchet distance of their features to those
-of the training images beside the gradients that an image took, and the seconds of a batch of 64,
-all timed in one run. The features are those of a small classifier that is trained here
-(tf_mdsm/evaluation/classifier.py): compare these numbers with each other only. What has been
-drawn is kept and not drawn again. Writes WORKDIR/benchmark/sampler_quality.{json,md,png}.
+Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
+
+Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_quality.md and .png.
+
+WORKDIR is a trained run. For each setting below: the Fréchet distance of samples to the training
+images, the gradient evaluations of an image, and the seconds of a batch of 64 images. All batches
+are timed one after the other, in one call. Distances are in features of a small classifier that is
+trained here (tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Kept
+samples are used again.
 """
 
-import argparse
 import contextlib
-import json
 import os
-import sys
 import time
 
-import numpy as np
-from ml_collections import ConfigDict
-
+from benchmarks.command import chosen_names, load_tensorflow, new_parser, run_benchmark
+from benchmarks.quality.trained_run import FrechetDistance, TrainedModel, load_trained_model
+from benchmarks.recipes import with_sampling
+from benchmarks.results import Results, markdown_table
 from tf_mdsm.config.file import get_config
-from tf_mdsm.config.rules import validate
-from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system.atomic import atomic_write
-from tf_mdsm.system.cpu_tuning import tune_process
-from tf_mdsm.system.stderr import quiet_stderr
 
+__all__ = ["main", "settings", "table"]
+
+# Images of a batch.
 _BATCH = 64
 
-_SHORT_CHAIN = {
+# Settings that all have, unless they name others; they do not depend on the run's own recipe.
+_DEFAULTS = {
+    "step_size": 0.02,
+    "hot_steps": 500,
+    "cooling_steps": 2_000,
+    "final_steps": 200,
+    "denoise": True,
+    "batch_size": _BATCH,
+}
+
+# A tenth of the paper's steps, each longer by the square root of ten.
+_SHORT_LANGEVIN = {
     "sampler": "annealed_langevin",
     "hot_steps": 50,
     "cooling_steps": 200,
@@ -37,215 +49,138 @@ _SHORT_CHAIN = {
     "step_size": 0.02 * 10**0.5,
 }
 
+# Values of (beta, h0) for coarse-to-fine ascent.
+_COARSE_TO_FINE = ((1.0, 0.03), (1.0, 0.01), (0.5, 0.03), (0.5, 0.01), (0.3, 0.01))
+
 
 def settings() -> dict[str, dict]:
     """Names to fields of `config.sampling`; `end_share` is sigma_min over the trained one."""
-    found = {
+    by_name: dict[str, dict] = {
         "paper's chain isotropic": {"sampler": "annealed_langevin", "start": "isotropic"},
     }
     for start in ("isotropic", "gaussian"):
-        shared = {"start": start}
-        found[f"a tenth of the chain {start}"] = {**_SHORT_CHAIN, **shared}
-        for levels in (4, 5, 9, 18):
-            found[f"heun {levels} {start}"] = {
-                "sampler": "heun",
-                "num_levels": levels,
-                **shared,
-            }
-        for levels in (9, 18, 35):
-            found[f"ancestral {levels} {start}"] = {
-                "sampler": "ancestral",
-                "num_levels": levels,
-                **shared,
-            }
-        for beta, h0 in ((1.0, 0.03), (1.0, 0.01), (0.5, 0.03), (0.5, 0.01), (0.3, 0.01)):
-            found[f"coarse_to_fine beta {beta} h0 {h0} {start}"] = {
+        by_name[f"a tenth of the chain {start}"] = {**_SHORT_LANGEVIN, "start": start}
+        for sampler, counts in (("heun", (4, 5, 9, 18)), ("ancestral", (9, 18, 35))):
+            for count in counts:
+                by_name[f"{sampler} {count} {start}"] = _by_levels(sampler, count, start)
+        for beta, h0 in _COARSE_TO_FINE:
+            by_name[f"coarse_to_fine beta {beta} h0 {h0} {start}"] = {
                 "sampler": "coarse_to_fine",
                 "beta": beta,
                 "h0": h0,
                 "max_steps": 200,
-                **shared,
+                "start": start,
             }
-        for name, levels in (("mala", 17), ("hmc", 9)):
-            found[f"{name} {levels} {start}"] = {"sampler": name, "num_levels": levels, **shared}
-    for levels in (9, 18):
-        found[f"churned heun {levels} gaussian"] = {
-            "sampler": "heun",
-            "num_levels": levels,
-            "churn": levels / 4,
-            "start": "gaussian",
-        }
+        for sampler, count in (("mala", 17), ("hmc", 9)):
+            by_name[f"{sampler} {count} {start}"] = _by_levels(sampler, count, start)
+    for count in (9, 18):
+        churn = {"churn": count / 4}
+        by_name[f"churned heun {count} gaussian"] = _by_levels("heun", count, "gaussian") | churn
     for share in (1.0, 0.3, 0.2, 0.05):
-        found[f"heun 5 gaussian to {share} of the trained level"] = {
-            "sampler": "heun",
-            "num_levels": 5,
-            "start": "gaussian",
-            "end_share": share,
-        }
-    return found
+        end = {"end_share": share}
+        name = f"heun 5 gaussian to {share} of the trained level"
+        by_name[name] = _by_levels("heun", 5, "gaussian") | end
+    return by_name
 
 
-class Bench:
-    """Images of a run's energy by settings, with what they cost.
-
-    Raises:
-        InvalidArgument: if the workdir holds no run with labelled data.
-    """
-
-    def __init__(self, workdir: str):
-        self._workdir, self.folder = workdir, os.path.join(workdir, "benchmark")
-        self.config = get_config(workdir)
-        with quiet_stderr():
-            import tensorflow as tf
-
-        from tf_mdsm.datasets.image_statistics import load_statistics
-        from tf_mdsm.runs import build_model as build
-        from tf_mdsm.runs.build_evaluation import build_features, build_reference
-        from tf_mdsm.training.checkpoints import restore_weights
-
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-        training, self._held_out = build.build_images(self.config)
-        self._model = build.build_model(self.config)
-        self.step = restore_weights(
-            os.path.join(workdir, "checkpoints"), self._model, self.config.checkpoint
-        )
-        self._statistics = load_statistics(build.statistics_path(workdir))
-        os.makedirs(self.folder, exist_ok=True)
-        self.features = build_features(self.config, workdir, training, self._held_out)
-        self._reference = build_reference(self.config, workdir, self.features, training)
-
-    def distance(self, images: np.ndarray) -> float:
-        from tf_mdsm.evaluation.feature_statistics import fit_feature_statistics
-        from tf_mdsm.evaluation.sample_quality import frechet_distance
-
-        ours, _ = self.features.extract(images)
-        return frechet_distance(fit_feature_statistics([ours]), self._reference)
-
-    def require_enough(self, count: int) -> None:
-        """Refuses fewer samples than features."""
-        from tf_mdsm.runs.build_evaluation import require_enough
-
-        require_enough(self.features, count, "--num_samples")
-
-    def floor(self, count: int) -> float | None:
-        """The distance of as many held-out images (all, if there are fewer); None if these are
-        fewer than features."""
-        images = self._held_out[:count]
-        return self.distance(images) if len(images) >= self.features.size else None
-
-    def draw(self, fields: dict, count: int) -> dict[str, np.ndarray]:
-        """`images`, uint8 [count, H, W, C], and the `gradients` that each took, [count]."""
-        from benchmarks.samples import draw
-
-        changed = _with(self.config, fields)
-        return draw(changed, self._model, self._statistics, count, self.folder)
-
-    def seconds(self, fields: dict) -> float:
-        """Of a batch of 64 images, compilation left out."""
-        chain, _ = self._chain(fields)
-        chain.warm_up(range(_BATCH))
-        begin = time.perf_counter()
-        chain(range(_BATCH))
-        return time.perf_counter() - begin
-
-    def _chain(self, fields: dict):
-        from tf_mdsm.runs.build_sampler import build_sampler
-        from tf_mdsm.samplers.chain import compile_chain
-
-        sampler = build_sampler(_with(self.config, fields), self._model, self._statistics)
-        return _WarmableChain(compile_chain(sampler), sampler), sampler
+def _by_levels(sampler: str, num_levels: int, start: str) -> dict:
+    return {"sampler": sampler, "num_levels": num_levels, "start": start}
 
 
-class _WarmableChain:
-    """A compiled chain that can be compiled by its first stretch alone."""
-
-    def __init__(self, draw, sampler):
-        self._draw, self._sampler = draw, sampler
-
-    def __call__(self, seeds):
-        return self._draw(seeds)
-
-    def warm_up(self, seeds) -> None:
-        class Warm(Exception):
-            pass
-
-        def stop(_: int) -> None:
-            raise Warm
-
-        with contextlib.suppress(Warm):
-            self._draw(seeds, stop)
+def _sampling(trained: TrainedModel, fields: dict) -> dict:
+    """All fields of `config.sampling` that a setting stands for."""
+    fields = {**_DEFAULTS, **fields}
+    fields["sigma_min"] = fields.pop("end_share", 0.0) * trained.config.noise.sigma_min
+    return fields
 
 
-def _with(config: ConfigDict, fields: dict) -> ConfigDict:
-    changed = ConfigDict(config.to_dict())
-    defaults = {"step_size": 0.02, "hot_steps": 500, "cooling_steps": 2_000, "final_steps": 200}
-    fields = {**defaults, "denoise": True, "batch_size": _BATCH, **fields}
-    fields["sigma_min"] = fields.pop("end_share", 0.0) * config.noise.sigma_min
-    changed.sampling.update(fields)
-    return validate(changed)
+def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
+    """Seconds of sampling a batch of 64 images, without compilation."""
+    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.samplers.chain import compile_chain
+
+    config = with_sampling(trained.config, _sampling(trained, fields))
+    run_sampler = compile_chain(build_sampler(config, trained.model, trained.statistics))
+
+    class Compiled(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise Compiled
+
+    # The first call compiles: it is stopped after its first steps.
+    with contextlib.suppress(Compiled):
+        run_sampler(range(_BATCH), stop)
+    begin = time.perf_counter()
+    run_sampler(range(_BATCH))
+    return time.perf_counter() - begin
 
 
-def measure(bench: Bench, chosen: dict[str, dict], count: int, with_times: bool) -> list[dict]:
-    """One row a setting."""
-    rows = []
+def measure(
+    results: Results,
+    trained: TrainedModel,
+    distance: FrechetDistance,
+    *,
+    chosen: dict[str, dict],
+    count: int,
+    folder: str,
+    with_times: bool,
+) -> None:
+    """Adds a row for each setting; then, unless left out, the times to all rows."""
     for name, fields in chosen.items():
-        drawn = bench.draw(fields, count)
-        rows.append(
-            {
-                "name": name,
-                "settings": fields,
-                "gradients": float(drawn["gradients"].mean()),
-                "distance": bench.distance(drawn["images"]),
-            }
-        )
-        print(f"{name:45} {rows[-1]['gradients']:8.1f} {rows[-1]['distance']:8.2f}", flush=True)
+        kept = trained.samples(_sampling(trained, fields), count, folder)
+        row = {
+            "settings": fields,
+            "gradients": float(kept["gradients"].mean()),
+            "distance": distance.of(kept["images"]),
+        }
+        results.add(name, row)
+        print(f"{name:45} {row['gradients']:8.1f} {row['distance']:8.2f}", flush=True)
     if with_times:
-        for row in rows:
-            row["seconds"] = bench.seconds(row["settings"])
-    return rows
+        for name, fields in chosen.items():
+            seconds = seconds_of_batch(trained, fields)
+            results.add(name, {**results.rows[name], "seconds": seconds})
 
 
-def table(rows: list[dict], floor: float | None) -> str:
-    """Markdown."""
-    lines = [
-        "| sampler, start | gradients an image | Fréchet distance | 64 images, s |",
-        "| --- " * 4,
-    ]
-    lines[1] += "|"
-    for row in rows:
+def table(report: dict) -> str:
+    """Markdown: distance, gradient evaluations and seconds of each setting."""
+    heading = ["sampler, start", "gradient evaluations an image", "Fréchet distance"]
+    rows = [[*heading, "64 images, s"]]
+    for name, row in report["rows"].items():
         seconds = f"{row['seconds']:.2f}" if "seconds" in row else ""
-        cells = (row["name"], f"{row['gradients']:.4g}", f"{row['distance']:.2f}", seconds)
-        lines.append(f"| {' | '.join(cells)} |")
-    if floor is not None:
-        lines.append(f"| held-out images | | {floor:.2f} | |")
-    return "\n".join([*lines, ""])
+        rows.append([name, f"{row['gradients']:.4g}", f"{row['distance']:.2f}", seconds])
+    if report["validation_distance"] is not None:
+        rows.append(["validation images", "", f"{report['validation_distance']:.2f}", ""])
+    return markdown_table(rows)
 
 
-def plot(rows: list[dict], floor: float | None, path: str) -> None:
-    """The curve: one line for each sampler and start."""
+def write_plot(report: dict, path: str) -> None:
+    """Distance against gradient evaluations: one line for each sampler and start."""
     from matplotlib.figure import Figure
 
     figure = Figure((9, 6), layout="constrained")
     axes = figure.subplots()
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for row in rows:
+    for row in report["rows"].values():
         kind = row["settings"]["sampler"], row["settings"]["start"]
         lines.setdefault(kind, []).append((row["gradients"], row["distance"]))
-    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(s for s, _ in lines))}
+    samplers = dict.fromkeys(sampler for sampler, _ in lines)
+    colors = {name: f"C{i}" for i, name in enumerate(samplers)}
     for (sampler, start), points in lines.items():
-        dashed = start == "isotropic"
+        is_isotropic = start == "isotropic"
         axes.plot(
             *zip(*sorted(points), strict=True),
-            color=colours[sampler],
-            linestyle="--" if dashed else "-",
+            color=colors[sampler],
+            linestyle="--" if is_isotropic else "-",
             marker="o",
-            markerfacecolor="white" if dashed else colours[sampler],
+            markerfacecolor="white" if is_isotropic else colors[sampler],
             label=f"{sampler}, {start} start",
         )
+    floor = report["validation_distance"]
     if floor is not None:
-        axes.axhline(floor, color="grey", linewidth=0.8, label="held-out images")
+        axes.axhline(floor, color="grey", linewidth=0.8, label="validation images")
     axes.set(xscale="log", yscale="log")
-    axes.set_xlabel("gradients of the energy an image")
+    axes.set_xlabel("gradient evaluations an image")
     axes.set_ylabel("Fréchet distance (features of a small classifier)")
     axes.legend(fontsize="small")
     axes.grid(which="both", alpha=0.2)
@@ -254,49 +189,48 @@ def plot(rows: list[dict], floor: float | None, path: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Parses the command line, measures, and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.sampler_quality")
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--num_samples", type=int, default=1_024)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--without_times", action="store_true")
-    options = parser.parse_args(argv[1:])
-    tune_process()
-    try:
-        chosen = _chosen(options.only)
-        bench = Bench(options.workdir)
-        bench.require_enough(options.num_samples)
-        floor = bench.floor(options.num_samples)
-        rows = measure(bench, chosen, options.num_samples, not options.without_times)
-    except (InvalidArgument, RunError) as error:
-        print(f"sampler_quality: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgument) else 1
-    result = {
-        "step": bench.step,
-        "num_samples": options.num_samples,
-        "features": f"{bench.features.name} {bench.features.fingerprint}",
-        "held_out_distance": floor,
-        "settings": rows,
-    }
-    stem = os.path.join(bench.folder, "sampler_quality")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=2)
-    text = table(rows, floor)
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-    plot(rows, floor, f"{stem}.png")
-    print(text)
-    return 0
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("sampler_quality", __doc__)
+    parser.add_argument("--workdir", required=True, help="folder of a trained run")
+    parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
+    parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
+    parser.add_argument("--without_times", action="store_true", help="do not time batches")
+    options = parser.parse_args(argv)
 
+    def benchmark() -> None:
+        known = settings()
+        chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
+        config = get_config(options.workdir)
+        load_tensorflow()
+        from tf_mdsm.runs.build_model import fingerprint
 
-def _chosen(only: str) -> dict[str, dict]:
-    known = settings()
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(known)
-    for name in names:
-        if name not in known:
-            raise InvalidArgument("--only", f"name settings among {', '.join(known)}", name)
-    return {name: known[name] for name in names}
+        trained = load_trained_model(config, options.workdir, config.checkpoint)
+        distance = FrechetDistance(config, options.workdir)
+        distance.require_enough(options.num_samples)
+        folder = os.path.join(options.workdir, "benchmark")
+        origin = {
+            "step": trained.step,
+            "weights": fingerprint({}, trained.model),
+            "num_samples": options.num_samples,
+            "names": list(chosen),
+            "with_times": not options.without_times,
+        }
+        with Results(os.path.join(folder, "sampler_quality.json"), origin) as results:
+            results.set_facts(
+                features=distance.features,
+                validation_distance=distance.of_validation_images(options.num_samples),
+            )
+            measure(
+                results,
+                trained,
+                distance,
+                chosen=chosen,
+                count=options.num_samples,
+                folder=folder,
+                with_times=not options.without_times,
+            )
+            report = results.finish(list(chosen))
+            write_plot(report, os.path.join(folder, "sampler_quality.png"))
+            results.write_table(table(report))
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    return run_benchmark("sampler_quality", benchmark)

@@ -1,1 +1,1 @@
-"""The same training and sampling step by several frameworks, each in a process of its own."""
+"""The same training step and sampling step in several frameworks, each in its own process."""

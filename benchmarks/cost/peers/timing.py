@@ -1,20 +1,28 @@
-"""Peers in processes of their own that take turns."""
+"""Times peers in turns, each in a process of its own (worker.py)."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 
 from benchmarks.cost.peers.case import CONVOLUTIONS, Case
 
-__all__ = ["Entrant", "compete"]
+__all__ = ["PeerProcess", "Timings", "peer_processes", "time_in_rounds"]
 
-# A turn takes about so long.
+# A peer takes so many steps in a turn that the turn lasts about this long.
 _TURN_SECONDS = 1.0
 
 
-class Entrant:
-    """A peer's process."""
+class PeerProcess:
+    """A process that runs one peer's steps on request; started and ready once constructed.
+
+    Attributes:
+        name: the peer and its mode.
+        peak_mib: the largest memory that the process has had so far.
+        error: why it failed; None as long as it works.
+    """
 
     def __init__(self, peer: str, mode: str, case: Case):
         self.name, self.peak_mib = (peer, mode), 0.0
@@ -28,14 +36,18 @@ class Entrant:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.error = self._read().get("error")
+        try:
+            self.error: str | None = self._read().get("error")
+        except BaseException:
+            self.stop()
+            raise
 
     def _read(self) -> dict:
         line = self._process.stdout.readline()
         return json.loads(line) if line else {"error": "its process ended"}
 
-    def take_turn(self, job: str) -> float | None:
-        """Seconds a step; None once it has failed."""
+    def seconds_per_step(self, job: str) -> float | None:
+        """Runs a turn of a job, and returns the seconds of one step; None after a failure."""
         if self.error:
             return None
         steps = self._steps.get(job, 1)
@@ -51,37 +63,62 @@ class Entrant:
         self.peak_mib = max(self.peak_mib, answer["peak_mib"])
         return answer["seconds"] / steps
 
-    def settle(self, job: str) -> None:
-        """Compiles, and finds how many steps make a turn."""
-        for _ in range(2):
-            seconds = self.take_turn(job)
+    def calibrate(self, job: str) -> None:
+        """Lets the peer compile a job, and finds how many steps make a turn."""
+        self.seconds_per_step(job)
+        seconds = self.seconds_per_step(job)
         if seconds is not None:
             self._steps[job] = max(1, round(_TURN_SECONDS / max(seconds, 1e-4)))
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """Ends the process."""
         self._process.kill()
         self._process.communicate()
 
 
-def compete(
-    entrants: list[Entrant], rounds: int, jobs: tuple[str, ...] = ("train", "langevin")
-) -> dict[Entrant, dict[str, list[float]]]:
-    """Each job's seconds of a step in every round, of the peers that did not fail.
+# Peers to jobs to the seconds of a step in each round.
+Timings = dict[PeerProcess, dict[str, list[float]]]
 
-    In every round all take their turns, in an order that rotates: a busy machine is busy for all.
+
+@contextlib.contextmanager
+def peer_processes(wanted: Sequence[tuple[str, str, Case]]) -> Iterator[list[PeerProcess]]:
+    """Starts a process for each peer, mode and case, and ends them all after the block."""
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for peer, mode, case in wanted:
+            process = PeerProcess(peer, mode, case)
+            stack.callback(process.stop)
+            processes.append(process)
+        yield processes
+
+
+def time_in_rounds(
+    processes: Sequence[PeerProcess],
+    rounds: int,
+    jobs: Sequence[str] = ("train", "langevin"),
+) -> Iterator[Timings]:
+    """Times the jobs of all peers; yields the timings so far after each round.
+
+    In every round all peers run their jobs, in an order that rotates: other work on the machine
+    slows all of them alike. A peer that fails in any round is left out.
+
+    Args:
+        processes: the peers. One named "ceiling" runs the plain convolutions instead of `jobs`.
+        rounds: number of rounds.
+        jobs: names of a peer's jobs.
     """
-    turns: dict[tuple[Entrant, str], list] = {}
-    for entrant in entrants:
-        for job in CONVOLUTIONS if entrant.name[0] == "ceiling" else jobs:
-            entrant.settle(job)
-            turns[entrant, job] = []
+    turns: dict[tuple[PeerProcess, str], list] = {}
+    for process in processes:
+        for job in CONVOLUTIONS if process.name[0] == "ceiling" else jobs:
+            process.calibrate(job)
+            turns[process, job] = []
     keys = list(turns)
     for number in range(rounds):
-        start = number % len(keys)
-        for entrant, job in keys[start:] + keys[:start]:
-            turns[entrant, job].append(entrant.take_turn(job))
-    found: dict[Entrant, dict[str, list[float]]] = {}
-    for (entrant, job), seconds in turns.items():
-        if not entrant.error:
-            found.setdefault(entrant, {})[job] = seconds
-    return found
+        first = number % len(keys)
+        for process, job in keys[first:] + keys[:first]:
+            turns[process, job].append(process.seconds_per_step(job))
+        timings: Timings = {}
+        for (process, job), seconds in turns.items():
+            if not process.error:
+                timings.setdefault(process, {})[job] = seconds
+        yield timings
