@@ -159,12 +159,15 @@ def test_a_peer_that_fails_reports_its_error():
 
 def test_an_interruption_ends_all_peer_processes():
     processes = []
-    with (
-        pytest.raises(KeyboardInterrupt),
-        timing.peer_processes([("pytorch_of_tomorrow", "eager", TINY)] * 2) as started,
-    ):
-        processes += started
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        wanted = [("pytorch_of_tomorrow", "eager", TINY)] * 2
+        with timing.peer_processes(wanted) as started:
+            processes.extend(started)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert [process._process.returncode is None for process in processes] == [False, False]
 
 
