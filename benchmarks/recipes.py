@@ -1,5 +1,6 @@
-"""Recipes as benchmarks take them: a file's configuration, changed where they compare."""
+"""Recipes for benchmarks: the configuration of a recipe's file, and copies with other settings."""
 
+import hashlib
 import os
 import runpy
 
@@ -8,11 +9,11 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
 
-__all__ = ["load_recipe", "with_fields"]
+__all__ = ["config_hash", "load_recipe", "with_overrides", "with_sampling"]
 
 
 def load_recipe(path: str) -> ConfigDict:
-    """A recipe's configuration, without the previews that its training would draw.
+    """A recipe's configuration, without the preview samples during training.
 
     Raises:
         InvalidArgument: if the file is no recipe.
@@ -27,8 +28,18 @@ def load_recipe(path: str) -> ConfigDict:
     return validate(config)
 
 
-def with_fields(config: ConfigDict, fields: dict[str, object]) -> ConfigDict:
-    """A copy with other values: {"network.name": "unet"}."""
+def with_overrides(config: ConfigDict, overrides: dict[str, object]) -> ConfigDict:
+    """A copy of a configuration with other values: `{"network.name": "unet"}`."""
     copy = ConfigDict(config.to_dict())
-    copy.update_from_flattened_dict(fields)
+    copy.update_from_flattened_dict(overrides)
     return validate(copy)
+
+
+def with_sampling(config: ConfigDict, settings: dict[str, object]) -> ConfigDict:
+    """A copy of a configuration with other values in its group `sampling`."""
+    return with_overrides(config, {f"sampling.{name}": value for name, value in settings.items()})
+
+
+def config_hash(config: ConfigDict) -> str:
+    """A short hash of all settings: results of another configuration are other results."""
+    return hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()[:12]

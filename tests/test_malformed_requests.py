@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from served_model import Model, Refusal
 
-from benchmarks.memory import peak_mib
+from benchmarks.cost.memory import peak_mib
 
 COUNT = 1_000
 SIDE, LIMIT = 8, 64

@@ -1,11 +1,11 @@
-"""One level against many: the runs differ in their noise alone, and the command on a small one."""
+"""The benchmark `noise_levels`: runs differ in their noise only; the command on small runs."""
 
 import json
 
 import pytest
 from small_runs import small_config
 
-from benchmarks.noise_levels import label, main, prepare, table, variants
+from benchmarks.quality.noise_levels import label, main, prepare, table, variants
 from benchmarks.recipes import load_recipe
 from tf_mdsm.errors import InvalidArgument
 
@@ -62,29 +62,29 @@ def test_a_recipe_that_cannot_be_compared(tmp_path, recipe):
         prepare(small_config(noise__num_levels=1, noise__sigma_max=0.05), None)
 
 
-def test_a_chain_that_broke_off_is_said_to_have():
+def test_the_table_says_how_many_samples_are_not_finite():
     levels = [{"sigma": sigma, "residual": 10 * sigma} for sigma in (0.1, 0.2, 0.3)]
     samplers = {"a": {"distance": 1.25, "not_finite": 3}, "b": {"distance": None, "not_finite": 64}}
     run = {"trained_on": "one level, 0.1", "levels": levels, "samplers": samplers}
-    lines = table({"runs": [run], "held_out_distance": 0.5}).splitlines()
+    lines = table({"rows": {"small": run}, "validation_distance": 0.5}).splitlines()
     cells = "| 1 | 2 | 3 | 2 | 1.25 (3 not finite) | none (64 not finite) |"
     assert lines[2] == f"| one level, 0.1 {cells}"
-    assert lines[3] == "| held-out images |  |  |  |  | 0.5 | 0.5 |"
+    assert lines[3] == "| validation images |  |  |  |  | 0.5 | 0.5 |"
 
 
 @pytest.mark.long
 def test_the_command(recipe, tmp_path, capsys):
-    """Numbers, table and pictures; nothing is trained or drawn twice."""
+    """It writes numbers, a table and pictures; nothing is trained or sampled twice."""
     workdir = tmp_path / "runs"
-    arguments = ["", f"--workdir={workdir}", f"--config={recipe}", "--num_samples=64"]
+    arguments = [f"--workdir={workdir}", f"--config={recipe}", "--num_samples=64"]
     assert main(arguments) == 0
     report = json.loads((workdir / "noise_levels.json").read_text())
-    assert [run["name"] for run in report["runs"]] == ["small", "middle", "large", "many"]
-    for run in report["runs"]:
+    assert list(report["rows"]) == ["small", "middle", "large", "many"]
+    for run in report["rows"].values():
         assert len(run["levels"]) == 17
         assert all(row["residual"] > 0 for row in run["levels"])
         for sampler in run["samplers"].values():
-            assert sampler["not_finite"] or sampler["distance"] > report["held_out_distance"]
+            assert sampler["not_finite"] or sampler["distance"] > report["validation_distance"]
     shown = (workdir / "noise_levels.md").read_text()
     assert shown in capsys.readouterr().out
     for name in ("noise_levels.png", "noise_levels_residuals.png"):

@@ -1,38 +1,35 @@
-"""The benchmark of samplers: what it counts, and the command on a small run."""
+"""The benchmark `sampler_quality`: gradient evaluations, and the command on a small run."""
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from small_runs import ROOT, environment
 
-from benchmarks.drawn import gradients_taken
-from benchmarks.sampler_quality import main
+from benchmarks.quality.sampler_quality import main
+from benchmarks.samples import gradient_evaluations
 
 
-def test_gradients_of_images_that_arrive_early():
+def test_gradient_evaluations_of_images_that_converge_early():
     energies = np.array([[5.0, 5.0], [4.0, 5.0], [3.0, 5.0], [3.0, 5.0]])
-    np.testing.assert_array_equal(gradients_taken(energies, 9, "coarse_to_fine"), [4, 2])
-    np.testing.assert_array_equal(gradients_taken(energies, 9, "heun"), [9, 9])
+    np.testing.assert_array_equal(gradient_evaluations(energies, 9, "coarse_to_fine"), [4, 2])
+    np.testing.assert_array_equal(gradient_evaluations(energies, 9, "heun"), [9, 9])
 
 
 @pytest.mark.long
 def test_the_command(exported_run, tmp_path, capsys):
-    """Table, numbers and plot; what has been drawn is not drawn again."""
+    """It writes a table, numbers and a plot; kept samples are used again."""
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir, ignore=shutil.ignore_patterns("export"))
-    arguments = ["", f"--workdir={workdir}", "--num_samples=64"]
+    arguments = [f"--workdir={workdir}", "--num_samples=64"]
     only = "--only=heun 5 gaussian,coarse_to_fine beta 1.0 h0 0.03 gaussian"
     assert main([*arguments, only]) == 0
     folder = workdir / "benchmark"
     report = json.loads((folder / "sampler_quality.json").read_text())
-    heun, ascent = report["settings"]
+    heun, ascent = report["rows"].values()
     assert heun["gradients"] == 9
     assert 2 <= ascent["gradients"] <= 201
-    assert heun["distance"] > report["held_out_distance"] > 0
+    assert heun["distance"] > report["validation_distance"] > 0
     assert heun["seconds"] > 0
     assert report["features"].startswith("classifier(")
     assert (folder / "sampler_quality.png").stat().st_size > 1_000
@@ -43,20 +40,9 @@ def test_the_command(exported_run, tmp_path, capsys):
     capsys.readouterr()
     for wrong, message in (
         ([*arguments, "--only=nothing"], "`--only` must"),
-        (["", f"--workdir={tmp_path}"], "`--workdir` must"),
-        (["", f"--workdir={workdir}", "--num_samples=9"], "`--num_samples` must"),
+        ([f"--workdir={tmp_path}"], "`--workdir` must"),
+        ([f"--workdir={workdir}", "--num_samples=9"], "`--num_samples` must"),
     ):
         assert main(wrong) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
-
-
-def test_the_module_runs():
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.sampler_quality", "--help"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr

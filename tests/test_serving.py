@@ -17,7 +17,7 @@ from serving_runs import export_color_model, serving
 from small_runs import ROOT, environment
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
-from benchmarks import serving as serving_benchmark
+from benchmarks.cost import serving as serving_benchmark
 from tf_mdsm.serving import Client, InvalidArgument, ServingError
 
 SHAPE = (8, 8, 1)
@@ -518,7 +518,7 @@ def test_a_model_name_is_not_a_path(model_server):
 @pytest.mark.long
 def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
     output = tmp_path / "numbers.json"
-    command = [sys.executable, "-m", "benchmarks.serving", "--repeats=1"]
+    command = [sys.executable, "-m", "benchmarks", "serving", "--repeats=1"]
     result = subprocess.run(
         [*command, f"--workdir={exported_run}", f"--output={output}"],
         cwd=ROOT,
@@ -528,8 +528,8 @@ def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     numbers = json.loads(output.read_text())
-    assert set(numbers["batches"]) == {"1", "8"}
-    for batch in numbers["batches"].values():
+    assert set(numbers["rows"]) == {"1", "8"}
+    for batch in numbers["rows"].values():
         assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
         assert all(len(seconds) == 1 for seconds in batch["seconds"].values())
         assert batch["median_ratio"]["in_process"] == 1
@@ -557,10 +557,9 @@ def test_the_benchmark_refuses_invalid_arguments_first(exported_run, tmp_path, m
         (["--output=/nowhere/x.json"], "`--output` must be a file in a folder that can be"),
         ([f"--output={tmp_path}"], "`--output` must be a file in a folder that can be"),
     ]:
-        monkeypatch.setattr(sys, "argv", ["serving", f"--workdir={tmp_path}", *options])
-        assert serving_benchmark.main() == 2
+        assert serving_benchmark.main([f"--workdir={tmp_path}", *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("benchmarks.serving: ")
+        assert line.startswith("serving: ")
         assert message in line
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of steps: peers compute the same, operations are counted, failures are said."""
+"""The benchmark `steps`: peers compute the same, operations are counted, failures reported."""
 
 import dataclasses
 import json
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import steps
-from benchmarks.flops import executed_flops, forward_flops
-from benchmarks.peers import contest
-from benchmarks.peers.case import CASES, CONVOLUTIONS, convolution_flops
+from benchmarks.cost import steps
+from benchmarks.cost.flops import executed_flops, forward_flops
+from benchmarks.cost.peers import timing
+from benchmarks.cost.peers.case import CASES, CONVOLUTIONS, convolution_flops
 from tf_mdsm import losses
+from tf_mdsm.errors import RunError
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 
@@ -32,7 +33,7 @@ def our_loss(network, clean, noisy, sigma):
 
 @pytest.fixture(scope="module")
 def ours():
-    """Weights by their names, images, and what our code makes of them."""
+    """Weights by their names, clean and noisy images, and our energies and loss of them."""
     network = build_network(TINY.network, TINY.image_shape, TINY.channels, seed=1)
     generator = np.random.default_rng(0)
     clean = generator.uniform(size=(3, *TINY.image_shape)).astype(np.float32)
@@ -48,7 +49,7 @@ def ours():
 
 @pytest.mark.long
 def test_jax_computes_the_same(ours):
-    jax_peer = pytest.importorskip("benchmarks.peers.jax_peer", exc_type=ImportError)
+    jax_peer = pytest.importorskip("benchmarks.cost.peers.jax_peer", exc_type=ImportError)
     weights, clean, noisy, energies, loss = ours
     weights = {name.removeprefix("energy/"): value for name, value in weights.items()}
     initial = jax_peer.initial_weights(TINY)
@@ -61,7 +62,7 @@ def test_jax_computes_the_same(ours):
 
 def test_pytorch_computes_the_same(ours):
     torch = pytest.importorskip("torch")
-    from benchmarks.peers import pytorch
+    from benchmarks.cost.peers import pytorch
 
     weights, clean, noisy, energies, loss = ours
     network = pytorch.EnergyNetwork(TINY)
@@ -103,7 +104,7 @@ def test_pytorch_computes_the_same(ours):
 
 
 def test_counted_operations():
-    """By hand: Res6 at 8x8, one grey channel, two channels: its stem and one of its blocks."""
+    """Counted manually: Res6 at 8x8, one gray channel, two channels."""
     network = build_network("res6", (8, 8, 1), 2)
     stem = 2 * 64 * 9 * 1 * 2
     # Each block: conv1 and conv2 at full size, the 1x1 shortcut after the halving.
@@ -125,7 +126,7 @@ def test_counted_operations_of_a_repeated_image_and_another():
     assert forward_flops(network) - executed_flops(network) == 2 * 16 * (9 - 4) * 4 * 2
 
 
-def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
+def test_the_ceiling_is_the_median_of_each_rounds_fastest_convolution():
     first, *others = CONVOLUTIONS
     seconds = {name: [100.0] * 3 for name in others} | {first: [1.0, 2.0, 4.0]}
     assert steps.ceiling(seconds) == convolution_flops(first) / 2
@@ -133,17 +134,18 @@ def test_the_ceiling_is_the_best_convolution_of_the_middle_round():
 
 @pytest.mark.long
 def test_all_modes_of_ours_on_a_small_case(monkeypatch):
-    monkeypatch.setattr(contest, "_TURN_SECONDS", 0.02)
-    result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")
-    modes = [(row["peer"], row["mode"]) for row in result["rows"]]
+    monkeypatch.setattr(timing, "_TURN_SECONDS", 0.02)
+    first, result = steps.measure(TINY, ["ours", "convolutions"], rounds=2, without="XLA")
+    assert (first["rounds"], result["rounds"]) == (1, 2)
+    modes = [(row["peer"], row["mode"]) for row in result["peers"]]
     ours = [("ours", m) for m in ("float32", "float32, untuned", "mixed_bfloat16")]
     assert modes == [*ours, ("convolutions", "float32"), ("convolutions", "bfloat16")]
-    for row in result["rows"]:
+    for row in result["peers"]:
         assert row["error"] is None
         assert row["peak_mib"] > 50
         for job in ("train", "langevin"):
             assert row[job]["seconds"] > 0
-    assert result["rows"][0]["train"]["over_ours"] == 1
+    assert result["peers"][0]["train"]["over_ours"] == 1
     assert result["ceilings"]["float32"] > 0
     json.dumps(result)
     text = steps.table({"tiny": result})
@@ -151,15 +153,36 @@ def test_all_modes_of_ours_on_a_small_case(monkeypatch):
     assert "| ours, mixed_bfloat16 |" in text
 
 
-def test_a_peer_that_fails_is_said_to_have():
-    entrant = contest.Entrant("pytorch_of_tomorrow", "eager", TINY)
-    try:
-        entrant.settle("train")
-        assert "ModuleNotFoundError" in entrant.error
-        assert entrant.take_turn("train") is None
-        assert contest.compete([entrant], 2) == {}
-    finally:
-        entrant.end()
+def test_a_peer_that_fails_reports_its_error():
+    with timing.peer_processes([("pytorch_of_tomorrow", "eager", TINY)]) as (process,):
+        process.calibrate("train")
+        assert "ModuleNotFoundError" in process.error
+        assert process.seconds_per_step("train") is None
+        assert list(timing.time_in_rounds([process], 2)) == [{}, {}]
+
+
+def test_an_interruption_ends_all_peer_processes():
+    processes = []
+
+    def interrupted() -> None:
+        wanted = [("pytorch_of_tomorrow", "eager", TINY)] * 2
+        with timing.peer_processes(wanted) as started:
+            processes.extend(started)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [process._process.returncode is None for process in processes] == [False, False]
+
+
+def test_results_need_our_own_float32_step(monkeypatch):
+    """The others are compared with it: a network that does not fit its images ends the case."""
+    monkeypatch.setattr(steps, "PEERS", {"ours": ("float32",)})
+    monkeypatch.setattr(steps, "_CEILING_MODES", ())
+    monkeypatch.setattr(steps, "case_flops", lambda _: (1, 1))
+    wrong = dataclasses.replace(TINY, image_shape=(9, 9, 1))
+    with pytest.raises(RunError, match="ours, float32: InvalidArgument"):
+        list(steps.measure(wrong, ["ours"], rounds=1))
 
 
 @pytest.mark.parametrize(
@@ -172,19 +195,19 @@ def test_a_peer_that_fails_is_said_to_have():
         ("--without=float", "`--without` must leave our float32 step"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(wrong, message, tmp_path, capsys):
-    assert steps.main(["", f"--output={tmp_path / 'out'}", wrong]) == 2
+def test_wrong_flags_are_refused_in_one_line(wrong, message, tmp_path, capsys):
+    assert steps.main([f"--output={tmp_path / 'out'}", wrong]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "out").exists()
 
 
-def test_modes_are_those_of_the_peers():
-    from benchmarks.peers import convolutions
-    from benchmarks.peers import ours as our_peer
+def test_listed_modes_are_those_of_the_peers():
+    from benchmarks.cost.peers import convolutions
+    from benchmarks.cost.peers import ours as our_peer
 
     assert steps.PEERS["ours"] == our_peer.MODES
     assert steps.PEERS["convolutions"] == convolutions.MODES
     for name in ("pytorch", "jax_peer"):
-        peer = pytest.importorskip(f"benchmarks.peers.{name}", exc_type=ImportError)
+        peer = pytest.importorskip(f"benchmarks.cost.peers.{name}", exc_type=ImportError)
         assert steps.PEERS[name] == peer.MODES

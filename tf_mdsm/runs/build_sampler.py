@@ -12,7 +12,7 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.samplers.ancestral import AncestralEuler
-from tf_mdsm.samplers.base import NoiseGridSampler, Sampler
+from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin

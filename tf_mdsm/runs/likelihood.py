@@ -13,7 +13,7 @@ from tf_mdsm import __version__
 from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, errors_in_group
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.likelihood.estimate import (
     AnnealingSettings,
     LogZEstimate,
@@ -25,7 +25,6 @@ from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.system.atomic import atomic_write, require_writable
 from tf_mdsm.system.progress import progress_bar
-from tf_mdsm.system.seeds import MAX_SEED
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.training.checkpoints import restore_weights
 from tf_mdsm.visualization import images as pictures
@@ -150,7 +149,7 @@ def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> Lo
     )
     with (
         progress_bar("annealing", settings.total_intervals, "interval") as bar,
-        group("config.likelihood"),
+        errors_in_group("config.likelihood"),
     ):
         return estimate_log_z(path, settings, shards_folder, bar.update)
 

@@ -1,4 +1,7 @@
-"""The paper's networks, loss and sampler in JAX: nested `jax.grad` in one `jax.jit`. Our code."""
+"""The paper's networks, loss and Langevin step in JAX: nested `jax.grad` in one `jax.jit`.
+
+This is our own code; it shares the mathematics with tf_mdsm, and no code.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.architectures import RESNET_STAGES
 
 __all__ = ["MODES", "compute_loss", "energies", "initial_weights", "prepare"]
@@ -54,16 +57,16 @@ def energies(weights: dict, case: Case, x: jax.Array) -> jax.Array:
 
 
 def initial_weights(case: Case) -> dict[str, jax.Array]:
-    """By the names of our layers, uniform in +-1/sqrt(fan_in)."""
-    height, width, colours = case.image_shape
-    shapes = {"stem": (3, 3, colours, case.channels)}
+    """Weights by the names of tf_mdsm's layers, uniform in +-1/sqrt(fan_in)."""
+    height, width, colors = case.image_shape
+    shapes = {"stem": (3, 3, colors, case.channels)}
     filters = case.channels
     for name, halves in _blocks(case):
-        after = 2 * filters if halves else filters
+        filters_out = 2 * filters if halves else filters
         shapes[f"{name}_conv1"] = (3, 3, filters, filters)
-        shapes[f"{name}_conv2"] = (3, 3, filters, after)
-        shapes[f"{name}_shortcut"] = (1, 1, filters, after)
-        filters = after
+        shapes[f"{name}_conv2"] = (3, 3, filters, filters_out)
+        shapes[f"{name}_shortcut"] = (1, 1, filters, filters_out)
+        filters = filters_out
     factor = 2 ** len(RESNET_STAGES[case.network])
     size = filters * (height // factor) * (width // factor)
     keys = iter(jax.random.split(jax.random.key(0), 2 * len(shapes) + 5))
@@ -85,7 +88,7 @@ def initial_weights(case: Case) -> dict[str, jax.Array]:
 
 
 def compute_loss(weights: dict, case: Case, clean, noisy, sigma) -> jax.Array:
-    """The normalised loss over sigma0^4."""
+    """The normalized loss divided by sigma0^4."""
     gradient = jax.grad(lambda x: energies(weights, case, x).sum())(noisy)
     residual = clean - noisy + case.sigma0**2 * gradient
     each = jnp.square(residual).sum((1, 2, 3)) / sigma**2
@@ -93,7 +96,7 @@ def compute_loss(weights: dict, case: Case, clean, noisy, sigma) -> jax.Array:
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """ "train" and "langevin": functions that take so many steps."""
+    """Jobs "train" and "langevin": functions that take a number of steps."""
     images = jax.random.uniform(jax.random.key(1), (case.batch_size, *case.image_shape))
     levels = jnp.geomspace(case.sigma_min, case.sigma_max, case.batch_size)
     weights = initial_weights(case)

@@ -1,11 +1,11 @@
-"""The roofline of a network: its own convolutions, and nothing else."""
+"""The convolutions of a network's steps alone: a limit for the time of the steps."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 from keras import layers
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.convolutions import MeanPooledConv2D
 
@@ -15,22 +15,27 @@ MODES = ("float32", "bfloat16")
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """ "train" and "langevin": functions that take so many steps' convolutions, one by one.
+    """Jobs "train" and "langevin": functions that compute a number of steps' convolutions.
 
-    As the network is computed: a gradient takes each of them forward and transposed, a training
-    step both twice, and its weights' derivative twice (benchmarks/flops.py).
+    The convolutions are those that the network executes, one after the other. A gradient takes
+    each of them forward and transposed. A training step takes both twice, and the derivative with
+    respect to the weights twice (benchmarks/cost/flops.py).
+
+    Args:
+        case: network and batch.
+        mode: the dtype.
     """
     network = build_network(case.network, case.image_shape, case.channels)
     dtype = tf.dtypes.as_dtype(mode)
-    # Each twice, of other arrays: equal operations would be done once.
+    # Two sets of arrays: TensorFlow would compute equal operations once only.
     convolutions = [_operands(case.batch_size, layer, dtype) for layer in _layers(network)]
     others = [_operands(case.batch_size, layer, dtype) for layer in _layers(network)]
 
-    def take(kinds: list[tuple[Callable, list]]) -> Callable[[], tf.Tensor]:
+    def compiled(operations: list[tuple[Callable, list]]) -> Callable[[], tf.Tensor]:
         def run():
-            # A number of each is added up: what nobody asks for would not be computed.
+            # One number of each result is added up: unused results would not be computed.
             total = tf.constant(0, dtype)
-            for compute, operands in kinds:
+            for compute, operands in operations:
                 with tf.control_dependencies([total]):
                     total += tf.reshape(compute(*operands), [-1])[0]
             return total
@@ -38,14 +43,15 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
         return tf.function(run, autograph=False)
 
     both = [operands for pair in zip(convolutions, others, strict=True) for operands in pair]
-    training = take([(kind, operands) for operands in both for kind in (_forward, _back, _weights)])
-    gradient = take([(kind, operands) for operands in convolutions for kind in (_forward, _back)])
+    kinds = (_forward, _input_gradient, _weight_gradient)
+    training = compiled([(kind, operands) for operands in both for kind in kinds])
+    gradient = compiled([(kind, operands) for operands in convolutions for kind in kinds[:2]])
 
     def repeated(function: Callable[[], tf.Tensor]) -> Callable[[int], None]:
         def run(steps: int) -> None:
             for _ in range(steps):
-                found = function()
-            found.numpy()
+                result = function()
+            result.numpy()
 
         return run
 
@@ -57,31 +63,31 @@ def _layers(network) -> list[layers.Conv2D]:
 
 
 def _operands(batch_size: int, layer: layers.Conv2D, dtype: tf.DType) -> list:
-    """Images, kernel, images made of them, and the stride."""
-    side, _, before, after = layer.kernel.shape
+    """Random images, kernel and output of a layer's convolution, and its stride."""
+    side, _, channels_in, channels_out = layer.kernel.shape
     stride = 2 if isinstance(layer, MeanPooledConv2D) else 1
     shapes = (
         (batch_size, *layer.input.shape[1:]),
-        (side + stride - 1, side + stride - 1, before, after),
+        (side + stride - 1, side + stride - 1, channels_in, channels_out),
         (batch_size, *layer.output.shape[1:]),
     )
     return [*(tf.cast(tf.random.normal(shape), dtype) for shape in shapes), stride]
 
 
-def _forward(images, kernel, made, stride: int):
-    del made
+def _forward(images, kernel, outputs, stride: int):
+    del outputs
     return tf.nn.conv2d(images, kernel, stride, "SAME")
 
 
-def _back(images, kernel, made, stride: int):
-    return tf.nn.conv2d_transpose(made, kernel, images.shape, stride, "SAME")
+def _input_gradient(images, kernel, outputs, stride: int):
+    return tf.nn.conv2d_transpose(outputs, kernel, images.shape, stride, "SAME")
 
 
-def _weights(images, kernel, made, stride: int):
+def _weight_gradient(images, kernel, outputs, stride: int):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=images,
         filter_sizes=kernel.shape,
-        out_backprop=made,
+        out_backprop=outputs,
         strides=(1, stride, stride, 1),
         padding="SAME",
     )

@@ -1,11 +1,11 @@
-"""tf_mdsm's own training and sampling step, as its runs take them."""
+"""tf_mdsm's own training step and Langevin step, as its runs execute them."""
 
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm import losses, randomness
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.networks.build import build_network
@@ -19,10 +19,13 @@ MODES = ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA")
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """ "train" and "langevin": functions that take so many steps in one call.
+    """Jobs "train" and "langevin": functions that take a number of steps in one call.
 
-    A mode is a precision, then "XLA", or the parts that a batch is taken in ("float32, 4 parts"),
-    or "untuned": worker.py leaves out `tune_process`.
+    Args:
+        case: network and batch.
+        mode: a precision, and possibly an option after a comma: "XLA"; the number of micro-batches
+            of an update ("float32, 4 parts"); "untuned", where worker.py does not call
+            `tune_process`.
     """
     precision, _, option = mode.partition(", ")
     xla = option == "XLA"
@@ -39,7 +42,7 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     seeds = tf.range(case.batch_size, dtype=tf.int64)
 
     @tf.function(autograph=False, jit_compile=xla)
-    def walk(x, first, count):
+    def langevin_steps(x, first, count):
         def step(i, x):
             _, gradient = losses.energy_and_gradient(network, x)
             noise = randomness.normal(seeds, (first + i, 0), "langevin", case.image_shape)
@@ -53,7 +56,7 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
 
     def langevin(steps: int) -> None:
         first = tf.constant(state["step"], tf.int64)
-        state["x"] = walk(state["x"], first, tf.constant(steps, tf.int64))
+        state["x"] = langevin_steps(state["x"], first, tf.constant(steps, tf.int64))
         state["step"] += steps
         state["x"].numpy()
 

@@ -1,8 +1,8 @@
-"""One peer in a process of its own: `python -m benchmarks.peers.worker PEER MODE CASE`.
+"""Runs one peer in this process: `python -m benchmarks.cost.peers.worker PEER MODE CASE`.
 
-CASE is JSON of a `Case`'s fields. Reads lines "JOB STEPS" and answers each, in JSON, with the
-seconds that those steps took, after a first answer when it is ready. So its framework keeps its
-threads to itself, and the memory is its own.
+CASE is JSON of a `Case`'s fields. The process answers once when it is ready. Then it reads lines
+"JOB STEPS", and answers each, in JSON, with the seconds that these steps took. In a process of its
+own a framework shares neither threads nor memory with the others.
 """
 
 import dataclasses
@@ -12,24 +12,25 @@ import os
 import sys
 import time
 
-from benchmarks.memory import peak_mib
-from benchmarks.peers.case import Case
+from benchmarks.cost.memory import peak_mib
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.errors import one_line
 from tf_mdsm.system.cpu_tuning import tune_process
 
-# Peers that run as our program does.
+# Peers that run in a tuned process, as tf_mdsm does.
 _TUNED = ("ours", "convolutions", "ceiling")
 
 
 def main(argv: list[str]) -> int:
+    """Serves one peer until the standard input ends; returns the exit status."""
     peer, mode, fields = argv[1:]
     case = Case(**json.loads(fields))
     case = dataclasses.replace(case, image_shape=tuple(case.image_shape))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if peer in _TUNED and not mode.endswith("untuned"):
-        # As our program does, before TensorFlow is loaded.
+        # Before TensorFlow is loaded.
         tune_process()
-    # Frameworks write what they like to the standard output; answers have a way of their own.
+    # Frameworks print to the standard output, so answers use a copy of it.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(content), file=answers, flush=True)
 
     try:
-        jobs = importlib.import_module(f"benchmarks.peers.{peer}").prepare(case, mode)
+        jobs = importlib.import_module(f"benchmarks.cost.peers.{peer}").prepare(case, mode)
         answer(ready=True)
         for line in sys.stdin:
             job, steps = line.split()
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
             jobs[job](int(steps))
             seconds = time.perf_counter() - begin
             answer(seconds=seconds, peak_mib=peak_mib())
-    except Exception as error:  # Of whatever framework: the contest goes on without this peer.
+    except Exception as error:  # Of any framework: the benchmark continues without this peer.
         answer(error=f"{type(error).__name__}: {one_line(error)[:300]}")
         return 1
     return 0

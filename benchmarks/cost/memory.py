@@ -1,13 +1,16 @@
-"""How much memory a process came to."""
+"""Peak memory of a process."""
 
 __all__ = ["peak_mib"]
 
 
 def peak_mib(process: int | str = "self") -> float | None:
-    """The largest resident memory of a process (its id), in MiB; None once it is gone.
+    """The largest resident memory that a process has had, in MiB; None if it has ended.
 
-    `getrusage` would tell its parent's where that was larger: it counts from before the program
-    was loaded.
+    `getrusage` is not used: it counts from before the process loaded its program, so it may give
+    the parent's memory where that was larger.
+
+    Args:
+        process: a process id; "self" for this process.
     """
     try:
         with open(f"/proc/{process}/status", encoding="ascii") as file:

@@ -1,6 +1,6 @@
-"""The paper's networks, loss and sampler in PyTorch, as one would write them there today.
+"""The paper's networks, loss and Langevin step in PyTorch, in that framework's usual style.
 
-Our own code; what is common with tf_mdsm is the mathematics.
+This is our own code; it shares the mathematics with tf_mdsm, and no code.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers.case import Case
+from benchmarks.cost.peers.case import Case
 from tf_mdsm.networks.architectures import RESNET_STAGES
 from tf_mdsm.system.cpu_tuning import keep_freed_memory
 
 __all__ = ["MODES", "EnergyNetwork", "prepare"]
 
-# Eager, in the framework's own layout of images and in the one that its CPU library prefers; and
-# compiled, where the inner gradient is written as a function (`torch.func.grad`), as PyTorch's
-# compiler does not differentiate `torch.autograd.grad` twice. The last one is what a user gets who
-# has found out about malloc.
+# Eager and compiled, each in PyTorch's own layout of images and in the one that its CPU library
+# prefers ("channels last"). The compiled modes use `torch.func.grad` for the inner gradient: the
+# compiler does not differentiate `torch.autograd.grad` twice. The last mode also keeps
+# freed memory, as tf_mdsm does.
 MODES = (
     "eager",
     "eager, channels last",
@@ -29,13 +29,13 @@ MODES = (
 
 
 class Block(nn.Module):
-    """ELU, 3x3 conv, ELU, 3x3 conv, with a 1x1 shortcut; both halved where `halve` says so."""
+    """ELU, 3x3 conv, ELU, 3x3 conv, and a 1x1 shortcut; with `halve` both are averaged 2x2."""
 
-    def __init__(self, before: int, after: int, halve: bool):
+    def __init__(self, channels_in: int, channels_out: int, halve: bool):
         super().__init__()
-        self.conv1 = nn.Conv2d(before, before, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(before, after, 3, padding=1)
-        self.shortcut = nn.Conv2d(before, after, 1)
+        self.conv1 = nn.Conv2d(channels_in, channels_in, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1)
         self.halve = halve
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -50,8 +50,8 @@ class EnergyNetwork(nn.Module):
 
     def __init__(self, case: Case):
         super().__init__()
-        height, width, colours = case.image_shape
-        self.stem = nn.Conv2d(colours, case.channels, 3, padding=1)
+        height, width, colors = case.image_shape
+        self.stem = nn.Conv2d(colors, case.channels, 3, padding=1)
         blocks, filters = [], case.channels
         for extra_blocks in RESNET_STAGES[case.network]:
             blocks.append(Block(filters, 2 * filters, halve=True))
@@ -69,14 +69,14 @@ class EnergyNetwork(nn.Module):
 
 
 def loss_by_autograd(network, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
-    """The normalised loss over sigma0^4, the inner gradient by `torch.autograd.grad`."""
+    """The normalized loss divided by sigma0^4; inner gradient by `torch.autograd.grad`."""
     noisy = noisy.requires_grad_()
     (gradient,) = torch.autograd.grad(network(noisy).sum(), noisy, create_graph=True)
     return _loss(gradient, clean, noisy, sigma, sigma0)
 
 
 def loss_by_function(network, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
-    """The same, the inner gradient by `torch.func.grad`."""
+    """The normalized loss divided by sigma0^4; inner gradient by `torch.func.grad`."""
     gradient = torch.func.grad(lambda x: network(x).sum())(noisy)
     return _loss(gradient, clean, noisy, sigma, sigma0)
 
@@ -88,13 +88,13 @@ def _loss(gradient, clean, noisy, sigma, sigma0: float) -> torch.Tensor:
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """ "train" and "langevin": functions that take so many steps."""
+    """Jobs "train" and "langevin": functions that take a number of steps."""
     if mode.endswith("memory kept"):
         keep_freed_memory()
     torch.manual_seed(0)
     network = EnergyNetwork(case)
-    height, width, colours = case.image_shape
-    images = torch.rand(case.batch_size, colours, height, width)
+    height, width, colors = case.image_shape
+    images = torch.rand(case.batch_size, colors, height, width)
     if "channels last" in mode:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)

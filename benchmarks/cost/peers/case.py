@@ -1,4 +1,4 @@
-"""What all peers compute: networks, batches, noise levels, optimiser."""
+"""Benchmark cases: networks, batches, noise levels and optimizer, the same for all peers."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ __all__ = ["CASES", "CONVOLUTIONS", "Case", "convolution_flops"]
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One of the paper's networks with its batch, and MDSM's loss and Adam round it.
+    """One of the paper's networks and its batch, trained with the MDSM loss and Adam.
 
-    Args:
-        network: a name in `architectures.RESNET_STAGES`.
-        channels: of its first layer.
-        image_shape: height, width, channels of the images.
-        batch_size: images of a step.
+        Args:
+                network: a name in `architectures.RESNET_STAGES`.
+            channels: channels of its first layer.
+                image_shape: height, width, channels of the images.
+            batch_size: images in a step.
     """
 
     network: str
@@ -21,7 +21,7 @@ class Case:
     image_shape: tuple[int, int, int]
     batch_size: int
 
-    # Of the loss and of Adam, the same for all.
+    # Settings of the loss, of Adam and of the Langevin step, the same in all cases.
     sigma_min, sigma_max, sigma0 = 0.1, 3.0, 0.1
     learning_rate, beta_1, beta_2, epsilon = 1e-3, 0.9, 0.95, 1e-8
     langevin_step_size, temperature = 0.02, 1.0
@@ -33,7 +33,7 @@ CASES = {
     "res12_64": Case("res12", 64, (32, 32, 1), 32),
 }
 
-# What the ceiling is taken of: images, side, channels in and out of plain 3x3 convolutions.
+# Plain 3x3 convolutions, the fastest of which is the ceiling: images, side, channels in and out.
 CONVOLUTIONS = {
     f"{count}x{side}x{side}x{channels}": (count, side, channels)
     for count, side, channels in ((64, 32, 64), (64, 16, 128), (64, 8, 256), (32, 16, 512))
@@ -41,6 +41,6 @@ CONVOLUTIONS = {
 
 
 def convolution_flops(name: str) -> float:
-    """Of one such convolution: two for each weight and pixel."""
+    """Operations of one of `CONVOLUTIONS`: two for each weight and pixel."""
     count, side, channels = CONVOLUTIONS[name]
     return 2.0 * count * side**2 * 9 * channels**2

@@ -1,10 +1,10 @@
-"""What the machine gives: the rate of plain convolutions, the largest over some sizes."""
+"""The ceiling of a machine: plain convolutions of some sizes, of which the fastest counts."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from benchmarks.peers.case import CONVOLUTIONS, Case
+from benchmarks.cost.peers.case import CONVOLUTIONS, Case
 
 __all__ = ["MODES", "prepare"]
 
@@ -12,12 +12,18 @@ MODES = ("float32", "bfloat16")
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
-    """Each shape's name to a function that takes so many convolutions of it; `case` is not used."""
+    """Names of `CONVOLUTIONS` to functions that compute a given number of them.
+
+    Args:
+        case: not used; all peers have it.
+        mode: the dtype.
+    """
+    del case
     dtype = tf.dtypes.as_dtype(mode)
     jobs = {}
     for name, (count, side, channels) in CONVOLUTIONS.items():
         x = tf.cast(tf.random.normal((count, side, side, channels), seed=0), dtype)
-        # Small enough that what goes through any number of convolutions stays finite.
+        # So small that any number of convolutions in a row stays finite.
         kernel = tf.cast(tf.random.normal((3, 3, channels, channels), 0, 1e-3, seed=1), dtype)
 
         @tf.function(autograph=False)

@@ -1,0 +1,1 @@
+"""The same training step and sampling step in several frameworks, each in its own process."""

@@ -1,0 +1,1 @@
+"""Quality of trained energies and of their samples: losses, Fréchet distances, outliers."""

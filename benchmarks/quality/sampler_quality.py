@@ -1,0 +1,236 @@
+"""Quality of samples against their cost, for all samplers and starts.
+
+    python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
+        [--num_samples=1024] [--only=NAME,...] [--without_times]
+
+Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
+
+Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_quality.md and .png.
+
+WORKDIR is a trained run. For each setting below: the Fréchet distance of samples to the training
+images, the gradient evaluations of an image, and the seconds of a batch of 64 images. All batches
+are timed one after the other, in one call. Distances are in features of a small classifier that is
+trained here (tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Kept
+samples are used again.
+"""
+
+import contextlib
+import os
+import time
+
+from benchmarks.command import chosen_names, load_tensorflow, new_parser, run_benchmark
+from benchmarks.quality.trained_run import FrechetDistance, TrainedModel, load_trained_model
+from benchmarks.recipes import with_sampling
+from benchmarks.results import Results, markdown_table
+from tf_mdsm.config.file import get_config
+from tf_mdsm.system.atomic import atomic_write
+
+__all__ = ["main", "settings", "table"]
+
+# Images of a batch.
+_BATCH = 64
+
+# Settings that all have, unless they name others; they do not depend on the run's own recipe.
+_DEFAULTS = {
+    "step_size": 0.02,
+    "hot_steps": 500,
+    "cooling_steps": 2_000,
+    "final_steps": 200,
+    "denoise": True,
+    "batch_size": _BATCH,
+}
+
+# A tenth of the paper's steps, each longer by the square root of ten.
+_SHORT_LANGEVIN = {
+    "sampler": "annealed_langevin",
+    "hot_steps": 50,
+    "cooling_steps": 200,
+    "final_steps": 20,
+    "step_size": 0.02 * 10**0.5,
+}
+
+# Values of (beta, h0) for coarse-to-fine ascent.
+_COARSE_TO_FINE = ((1.0, 0.03), (1.0, 0.01), (0.5, 0.03), (0.5, 0.01), (0.3, 0.01))
+
+
+def settings() -> dict[str, dict]:
+    """Names to fields of `config.sampling`; `end_share` is sigma_min over the trained one."""
+    by_name: dict[str, dict] = {
+        "paper's chain isotropic": {"sampler": "annealed_langevin", "start": "isotropic"},
+    }
+    for start in ("isotropic", "gaussian"):
+        by_name[f"a tenth of the chain {start}"] = {**_SHORT_LANGEVIN, "start": start}
+        for sampler, counts in (("heun", (4, 5, 9, 18)), ("ancestral", (9, 18, 35))):
+            for count in counts:
+                by_name[f"{sampler} {count} {start}"] = _by_levels(sampler, count, start)
+        for beta, h0 in _COARSE_TO_FINE:
+            by_name[f"coarse_to_fine beta {beta} h0 {h0} {start}"] = {
+                "sampler": "coarse_to_fine",
+                "beta": beta,
+                "h0": h0,
+                "max_steps": 200,
+                "start": start,
+            }
+        for sampler, count in (("mala", 17), ("hmc", 9)):
+            by_name[f"{sampler} {count} {start}"] = _by_levels(sampler, count, start)
+    for count in (9, 18):
+        churn = {"churn": count / 4}
+        by_name[f"churned heun {count} gaussian"] = _by_levels("heun", count, "gaussian") | churn
+    for share in (1.0, 0.3, 0.2, 0.05):
+        end = {"end_share": share}
+        name = f"heun 5 gaussian to {share} of the trained level"
+        by_name[name] = _by_levels("heun", 5, "gaussian") | end
+    return by_name
+
+
+def _by_levels(sampler: str, num_levels: int, start: str) -> dict:
+    return {"sampler": sampler, "num_levels": num_levels, "start": start}
+
+
+def _sampling(trained: TrainedModel, fields: dict) -> dict:
+    """All fields of `config.sampling` that a setting stands for."""
+    fields = {**_DEFAULTS, **fields}
+    fields["sigma_min"] = fields.pop("end_share", 0.0) * trained.config.noise.sigma_min
+    return fields
+
+
+def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
+    """Seconds of sampling a batch of 64 images, without compilation."""
+    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.samplers.chain import compile_chain
+
+    config = with_sampling(trained.config, _sampling(trained, fields))
+    run_sampler = compile_chain(build_sampler(config, trained.model, trained.statistics))
+
+    class Compiled(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise Compiled
+
+    # The first call compiles: it is stopped after its first steps.
+    with contextlib.suppress(Compiled):
+        run_sampler(range(_BATCH), stop)
+    begin = time.perf_counter()
+    run_sampler(range(_BATCH))
+    return time.perf_counter() - begin
+
+
+def measure(
+    results: Results,
+    trained: TrainedModel,
+    distance: FrechetDistance,
+    *,
+    chosen: dict[str, dict],
+    count: int,
+    folder: str,
+    with_times: bool,
+) -> None:
+    """Adds a row for each setting; then, unless left out, the times to all rows."""
+    for name, fields in chosen.items():
+        kept = trained.samples(_sampling(trained, fields), count, folder)
+        row = {
+            "settings": fields,
+            "gradients": float(kept["gradients"].mean()),
+            "distance": distance.of(kept["images"]),
+        }
+        results.add(name, row)
+        print(f"{name:45} {row['gradients']:8.1f} {row['distance']:8.2f}", flush=True)
+    if with_times:
+        for name, fields in chosen.items():
+            seconds = seconds_of_batch(trained, fields)
+            results.add(name, {**results.rows[name], "seconds": seconds})
+
+
+def table(report: dict) -> str:
+    """Markdown: distance, gradient evaluations and seconds of each setting."""
+    heading = ["sampler, start", "gradient evaluations an image", "Fréchet distance"]
+    rows = [[*heading, "64 images, s"]]
+    for name, row in report["rows"].items():
+        seconds = f"{row['seconds']:.2f}" if "seconds" in row else ""
+        rows.append([name, f"{row['gradients']:.4g}", f"{row['distance']:.2f}", seconds])
+    if report["validation_distance"] is not None:
+        rows.append(["validation images", "", f"{report['validation_distance']:.2f}", ""])
+    return markdown_table(rows)
+
+
+def write_plot(report: dict, path: str) -> None:
+    """Distance against gradient evaluations: one line for each sampler and start."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 6), layout="constrained")
+    axes = figure.subplots()
+    lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in report["rows"].values():
+        kind = row["settings"]["sampler"], row["settings"]["start"]
+        lines.setdefault(kind, []).append((row["gradients"], row["distance"]))
+    samplers = dict.fromkeys(sampler for sampler, _ in lines)
+    colors = {name: f"C{i}" for i, name in enumerate(samplers)}
+    for (sampler, start), points in lines.items():
+        is_isotropic = start == "isotropic"
+        axes.plot(
+            *zip(*sorted(points), strict=True),
+            color=colors[sampler],
+            linestyle="--" if is_isotropic else "-",
+            marker="o",
+            markerfacecolor="white" if is_isotropic else colors[sampler],
+            label=f"{sampler}, {start} start",
+        )
+    floor = report["validation_distance"]
+    if floor is not None:
+        axes.axhline(floor, color="grey", linewidth=0.8, label="validation images")
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("gradient evaluations an image")
+    axes.set_ylabel("Fréchet distance (features of a small classifier)")
+    axes.legend(fontsize="small")
+    axes.grid(which="both", alpha=0.2)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("sampler_quality", __doc__)
+    parser.add_argument("--workdir", required=True, help="folder of a trained run")
+    parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
+    parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
+    parser.add_argument("--without_times", action="store_true", help="do not time batches")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
+        known = settings()
+        chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
+        config = get_config(options.workdir)
+        load_tensorflow()
+        from tf_mdsm.runs.build_model import fingerprint
+
+        trained = load_trained_model(config, options.workdir, config.checkpoint)
+        distance = FrechetDistance(config, options.workdir)
+        distance.require_enough(options.num_samples)
+        folder = os.path.join(options.workdir, "benchmark")
+        origin = {
+            "step": trained.step,
+            "weights": fingerprint({}, trained.model),
+            "num_samples": options.num_samples,
+            "names": list(chosen),
+            "with_times": not options.without_times,
+        }
+        with Results(os.path.join(folder, "sampler_quality.json"), origin) as results:
+            results.set_facts(
+                features=distance.features,
+                validation_distance=distance.of_validation_images(options.num_samples),
+            )
+            measure(
+                results,
+                trained,
+                distance,
+                chosen=chosen,
+                count=options.num_samples,
+                folder=folder,
+                with_times=not options.without_times,
+            )
+            report = results.finish(list(chosen))
+            write_plot(report, os.path.join(folder, "sampler_quality.png"))
+            results.write_table(table(report))
+
+    return run_benchmark("sampler_quality", benchmark)

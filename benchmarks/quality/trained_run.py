@@ -1,0 +1,182 @@
+"""Trained runs as benchmarks evaluate them: noise left, samples, outliers, Fréchet distances.
+
+TensorFlow is imported by the functions, not by the module: a wrong call is refused before that.
+"""
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks.recipes import with_sampling
+from tf_mdsm.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from tf_mdsm.datasets.image_statistics import ImageStatistics
+    from tf_mdsm.energy_model import EnergyModel
+
+__all__ = ["FrechetDistance", "TrainedModel", "load_trained_model", "require_enough_samples"]
+
+# Size of the classifier's features. Their covariance needs at least as many images.
+_FEATURES = 64
+
+
+def require_enough_samples(count: int) -> None:
+    """Checks `--num_samples`.
+
+    Raises:
+        InvalidArgument: for fewer samples than features.
+    """
+    if count < _FEATURES:
+        at_least = f"be at least the number of features ({_FEATURES})"
+        raise InvalidArgument("--num_samples", at_least, count)
+
+
+class FrechetDistance:
+    """Fréchet distance of images to the training images, in features of a small classifier.
+
+    The classifier is trained here (tf_mdsm/evaluation/classifier.py): the distances can be compared
+    with each other only.
+
+    Args:
+        config: a configuration with labelled data.
+        workdir: folder that keeps the classifier and the training images' statistics.
+
+    Attributes:
+        validation_images: of the same data, [N, H, W, C].
+        features: name and fingerprint of the features.
+
+    Raises:
+        InvalidArgument: for data without labels.
+    """
+
+    def __init__(self, config: ConfigDict, workdir: str):
+        from tf_mdsm.runs import build_model as build
+        from tf_mdsm.runs.build_evaluation import build_features, build_reference
+
+        os.makedirs(workdir, exist_ok=True)
+        training_images, self.validation_images = build.build_images(config)
+        features = build_features(config, workdir, training_images, self.validation_images)
+        self._features = features
+        self._reference = build_reference(config, workdir, features, training_images)
+        self.features = f"{features.name}, {features.fingerprint}"
+
+    def of(self, images: np.ndarray) -> float | None:
+        """The distance of images, uint8 [N, H, W, C]; None for fewer images than features."""
+        from tf_mdsm.evaluation.feature_statistics import fit_feature_statistics
+        from tf_mdsm.evaluation.sample_quality import frechet_distance
+
+        if len(images) < self._features.size:
+            return None
+        values, _ = self._features.extract(images)
+        return frechet_distance(fit_feature_statistics([values]), self._reference)
+
+    def require_enough(self, count: int) -> None:
+        """Checks `--num_samples` for these features, whichever the configuration names.
+
+        Raises:
+            InvalidArgument: for fewer samples than features.
+        """
+        from tf_mdsm.runs.build_evaluation import require_enough
+
+        require_enough(self._features, count, "--num_samples")
+
+    def of_validation_images(self, count: int) -> float | None:
+        """The distance of `count` validation images, or of all if there are fewer."""
+        return self.of(self.validation_images[:count])
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """The model of a training run's checkpoint.
+
+    Attributes:
+        config: the run's configuration.
+        model: the energy model.
+        statistics: mean and covariance of the training images.
+        step: the checkpoint's training step.
+    """
+
+    config: ConfigDict
+    model: "EnergyModel"
+    statistics: "ImageStatistics | None"
+    step: int
+
+    def denoising_rows(self, images: np.ndarray, sigmas: np.ndarray) -> list[dict[str, float]]:
+        """`evaluation.denoising.denoising_rows` of the model: one row for each noise level."""
+        import tensorflow as tf
+
+        from tf_mdsm.evaluation.denoising import denoising_rows
+
+        spec = tf.TensorSpec([None, *self.model.image_shape])
+        denoise = tf.function(self.model.denoise, input_signature=[spec], autograph=False)
+        return denoising_rows(denoise, images, sigmas)
+
+    def samples(
+        self, settings: dict[str, object], count: int, folder: str
+    ) -> dict[str, np.ndarray]:
+        """`samples.kept_samples` with these settings of `config.sampling`, kept in `folder`."""
+        from benchmarks.samples import kept_samples
+
+        config = with_sampling(self.config, settings)
+        return kept_samples(config, self.model, self.statistics, count, folder)
+
+    def outlier_auroc(self, images: np.ndarray) -> dict[str, dict[str, float]]:
+        """How well the energy tells out-of-distribution images from validation images.
+
+        Args:
+            images: validation images, [N, H, W, C].
+
+        Returns:
+            kinds of out-of-distribution images to the area under the ROC curve (0.5: chance), by
+            `energy` and by `gradient_norm`.
+        """
+        import tensorflow as tf
+
+        from tf_mdsm.datasets.pixels import to_float
+        from tf_mdsm.evaluation import outliers
+
+        spec = tf.TensorSpec([None, *self.model.image_shape])
+        energy_and_score = tf.function(
+            self.model.energy_and_score, input_signature=[spec], autograph=False
+        )
+
+        def scores(images: np.ndarray) -> dict[str, np.ndarray]:
+            return outliers.outlier_scores(energy_and_score, images, self.model.noise.sigma0)
+
+        clean = to_float(tf.constant(images)).numpy()
+        kinds = {
+            "uniform noise": outliers.uniform_noise(clean, 0),
+            "constant": outliers.constant(clean, 0),
+            "shuffled patches": outliers.shuffled_patches(clean, clean.shape[1] // 4, 0),
+            "upside-down": outliers.flipped(clean),
+        }
+        inlier_scores, areas = scores(clean), {}
+        for kind, outlier_images in kinds.items():
+            outlier_scores = scores(outlier_images)
+            areas[kind] = {
+                score: outliers.separation(inlier_scores[score], outlier_scores[score])["auroc"]
+                for score in ("energy", "gradient_norm")
+            }
+        return areas
+
+
+def load_trained_model(
+    config: ConfigDict, workdir: str, checkpoint: str = "newest"
+) -> TrainedModel:
+    """Reads the checkpoint of a run.
+
+    Args:
+        config: the run's configuration.
+        workdir: the run's folder.
+        checkpoint: which one: "newest" or "best".
+    """
+    from tf_mdsm.datasets.image_statistics import load_statistics
+    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.training.checkpoints import restore_weights
+
+    model = build.build_model(config)
+    step = restore_weights(os.path.join(workdir, "checkpoints"), model, checkpoint)
+    return TrainedModel(config, model, load_statistics(build.statistics_path(workdir)), step)
