@@ -46,13 +46,18 @@ def load_recipe(path: str) -> ConfigDict:
     return config.lock()
 
 
+def config_path(workdir: str) -> str:
+    """The path of the configuration in a run's folder."""
+    return os.path.join(workdir, "config.json")
+
+
 def get_config(workdir: str) -> ConfigDict:
     """Reads the configuration that a run was made with from its folder's `config.json`.
 
     Raises:
         InvalidArgument: if there is no such file, or it holds something else.
     """
-    return load_config(os.path.join(workdir, "config.json"))
+    return load_config(config_path(workdir))
 
 
 def load_config(path: str) -> ConfigDict:

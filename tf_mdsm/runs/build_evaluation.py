@@ -21,9 +21,14 @@ from tf_mdsm.evaluation.feature_statistics import (
     load_feature_statistics,
     save_feature_statistics,
 )
-from tf_mdsm.evaluation.features import Features
+from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.inception import download_inception, load_inception
-from tf_mdsm.evaluation.outliers import constant, flipped, shuffled_patches, uniform_noise
+from tf_mdsm.evaluation.out_of_distribution import (
+    constant_images,
+    shuffled_patches,
+    uniform_noise,
+    upside_down,
+)
 from tf_mdsm.evaluation.sample_quality import frechet_distance
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.training.monitor import SampleDistance
@@ -48,7 +53,7 @@ _CACHE = os.path.join("~", ".cache", "tf_mdsm")
 
 def build_features(
     config: ConfigDict, folder: RunFolder, training: np.ndarray, validation: np.ndarray
-) -> Features:
+) -> FeatureExtractor:
     """The features that `config.evaluation.features` names: a classifier's, or Inception's.
 
     The classifier is trained on the run's labelled training images once, and kept in the run's
@@ -94,7 +99,7 @@ def build_reference_images(
 
 
 def build_reference(
-    config: ConfigDict, folder: RunFolder, features: Features, images: np.ndarray
+    config: ConfigDict, folder: RunFolder, features: FeatureExtractor, images: np.ndarray
 ) -> FeatureStatistics:
     """Mean and covariance of the reference images' features, computed once for a set of images.
 
@@ -153,7 +158,7 @@ def build_sample_distance(
     )
 
 
-def require_enough(features: Features, count: int, field: str) -> None:
+def require_enough(features: FeatureExtractor, count: int, field: str) -> None:
     """Refuses fewer samples than features, because their covariance would have no full rank.
 
     Raises:
@@ -176,8 +181,8 @@ def build_out_of_distribution(config: ConfigDict, validation: np.ndarray) -> dic
     settings, seed = config.evaluation, config.evaluation.seed
     images = {
         "uniform noise": uniform_noise(validation, seed),
-        "constant": constant(validation, seed),
-        "upside-down": flipped(validation),
+        "constant": constant_images(validation, seed),
+        "upside-down": upside_down(validation),
     }
     patch = validation.shape[1] // 4
     if patch and validation.shape[1] == 4 * patch:

@@ -8,11 +8,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
-from tf_mdsm.evaluation.report import (
+from tf_mdsm.evaluation.report import render_report
+from tf_mdsm.evaluation.section_files import (
     Section,
     load_section,
     read_likelihood,
-    render_report,
     save_section,
 )
 from tf_mdsm.runs.evaluation_context import EvaluationContext

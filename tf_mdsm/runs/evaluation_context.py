@@ -16,8 +16,8 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections
 from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
-from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.report import Section
+from tf_mdsm.evaluation.features import FeatureExtractor
+from tf_mdsm.evaluation.section_files import Section
 from tf_mdsm.runs.build_data import build_images, image_shape
 from tf_mdsm.runs.build_evaluation import (
     build_features,
@@ -81,7 +81,7 @@ class EvaluationContext:
         self._training, self._all_validation = build_images(config)
         self._validation = self._all_validation[: self._settings.num_images]
         # Loaded by `prepare`.
-        self._features: Features | None = None
+        self._features: FeatureExtractor | None = None
         self._reference: FeatureStatistics
         self._out_of_distribution: dict[str, np.ndarray]
 
@@ -220,13 +220,13 @@ class EvaluationContext:
             self.run.model.denoise, self._validation, sigmas, self._settings.seed
         )
 
-    def _load_features(self) -> Features | None:
+    def _load_features(self) -> FeatureExtractor | None:
         """The features of `config.evaluation.features`; None for "none"."""
         if self._settings.features == "none":
             return None
         return build_features(self._config, self.run.folder, self._training, self._all_validation)
 
-    def _require_features(self) -> Features:
+    def _require_features(self) -> FeatureExtractor:
         """The features; refuses an evaluation without them."""
         if self._features is None:
             needs = "be classifier or inception for the part quality"

@@ -11,7 +11,7 @@ from tf_mdsm.config.file import save_config
 from tf_mdsm.config.rules import validate
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.networks.pytorch_weights import Published
+from tf_mdsm.networks.pytorch_weights import PublishedNetwork
 from tf_mdsm.runs.build_model import build_model, build_optimizer
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
@@ -21,7 +21,7 @@ __all__ = ["import_weights"]
 _LOGGER = logging.getLogger(__name__)
 
 
-def import_weights(config: ConfigDict, workdir: str, published: Published) -> list[str]:
+def import_weights(config: ConfigDict, workdir: str, published: PublishedNetwork) -> list[str]:
     """Writes a run at step 0 with the published weights and a new state of the optimizer.
 
     All modes work on the folder; training starts at step 0 from these weights. The recipe gives
@@ -68,7 +68,7 @@ def import_weights(config: ConfigDict, workdir: str, published: Published) -> li
     return []
 
 
-def _set_network(config: ConfigDict, published: Published) -> None:
+def _set_network(config: ConfigDict, published: PublishedNetwork) -> None:
     """Sets the fields of the configuration that the published network decides.
 
     Raises:

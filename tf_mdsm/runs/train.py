@@ -8,7 +8,7 @@ from tf_mdsm.errors import RunError
 from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.system.signals import stop_on_signals
 from tf_mdsm.training.loop import train_to_end
-from tf_mdsm.training.rollback import LossNotFinite, read_rollbacks, record_rollback
+from tf_mdsm.training.rollback import NonFiniteLoss, read_rollbacks, record_rollback
 from tf_mdsm.training.session import TrainingSession
 
 __all__ = ["train"]
@@ -38,15 +38,15 @@ def train(config: ConfigDict, workdir: str) -> list[str]:
             try:
                 train_to_end(session, stop_requested)
                 return []
-            except LossNotFinite as error:
+            except NonFiniteLoss as error:
                 _prepare_rollback(session, error)
 
 
-def _prepare_rollback(session: TrainingSession, error: LossNotFinite) -> None:
+def _prepare_rollback(session: TrainingSession, error: NonFiniteLoss) -> None:
     """Records a rollback to the last checkpoint, so that the next session starts from there.
 
     Raises:
-        LossNotFinite: if no more rollbacks are allowed.
+        NonFiniteLoss: if no more rollbacks are allowed.
         RunError: with several workers, which can meet only once in a process.
     """
     settings, workers = session.settings, session.workers

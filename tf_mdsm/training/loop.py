@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.system.progress import progress_bar
-from tf_mdsm.training.rollback import LossNotFinite
+from tf_mdsm.training.rollback import NonFiniteLoss
 from tf_mdsm.training.session import TrainingSession
 
 __all__ = ["train_to_end"]
@@ -50,7 +50,7 @@ def train_to_end(
         stop_requested: asked before every compiled call; a stop on one worker stops all.
 
     Raises:
-        LossNotFinite: if the loss or its gradient is NaN or infinite; nothing is saved then.
+        NonFiniteLoss: if the loss or its gradient is NaN or infinite; nothing is saved then.
         RunError: if a checkpoint cannot be written, or another worker is lost.
     """
     settings, checkpoints, workers = session.settings, session.checkpoints, session.workers
@@ -115,8 +115,8 @@ def _require_finite(history: np.ndarray, step: int, checkpoint_step: int | None)
     """Refuses losses and gradient norms [steps, 2] that are not finite.
 
     Raises:
-        LossNotFinite: naming the first such step.
+        NonFiniteLoss: naming the first such step.
     """
     finite = np.isfinite(history).all(axis=1)
     if not finite.all():
-        raise LossNotFinite(step + int(np.argmin(finite)) + 1, checkpoint_step)
+        raise NonFiniteLoss(step + int(np.argmin(finite)) + 1, checkpoint_step)
