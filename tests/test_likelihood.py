@@ -23,6 +23,7 @@ from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import (
     bits_per_dim,
     convergence_failures,
+    image_energies,
     summarize,
 )
 from tf_mdsm.runs.likelihood import likelihood
@@ -293,6 +294,20 @@ def test_bits_per_dim_of_known_densities():
     assert bits_per_dim(0.0, 0.0, 10) == 8
     assert bits_per_dim(0.0, 10 * np.log(0.5), 10) == pytest.approx(7)
     assert bits_per_dim(2.0, 1.0, 1, temperature=2.0) == pytest.approx(2 / np.log(2) + 8)
+
+
+def test_image_energies_do_not_depend_on_batches_and_must_be_finite():
+    images = np.random.default_rng(0).integers(0, 256, (7, 2, 2, 1), np.uint8)
+
+    def energy(x):
+        return tf.reduce_sum(x, (1, 2, 3))
+
+    expected = (images / 255).sum((1, 2, 3))
+    for batch_size in (3, 7):
+        energies = image_energies(energy, {"training": images}, batch_size)
+        np.testing.assert_allclose(energies["training"], expected, rtol=1e-6)
+    with pytest.raises(RunError, match="one of the validation images is not finite"):
+        image_energies(lambda x: 1 / (energy(x) - energy(x)), {"held_out": images}, 7)
 
 
 @pytest.mark.parametrize(

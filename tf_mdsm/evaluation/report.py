@@ -51,7 +51,7 @@ _TITLES = {
 }
 
 # Conditions that have another name in text than in metrics.json.
-_LABELS = {"bracket": "bounds", "against": "compared with", "against_n": "compared with n"}
+_LABELS = {"bracket": "bounds", "against": "compared with", "against_n": "n of the comparison"}
 
 # Rows of a table: cells of (CSS class, text).
 _Rows = list[list[tuple[str, str]]]
