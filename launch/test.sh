@@ -8,8 +8,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
 
-# PyTorch and JAX, for tests that read the authors' checkpoints and tests of the benchmarks that
-# compare with them; without these packages the tests are skipped.
+# PyTorch (the authors' checkpoints), and the libraries that tests and benchmarks compare with:
+# torchmetrics and JAX. Without these packages their tests are skipped.
 install torch.installed pyproject.toml -- --editable '.[torch,peers]' ||
   echo "PyTorch could not be installed: its tests are skipped"
 
