@@ -194,8 +194,8 @@ def _distribute_batches(
     return strategy.distribute_datasets_from_function(
         lambda _: training_batches(
             images,
-            config.training.batch_size,
-            config.seed,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
             flip=config.data.flip,
             first_step=step,
             num_replicas=strategy.num_replicas_in_sync,

@@ -163,7 +163,7 @@ class EvaluationContext:
         """Distances between samples and reference images."""
         count = self._settings.num_samples
         # Next to the samples, real images that are not among the reference images.
-        others = {"held-out images": self._all_validation}
+        others = {"validation images": self._all_validation}
         if self._settings.reference == "held_out":
             others = {"training images": self._training}
         images, name = self._reference_images
@@ -176,8 +176,8 @@ class EvaluationContext:
             },
             reference=self._reference,
             reference_name=os.path.basename(self._settings.reference_statistics) or name,
-            images=images[some],
-            images_name=name,
+            reference_images=images[some],
+            reference_images_name=name,
         )
         strip = sampling_strip(self._samples["chain_states"])
         pictures = {**section.pictures, "From noise to images": strip}
@@ -186,7 +186,10 @@ class EvaluationContext:
     def _memorization(self) -> Section:
         """Samples next to their nearest training images."""
         return sections.evaluate_memorization(
-            self._samples["images"], self._training, self._validation, self._features
+            samples=self._samples["images"],
+            training=self._training,
+            validation=self._validation,
+            extractor=self._features,
         )
 
     def _energies(self) -> Section:
@@ -195,9 +198,9 @@ class EvaluationContext:
         clean = to_float(tf.constant(self._validation)).numpy()
         sets = {
             "training images": self._training[: self._settings.num_images],
-            "held-out images": self._validation,
+            "validation images": self._validation,
             "samples": self._samples["images"][: self._settings.num_images],
-            f"held-out images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
+            f"validation images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
         }
         return sections.evaluate_energies(
             self.run.model.energy, {**sets, **self._out_of_distribution}
@@ -207,9 +210,9 @@ class EvaluationContext:
         """Detection of out-of-distribution images by the energy and by its gradient."""
         return sections.evaluate_outliers(
             self.run.model.energy_and_score,
-            self.run.model.noise.sigma0,
-            self._validation,
-            self._out_of_distribution,
+            sigma0=self.run.model.noise.sigma0,
+            validation=self._validation,
+            outliers=self._out_of_distribution,
         )
 
     def _denoising(self) -> Section:
@@ -217,7 +220,10 @@ class EvaluationContext:
         noise = self._config.noise
         sigmas = np.unique(np.geomspace(noise.sigma_min, noise.sigma_max, _NUM_LEVELS))
         return sections.evaluate_denoising(
-            self.run.model.denoise, self._validation, sigmas, self._settings.seed
+            self.run.model.denoise,
+            validation=self._validation,
+            sigmas=sigmas,
+            seed=self._settings.seed,
         )
 
     def _load_features(self) -> FeatureExtractor | None:

@@ -8,17 +8,15 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import tf_mdsm
-from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.pytorch_weights import to_state_dict
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.run import Run, load_run
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.system.torch_files import write_state_dict
-from tf_mdsm.training.checkpoints import restore_weights
 
 __all__ = ["build_served_energy", "export"]
 
@@ -41,11 +39,11 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
-    model = build.build_model(config)
-    folder = os.path.join(workdir, "export")
     if config.export.format == "torch":
-        return [_export_torch(config, workdir, model, folder)]
-    return [_export_saved_model(config, workdir, model, folder)]
+        return [_export_torch(load_run(config, workdir))]
+    # Versions and the sampler are checked before the checkpoint is read.
+    folder = _new_version(RunFolder(workdir), config.export.version)
+    return [_export_saved_model(load_run(config, workdir), folder)]
 
 
 def build_served_energy(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
@@ -62,50 +60,40 @@ def build_served_energy(config: ConfigDict, model: EnergyModel, sampler: Sampler
     )
 
 
-def _export_torch(config: ConfigDict, workdir: str, model: EnergyModel, folder: str) -> str:
-    step = _restore(config, workdir, model)
-    path = os.path.join(folder, "torch", f"step_{step:08d}.pt")
-    write_state_dict(path, to_state_dict(model.trained_network))
+def _export_torch(run: Run) -> str:
+    """Writes the weights under the names of the authors' PyTorch code; returns the path."""
+    path = run.folder.torch_weights(run.step)
+    write_state_dict(path, to_state_dict(run.model.trained_network))
     return path
 
 
-def _export_saved_model(config: ConfigDict, workdir: str, model: EnergyModel, folder: str) -> str:
-    statistics = load_statistics(build.statistics_path(workdir))
-    sampler = build_sampler(config, model, statistics)
-    version_folder = _new_version(folder, config.export.version)
-    step = _restore(config, workdir, model)
-    _LOGGER.info("exporting the checkpoint of step %d to %s", step, version_folder)
+def _export_saved_model(run: Run, folder: str) -> str:
+    """Writes the SavedModel of a run into a new folder; returns the folder."""
+    served = build_served_energy(run.config, run.model, run.sampler)
+    _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
     write_saved_model(
-        build_served_energy(config, model, sampler),
-        version_folder,
-        image_shape=model.image_shape,
-        provenance=_provenance(config, step),
+        served, folder, image_shape=run.model.image_shape, provenance=_provenance(run)
     )
-    return version_folder
+    return folder
 
 
-def _restore(config: ConfigDict, workdir: str, model: EnergyModel) -> int:
-    """Restores the weights of the chosen checkpoint and returns its step."""
-    return restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
-
-
-def _new_version(folder: str, version: int) -> str:
+def _new_version(folder: RunFolder, version: int) -> str:
     """The folder of a new version; version 0 means the number after the largest existing one."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    names = os.listdir(folder.exports) if os.path.isdir(folder.exports) else []
     existing = [int(name) for name in names if name.isdecimal()]
     version = version or max(existing, default=0) + 1
-    path = os.path.join(folder, str(version))
+    path = folder.exported_version(version)
     if version in existing:
         raise InvalidArgument("config.export.version", "be one that does not exist yet", path)
     return path
 
 
-def _provenance(config: ConfigDict, step: int) -> dict[str, Any]:
+def _provenance(run: Run) -> dict[str, Any]:
     """Software versions, step, kind of weights, and configuration of an export."""
     return {
         "tf_mdsm": tf_mdsm.__version__,
         "tensorflow": tf.__version__,
-        "step": step,
-        "weights": "averaged" if config.optimizer.ema_momentum else "raw",
-        "config": config.to_dict(),
+        "step": run.step,
+        "weights": run.weights,
+        "config": run.config.to_dict(),
     }

@@ -4,16 +4,12 @@ import dataclasses
 import json
 import logging
 import math
-import os
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm import __version__
-from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
-from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, errors_in_group
 from tf_mdsm.evaluation.likelihood.estimate import (
     AnnealingSettings,
     LogZEstimate,
@@ -22,13 +18,13 @@ from tf_mdsm.evaluation.likelihood.estimate import (
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.system.atomic import atomic_write, require_writable
+from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.run import Run, load_run
+from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
-from tf_mdsm.training.checkpoints import restore_weights
-from tf_mdsm.visualization import images as pictures
-from tf_mdsm.visualization import plots
+from tf_mdsm.visualization.images import write_png
+from tf_mdsm.visualization.plots import annealing_plot
 
 __all__ = ["likelihood"]
 
@@ -55,32 +51,27 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
             be written.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
-    worker, _ = read_worker_rank(config.training.strategy, config.training.cluster)
-    if worker:
+    rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
+    if rank > 0:
         return []
-    model = build.build_model(config)
-    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
-    statistics = load_statistics(build.statistics_path(workdir))
-    path = _build_path(config, model, statistics)
-    training, held_out = build.build_images(config)
-    require_writable(workdir, "evaluation")
-
-    settings = config.likelihood
-    stem = os.path.join(workdir, "evaluation", "likelihood")
-    shards_folder = f"{stem}.{_key(config, model)}.shards"
+    run = load_run(config, workdir)
+    path = _build_path(run)
+    training, validation = build_images(config)
+    run.folder.require_writable(run.folder.evaluation)
+    settings, stem = config.likelihood, run.folder.likelihood_stem
+    shards_folder = f"{stem}.{_key(run)}.shards"
     _LOGGER.info(
         "annealing %d chains over %d temperatures up and down, from the checkpoint of step %d",
         settings.num_chains,
         settings.num_temperatures,
-        step,
+        run.step,
     )
     estimate = _estimate(path, config, shards_folder)
-    image_sets = {"held_out": held_out, "training": training}
+    # The keys are those of likelihood.json.
+    image_sets = {"held_out": validation, "training": training}
     report = {
-        "version": __version__,
-        "step": step,
-        "weights": "averaged" if model.ema_network is not None else "raw",
-        **_report(estimate, config, model, path.reference, image_sets),
+        **run.provenance,
+        **_report(estimate, run, path.reference, image_sets),
         "settings": settings.to_dict(),
     }
     _LOGGER.info("%s", report["summary"])
@@ -89,20 +80,13 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     return written
 
 
-def _build_path(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> AnnealingPath:
+def _build_path(run: Run) -> AnnealingPath:
     """The path from `config.likelihood.reference` to the energy.
-
-    Args:
-        config: the run's configuration.
-        model: E and its score.
-        statistics: mean and covariance of the training images, if the run has kept them.
 
     Raises:
         InvalidArgument: for the Gaussian of the training images without their statistics.
     """
-    settings = config.likelihood
+    settings, model, statistics = run.config.likelihood, run.model, run.statistics
     if settings.reference == "isotropic":
         reference = isotropic_reference(
             model.image_shape, mean=0.5, sigma=settings.reference_sigma or 1.0
@@ -125,12 +109,12 @@ def _build_path(
     )
 
 
-def _key(config: ConfigDict, model: EnergyModel) -> str:
+def _key(run: Run) -> str:
     """Fingerprint of the settings and weights that the chains depend on."""
-    settings = config.likelihood.items()
+    settings = run.config.likelihood.items()
     relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
-    relevant["precision"] = config.training.precision
-    return build.fingerprint(relevant, model)
+    relevant["precision"] = run.config.training.precision
+    return run.fingerprint(relevant)
 
 
 def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> LogZEstimate:
@@ -156,16 +140,15 @@ def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> Lo
 
 def _report(
     estimate: LogZEstimate,
-    config: ConfigDict,
-    model: EnergyModel,
+    run: Run,
     reference: GaussianReference,
     image_sets: dict[str, np.ndarray],
 ) -> dict[str, object]:
     """The report of an estimate, with bits/dim of some images of each set."""
-    settings = config.likelihood
+    settings = run.config.likelihood
     return likelihood_report(
         estimate,
-        model.energy,
+        run.model.energy,
         reference,
         {name: images[: settings.num_images] for name, images in image_sets.items()},
         batch_size=settings.batch_size,
@@ -176,15 +159,13 @@ def _report(
 
 
 def _plot(estimate: LogZEstimate, title: str) -> np.ndarray:
-    return plots.annealing_plot(
-        estimate.betas[:-1], estimate.differences, estimate.log_weights, title
-    )
+    return annealing_plot(estimate.betas[:-1], estimate.differences, estimate.log_weights, title)
 
 
 def _write(stem: str, report: dict[str, object], picture: np.ndarray) -> list[str]:
     """Writes `<stem>.png` and then `<stem>.json`; returns their paths."""
     paths = [f"{stem}.json", f"{stem}.png"]
-    pictures.write_png(picture, paths[1])
+    write_png(picture, paths[1])
     with atomic_write(paths[0]) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2, allow_nan=False)
         file.write("\n")

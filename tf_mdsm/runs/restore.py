@@ -11,23 +11,21 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.rules import validate
-from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
-from tf_mdsm.evaluation import image_quality as quality
+from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.run import Run, load_run
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
-from tf_mdsm.training.checkpoints import restore_weights
-from tf_mdsm.visualization import images as pictures
+from tf_mdsm.visualization.images import image_grid, write_png
 
 __all__ = ["restore"]
 
@@ -59,18 +57,16 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     """
     # The model, the tasks and the sampler. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, _with_own_sampler(config)
-    model = build.build_model(config)
-    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
-    statistics = load_statistics(build.statistics_path(workdir))
-    tasks = _create_tasks(settings, model.image_shape)
-    sampler = build_sampler(own_config, model, statistics)
+    run = load_run(config, workdir)
+    tasks = _create_tasks(settings, run.model.image_shape)
+    sampler = run.build_sampler(own_config)
     solver = _Method(sampler, settings.sampler, settings.start, own_config.sampling)
     # All inputs are read and checked before anything is written.
-    problems = [_read_problem(config, task, model.image_shape) for task in tasks]
+    problems = [_read_problem(config, task, run.model.image_shape) for task in tasks]
     written = []
     for problem in problems:
         is_denoising = problem.task.operator is None
-        method = _build_denoiser(config, model, statistics) if is_denoising else solver
+        method = _build_denoiser(run) if is_denoising else solver
         restored = _restore(method.sampler, problem, config)
         if not np.isfinite(restored).all():
             raise RunError(f"{problem.task.name}: the restored images are not finite numbers")
@@ -79,15 +75,15 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "sampler": method.name,
             "start": method.start,
             "gradients_at_most": method.sampler.max_gradient_evaluations,
-            "step": step,
+            "step": run.step,
             "settings": settings.to_dict(),
             "sampling": method.sampling.to_dict(),
         }
         if problem.originals is not None:
-            report["methods"] = scores = _quality_scores(problem, restored, model)
+            report["methods"] = scores = _quality_scores(problem, restored, run.model)
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
-        path_stem = os.path.join(workdir, "restorations", problem.task.name)
+        path_stem = run.folder.restoration_stem(problem.task.name)
         written += _write(path_stem, problem, restored, report)
     return written
 
@@ -140,14 +136,12 @@ def _with_own_sampler(config: ConfigDict) -> ConfigDict:
         raise InvalidArgument(field, error.requirement, error.received) from error
 
 
-def _build_denoiser(
-    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
-) -> _Method:
+def _build_denoiser(run: Run) -> _Method:
     """Coarse-to-fine ascent, which estimates the noise level of an image by itself."""
-    changed = ConfigDict(config.to_dict())
+    changed = ConfigDict(run.config.to_dict())
     changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
-    sampler = build_sampler(changed, model, statistics)
-    return _Method(sampler, "coarse_to_fine", "the noisy images", config.sampling)
+    sampler = run.build_sampler(changed)
+    return _Method(sampler, "coarse_to_fine", "the noisy images", run.config.sampling)
 
 
 def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
@@ -197,7 +191,7 @@ def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, i
     elif settings.measured:
         raise InvalidArgument(field, "be given, because restoration.measured is set", "nothing")
     else:
-        originals = to_float(tf.constant(build.build_images(config)[1][:count])).numpy()
+        originals = to_float(tf.constant(build_images(config)[1][:count])).numpy()
     if task.operator is None:
         noise = np.random.default_rng(settings.seed).standard_normal(originals.shape)
         values = (originals + settings.noise * noise).astype(np.float32)
@@ -244,7 +238,7 @@ def _quality_scores(
     if baseline is not None:
         name, images = baseline
         methods[name] = images.astype(np.float32)
-    return quality.psnr_and_ssim(problem.originals, methods)
+    return psnr_and_ssim(problem.originals, methods)
 
 
 def _write(
@@ -260,8 +254,8 @@ def _write(
     # One row for each image: original, measured, and its solutions.
     originals = [] if problem.originals is None else [problem.originals[:, None]]
     rows = np.concatenate([*originals, problem.measured[:, None], restored], axis=1)[:_MAX_ROWS]
-    grid = pictures.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
-    pictures.write_png(grid, f"{path_stem}.png")
+    grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+    write_png(grid, f"{path_stem}.png")
     with atomic_write(f"{path_stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(report, file, indent=2)
         file.write("\n")

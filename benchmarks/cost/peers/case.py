@@ -9,11 +9,11 @@ __all__ = ["CASES", "CONVOLUTIONS", "Case", "convolution_flops"]
 class Case:
     """One of the paper's networks and its batch, trained with the MDSM loss and Adam.
 
-        Args:
-                network: a name in `architectures.RESNET_STAGES`.
-            channels: channels of its first layer.
-                image_shape: height, width, channels of the images.
-            batch_size: images in a step.
+    Args:
+            network: a name in `architectures.RESNET_STAGES`.
+        channels: channels of its first layer.
+            image_shape: height, width, channels of the images.
+        batch_size: images in a step.
     """
 
     network: str
