@@ -14,7 +14,8 @@ import tensorflow as tf
 from small_runs import small_config
 
 from tf_mdsm.datasets.batches import training_batches
-from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.build_model import build_model, build_optimizer, build_strategy
 from tf_mdsm.training.steps import compile_steps
 
 replicas, variant, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -40,12 +41,12 @@ def counted_all_reduce(context, *arguments, **options):
 
 
 tf.distribute.ReplicaContext.all_reduce = counted_all_reduce
-images, _ = build.build_images(config)
-strategy = build.build_strategy(config)
+images, _ = build_images(config)
+strategy = build_strategy(config)
 with strategy.scope():
-    model = build.build_model(config)
+    model = build_model(config)
     is_sgd = variant == "sgd"
-    model.compile(keras.optimizers.SGD(1e-4) if is_sgd else build.build_optimizer(config))
+    model.compile(keras.optimizers.SGD(1e-4) if is_sgd else build_optimizer(config))
 assert strategy.num_replicas_in_sync == replicas
 start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else None
 if variant == "fit":

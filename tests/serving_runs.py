@@ -10,7 +10,7 @@ import requests
 import tensorflow as tf
 from small_runs import ROOT, environment, small_config
 
-from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.export import build_served_energy
 from tf_mdsm.serving import Client
@@ -58,7 +58,7 @@ def export_color_model(folder, max_batch_size: int) -> str:
     config = small_config(
         data__image_size=32, data__channels=3, export__max_batch_size=max_batch_size
     )
-    model = build.build_model(config)
+    model = build_model(config)
     served = build_served_energy(config, model, build_sampler(config, model, None))
     tf.saved_model.save(served, f"{folder}/1", signatures=served.signatures)
     return str(folder)

@@ -52,7 +52,7 @@ def test_every_metric_states_its_conditions(evaluated):
         if metric["of"] == "samples":
             assert metric["sampler"] == "heun", metric
             assert metric["seeds"] == "0 … 63", metric
-            assert metric["gradients_per_image"] == 5, metric
+            assert metric["gradient_evaluations_per_image"] == 5, metric
     distances = {m["of"]: m for m in entries if m["name"] == "frechet_distance"}
     assert distances.keys() == {"samples", "validation images"}
     assert distances["samples"]["value"] > distances["validation images"]["value"] > 0

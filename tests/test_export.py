@@ -16,11 +16,9 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tf_mdsm.config.file import get_config
-from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.export import export
+from tf_mdsm.runs.run import load_run
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.training.checkpoints import restore_weights
 
@@ -56,9 +54,8 @@ def session(exported_run):
 def live(exported_run):
     """The model in memory, and its sampler."""
     config = get_config(str(exported_run))
-    model = build.build_model(config)
-    restore_weights(str(exported_run / "checkpoints"), model)
-    return model, build_sampler(config, model, None)
+    run = load_run(config, str(exported_run))
+    return run.model, run.sampler
 
 
 def some_images(count: int, scale: float = 1.0) -> np.ndarray:
@@ -295,10 +292,7 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     assert (workdir / "export" / "2").stat().st_mode & 0o777 == 0o777 & ~current_umask()
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
-    model = build.build_model(config)
-    restore_weights(str(workdir / "checkpoints"), model)
-    statistics = load_statistics(build.statistics_path(str(workdir)))
-    expected = compile_chain(build_sampler(config, model, statistics))(range(2)).images
+    expected = compile_chain(load_run(config, str(workdir)).sampler)(range(2)).images
     session = Session(workdir / "export" / "2")
     samples = session.run("sample", seed=np.arange(2))["images"]
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
@@ -362,7 +356,7 @@ def test_a_model_with_infinite_energies_is_not_exported(exported_run, tmp_path, 
             variable.assign(100.0 * variable)
         return step
 
-    monkeypatch.setattr("tf_mdsm.runs.export.restore_weights", restore_then_steepen)
+    monkeypatch.setattr("tf_mdsm.runs.run.restore_weights", restore_then_steepen)
     with pytest.raises(RunError, match=r"not exported: sample: .* is not finite"):
         export(get_config(str(workdir)), str(workdir))
     assert os.listdir(workdir / "export") == ["1"]

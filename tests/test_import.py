@@ -17,9 +17,10 @@ from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.pytorch_weights import from_state_dict, to_state_dict
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs import import_weights as import_checkpoint
+from tf_mdsm.runs import import_weights as import_module
+from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.export import export
+from tf_mdsm.runs.import_weights import import_weights
 from tf_mdsm.system.torch_files import read_state_dict, write_state_dict
 from tf_mdsm.training.checkpoints import restore_weights
 
@@ -69,7 +70,7 @@ def imported(tmp_path_factory):
 
 def restored(workdir):
     """The model of a run with the weights of its newest checkpoint, and the checkpoint's step."""
-    model = build.build_model(get_config(str(workdir)))
+    model = build_model(get_config(str(workdir)))
     return model, restore_weights(str(workdir / "checkpoints"), model)
 
 
@@ -168,7 +169,7 @@ def test_an_existing_run_is_not_overwritten(imported, tmp_path):
     assert files_of(workdir) == before
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(InvalidArgument, match="holds checkpoints"):
-        import_checkpoint.import_checkpoint(default_config(), str(tmp_path), None)
+        import_weights(default_config(), str(tmp_path), None)
 
 
 @pytest.mark.parametrize("at", ["save_config", "TrainingCheckpoints"])
@@ -178,12 +179,12 @@ def test_a_failed_import_leaves_no_files(at, tmp_path, monkeypatch):
 
     published = from_state_dict(read_state_dict(str(FILES["res12"])))
     (tmp_path / "mine.txt").write_text("stays")
-    monkeypatch.setattr(import_checkpoint, at, fail)
+    monkeypatch.setattr(import_module, at, fail)
     with pytest.raises(InvalidArgument, match="be writable"):
-        import_checkpoint.import_checkpoint(default_config(), str(tmp_path), published)
+        import_weights(default_config(), str(tmp_path), published)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     monkeypatch.undo()
-    import_checkpoint.import_checkpoint(default_config(), str(tmp_path), published)
+    import_weights(default_config(), str(tmp_path), published)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", "config.json", "checkpoints"}
 
 
@@ -339,7 +340,7 @@ def test_a_network_that_no_run_can_have_is_refused(tmp_path):
     with pytest.raises(
         InvalidArgument, match=r"--torch_checkpoint.*config\.data\.channels can be 1"
     ):
-        import_checkpoint.import_checkpoint(default_config(), str(tmp_path / "run"), published)
+        import_weights(default_config(), str(tmp_path / "run"), published)
     assert not (tmp_path / "run").exists()
 
 

@@ -7,7 +7,8 @@ from test_config import recipe
 
 from tf_mdsm.datasets import synthetic
 from tf_mdsm.datasets.batches import training_batches
-from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs.build_data import build_images, build_true_energy
+from tf_mdsm.runs.build_model import build_model, build_optimizer
 from tf_mdsm.visualization.model_views import samples_picture
 
 
@@ -15,9 +16,9 @@ from tf_mdsm.visualization.model_views import samples_picture
 def trained():
     """Configuration and trained model of the recipe `mixture`."""
     config = recipe("mixture")
-    images, _ = build.build_images(config)
-    model = build.build_model(config)
-    model.compile(build.build_optimizer(config), steps_per_execution=100)
+    images, _ = build_images(config)
+    model = build_model(config)
+    model.compile(build_optimizer(config), steps_per_execution=100)
     batches = training_batches(images, batch_size=config.training.batch_size, seed=config.seed)
     model.fit(batches, steps_per_epoch=config.training.num_steps, verbose=0)
     return config, model
@@ -33,7 +34,7 @@ def test_learned_score_and_energy_are_near_the_true_ones(trained, capsys):
     points = tf.constant(synthetic.mixture(4_000) + sigma * noise, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(points)
-        energy = build.true_energy(config)(points)
+        energy = build_true_energy(config)(points)
     true_score = -tape.gradient(energy, points)
     error = float(tf.norm(model.score(points) - true_score) / tf.norm(true_score))
     with capsys.disabled():
@@ -46,7 +47,7 @@ def test_learned_score_and_energy_are_near_the_true_ones(trained, capsys):
 def test_picture_of_the_learned_and_the_true_energy(trained):
     config, model = trained
     points = synthetic.mixture(50)
-    picture = samples_picture(model, points, build.true_energy(config))
+    picture = samples_picture(model, points, build_true_energy(config))
     assert picture.shape == (500, 1000, 3)
     alone = samples_picture(model, points)
     assert alone.shape == (500, 500, 3)

@@ -13,14 +13,11 @@ from served_model import Model
 from small_runs import ROOT, call, environment
 
 from tf_mdsm.config.file import get_config
-from tf_mdsm.datasets.image_statistics import load_statistics
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.runs import build_model as build
-from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.export import export
+from tf_mdsm.runs.run import load_run
 from tf_mdsm.runs.sample import sample
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.training.checkpoints import restore_weights
 
 FAST = ("heun", "ancestral", "coarse_to_fine")
 
@@ -40,10 +37,8 @@ def settings(workdir, sampler: str, **changes):
 
 
 def model_and_sampler(config, workdir):
-    model = build.build_model(config)
-    restore_weights(str(workdir / "checkpoints"), model)
-    statistics = load_statistics(build.statistics_path(str(workdir)))
-    return model, build_sampler(config, model, statistics)
+    run = load_run(config, str(workdir))
+    return run.model, run.sampler
 
 
 @pytest.mark.parametrize("sampler", FAST)
@@ -71,7 +66,7 @@ def test_the_command_logs_the_gradient_evaluations_per_image(workdir):
         "--config.sampling.num_samples=2",
     )
     assert result.returncode == 0, result.stderr
-    assert "drawing 2 images" in result.stderr
+    assert "sampling 2 images" in result.stderr
     assert "up to 9 gradients an image" in result.stderr
     assert f"{workdir}/samples/heun_2.npz" in result.stdout.split()
 

@@ -16,10 +16,10 @@ import small_runs as runs
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.runs import build_model as build
+from tf_mdsm.runs import build_session
+from tf_mdsm.runs.build_model import build_strategy
 from tf_mdsm.runs.train import train
 from tf_mdsm.system.locks import training_lock
-from tf_mdsm.training import session as preparation
 from tf_mdsm.training.tensorboard import EventWriter, drop_events_after
 
 
@@ -57,7 +57,7 @@ def test_files_and_events_of_a_run(tmp_path):
         "tensorboard",
     }
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["step_00000020.png"]
-    scalars = {"loss", "gradient_norm", "learning_rate", "images_per_second", "held_out_loss"}
+    scalars = {"loss", "gradient_norm", "learning_rate", "images_per_second", "validation_loss"}
     pictures = {"samples", "clean_noisy_denoised", "config"}
     energies = {f"energy/{kind}" for kind in ("clean", "noisy", "uniform")}
     tags = runs.tags(tmp_path)
@@ -159,7 +159,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused(monkeypatch):
     devices = tf.config.list_logical_devices("CPU") * 3
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: devices)
     with pytest.raises(InvalidArgument, match=r"divisible by the number of replicas \(3\)"):
-        build.build_strategy(runs.small_config())
+        build_strategy(runs.small_config())
 
 
 def test_zero_means_never(tmp_path):
@@ -218,7 +218,7 @@ def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(whole, tmp
 
 def batches_with_nan_at(place: int):
     """`training_batches` in which all pixels of the batch for step `place` + 1 are NaN."""
-    original = preparation.training_batches
+    original = build_session.training_batches
 
     def batches(images, *, first_step, **settings):
         steps = tf.data.Dataset.counter(first_step)
@@ -232,7 +232,7 @@ def batches_with_nan_at(place: int):
 
 def test_a_non_finite_loss_stops_the_run(tmp_path, monkeypatch):
     """The message names the first bad step; the last checkpoint before it is kept."""
-    monkeypatch.setattr(preparation, "training_batches", batches_with_nan_at(13))
+    monkeypatch.setattr(build_session, "training_batches", batches_with_nan_at(13))
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(), str(tmp_path))
     assert runs.latest_step(tmp_path) == 10
@@ -364,13 +364,13 @@ def test_a_run_with_a_non_finite_loss_continues_at_a_lower_rate(tmp_path, caplog
     # The run was rolled back to step 0, so the first interval has the lowered rate.
     assert dict(runs.events(tmp_path, "learning_rate"))[4] == pytest.approx(rate, rel=1e-3)
     # A run that is started again keeps the lowered rate.
-    with preparation.prepared(config, str(tmp_path)) as run:
-        current_rate = float(tf.convert_to_tensor(run.model.optimizer.learning_rate))
+    with build_session.open_session(config, str(tmp_path)) as session:
+        current_rate = float(tf.convert_to_tensor(session.model.optimizer.learning_rate))
     assert current_rate <= rate * (1 + 1e-6)
 
 
 def test_a_run_ends_after_its_last_allowed_rollback(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "training_batches", batches_with_nan_at(13))
+    monkeypatch.setattr(build_session, "training_batches", batches_with_nan_at(13))
     with pytest.raises(RunError, match=r"step 14: the loss is not finite; checkpoint of step 10"):
         train(runs.small_config(training__max_rollbacks=2), str(tmp_path))
     rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())

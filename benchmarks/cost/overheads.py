@@ -112,13 +112,13 @@ def start_training(config: ConfigDict, workdir: str, stack: contextlib.ExitStack
         timed("TensorFlow and the program imported", import_all)
     import tensorflow as tf
 
-    from tf_mdsm.runs import build_model as build
-    from tf_mdsm.training.session import prepared
+    from tf_mdsm.runs.build_data import build_images
+    from tf_mdsm.runs.build_session import open_session
 
-    timed("images read", lambda: build.build_images(config))
+    timed("images read", lambda: build_images(config))
     run = timed(
         "model, images and folder prepared",
-        lambda: stack.enter_context(prepared(config, workdir)),
+        lambda: stack.enter_context(open_session(config, workdir)),
     )
     timed("first training call", lambda: run.run_steps(run.batches, tf.constant(1)).numpy())
     return run
@@ -128,16 +128,14 @@ def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
     """The program's loop and Keras' `fit`, compared with as many steps in one compiled call."""
     import tensorflow as tf
 
-    from tf_mdsm.runs.train import run_to_end
+    from tf_mdsm.training.loop import train_to_end
 
-    settings = ConfigDict(config.training.to_dict())
-    settings.update(num_steps=0, checkpoint_every=0, validate_every=0)
-    run = dataclasses.replace(run, settings=settings)
+    settings = dataclasses.replace(run.settings, checkpoint_every=0, validate_every=0)
     fit_batches = _batches(config)
 
     def loop() -> None:
-        settings.num_steps = run.checkpoints.step + steps
-        run_to_end(run)
+        last = dataclasses.replace(settings, num_steps=run.checkpoints.step + steps)
+        train_to_end(dataclasses.replace(run, settings=last))
 
     run.model.fit(fit_batches, steps_per_epoch=1, verbose=0)
     seconds = time_in_turns(
@@ -175,10 +173,15 @@ def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
 
 def _batches(config: ConfigDict, cache: str = ""):
     from tf_mdsm.datasets.batches import training_batches
-    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.runs.build_data import build_images
 
-    images, _ = build.build_images(with_overrides(config, {"data.cache": cache}))
-    return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
+    images, _ = build_images(with_overrides(config, {"data.cache": cache}))
+    return training_batches(
+        images,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+    )
 
 
 def time_input(config: ConfigDict, folder: str, step_seconds: float, rounds: int) -> Rows:

@@ -25,7 +25,7 @@ from benchmarks.cost.peers.timing import PeerProcess, Timings, peer_processes, t
 from benchmarks.cost.turns import median_ratio
 from benchmarks.results import Results, markdown_table
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks.architectures import STAGES
+from tf_mdsm.networks.architectures import RESNET_STAGES
 
 __all__ = ["SIZES", "main", "measure", "table"]
 
@@ -115,14 +115,16 @@ def main(argv: list[str]) -> int:
     """Runs the benchmark with these flags, and returns the exit status."""
     parser = new_parser("scaling", __doc__)
     parser.add_argument("--output", required=True, help="folder of the results")
-    parser.add_argument("--network", default="res12", help=f"one of {', '.join(STAGES)}")
+    parser.add_argument("--network", default="res12", help=f"one of {', '.join(RESNET_STAGES)}")
     parser.add_argument("--only", help=f"groups separated by commas, among {', '.join(SIZES)}")
     parser.add_argument("--rounds", type=int, default=7, help="how often each step is timed")
     options = parser.parse_args(argv)
 
     def benchmark() -> None:
-        if options.network not in STAGES:
-            raise InvalidArgument("--network", f"be one of {', '.join(STAGES)}", options.network)
+        if options.network not in RESNET_STAGES:
+            raise InvalidArgument(
+                "--network", f"be one of {', '.join(RESNET_STAGES)}", options.network
+            )
         groups = chosen_names("--only", options.only, list(SIZES))
         require_positive("--rounds", options.rounds)
         settings = {"network": options.network, "groups": groups, "rounds": options.rounds}

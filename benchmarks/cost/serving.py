@@ -67,20 +67,16 @@ def sampler_in_process(workdir: str, export: str) -> SampleFn:
         import tensorflow as tf
 
     from tf_mdsm.config import default_config
-    from tf_mdsm.datasets.image_statistics import load_statistics
-    from tf_mdsm.runs import build_model as build
-    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.runs.run import load_run
     from tf_mdsm.samplers.chain import compile_chain
-    from tf_mdsm.training.checkpoints import restore_weights
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
     config = default_config()
     with open(os.path.join(export, "assets.extra", "tf_mdsm.json"), encoding="utf-8") as file:
         provenance = json.load(file)
     config.update(provenance["config"])
-    model = build.build_model(config)
-    sampler = build_sampler(config, model, load_statistics(build.statistics_path(workdir)))
-    step = restore_weights(os.path.join(workdir, "checkpoints"), model, config.checkpoint)
+    run = load_run(config, workdir)
+    sampler, step = run.sampler, run.step
     if step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
         raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")

@@ -34,13 +34,16 @@ def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
     import tensorflow as tf
 
     from tf_mdsm.datasets.batches import training_batches
-    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.runs.build_data import build_images
+    from tf_mdsm.runs.build_model import build_model, build_optimizer
     from tf_mdsm.training.steps import compile_steps
 
-    model = build.build_model(config)
-    model.compile(build.build_optimizer(config))
-    images, _ = build.build_images(config)
-    batches = iter(training_batches(images, config.training.batch_size, config.seed))
+    model = build_model(config)
+    model.compile(build_optimizer(config))
+    images, _ = build_images(config)
+    batches = iter(
+        training_batches(images, batch_size=config.training.batch_size, seed=config.seed)
+    )
     run_steps = compile_steps(model)
     run_steps(batches, tf.constant(2)).numpy()
     with tf.profiler.experimental.Profile(folder):

@@ -57,17 +57,17 @@ def _jobs_of(config: ConfigDict) -> tuple[int, dict]:
 
     from tf_mdsm import losses
     from tf_mdsm.datasets.batches import training_batches
-    from tf_mdsm.runs import build_model as build
+    from tf_mdsm.runs.build_model import build_model, build_optimizer
     from tf_mdsm.training.steps import compile_steps
 
-    model = build.build_model(config)
-    model.compile(build.build_optimizer(config))
+    model = build_model(config)
+    model.compile(build_optimizer(config))
     network = model.network
     generator = np.random.default_rng(0)
     batch = tf.constant(generator.uniform(size=(_BATCH, *model.image_shape)), tf.float32)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(_IMAGES, *model.image_shape)).astype(np.float32)
-    batches = iter(training_batches(images, config.training.batch_size, 0))
+    batches = iter(training_batches(images, batch_size=config.training.batch_size, seed=0))
     run_steps = compile_steps(model)
     forward = tf.function(lambda x: network(x), autograph=False)
     gradient = tf.function(lambda x: losses.energy_and_gradient(network, x), autograph=False)

@@ -53,14 +53,16 @@ class FrechetDistance:
     """
 
     def __init__(self, config: ConfigDict, workdir: str):
-        from tf_mdsm.runs import build_model as build
+        from tf_mdsm.runs.build_data import build_images
         from tf_mdsm.runs.build_evaluation import build_features, build_reference
+        from tf_mdsm.runs.folder import RunFolder
 
         os.makedirs(workdir, exist_ok=True)
-        training_images, self.validation_images = build.build_images(config)
-        features = build_features(config, workdir, training_images, self.validation_images)
+        folder = RunFolder(workdir)
+        training_images, self.validation_images = build_images(config)
+        features = build_features(config, folder, training_images, self.validation_images)
         self._features = features
-        self._reference = build_reference(config, workdir, features, training_images)
+        self._reference = build_reference(config, folder, features, training_images)
         self.features = f"{features.name}, {features.fingerprint}"
 
     def of(self, images: np.ndarray) -> float | None:
@@ -173,10 +175,9 @@ def load_trained_model(
         workdir: the run's folder.
         checkpoint: which one: "newest" or "best".
     """
-    from tf_mdsm.datasets.image_statistics import load_statistics
-    from tf_mdsm.runs import build_model as build
-    from tf_mdsm.training.checkpoints import restore_weights
+    from tf_mdsm.runs.run import load_run
 
-    model = build.build_model(config)
-    step = restore_weights(os.path.join(workdir, "checkpoints"), model, checkpoint)
-    return TrainedModel(config, model, load_statistics(build.statistics_path(workdir)), step)
+    config = ConfigDict(config.to_dict())
+    config.checkpoint = checkpoint
+    run = load_run(config, workdir)
+    return TrainedModel(config, run.model, run.statistics, run.step)

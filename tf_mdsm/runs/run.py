@@ -19,7 +19,7 @@ from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.training.checkpoints import restore_weights
 
-__all__ = ["Run", "load_run"]
+__all__ = ["Run", "fingerprint", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +64,15 @@ class Run:
 
         It names intermediate files, so that results of other weights or settings never mix.
         """
-        content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for variable in self.model.trained_network.variables:
-            content.update(variable.numpy().tobytes())
-        return content.hexdigest()[:12]
+        return fingerprint(settings, self.model)
+
+
+def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:
+    """A hash of some settings and of a model's weights, 12 hexadecimal digits."""
+    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for variable in model.trained_network.variables:
+        content.update(variable.numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def load_run(config: ConfigDict, workdir: str, device: str = "") -> Run:

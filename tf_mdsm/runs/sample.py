@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -62,7 +63,7 @@ def _write(
 ) -> list[str]:
     """Joins the shards into one file, writes the pictures, and removes the shards."""
     shards, run = samples.shards, samples.run
-    arrays = shards.load(["images", "energies"])
+    arrays: dict[str, Any] = shards.load(["images", "energies"])
     states = shards.read(0, ["chain_states", "chain_energies"])
     # The arrays, for this program and for others.
     with atomic_write(f"{stem}.npz") as partial:

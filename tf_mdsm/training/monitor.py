@@ -183,7 +183,7 @@ class TrainingMonitor:
     def _images_by_kind(self) -> dict[str, tf.Tensor]:
         """Validation images, the same under noise of the largest level, and uniform noise."""
         generator = np.random.default_rng(0)
-        shape = tuple(self._validation_images.shape.as_list())
+        shape = self._validation_images.numpy().shape
         noise = generator.standard_normal(shape).astype(np.float32)
         return {
             "clean": self._validation_images,
