@@ -18,6 +18,7 @@ from tf_mdsm.samplers.schedules import (
 levels = st.floats(1e-4, 1e3, allow_subnormal=False)
 
 
+@settings(deadline=None)
 @given(
     initial=st.floats(1, 1e12),
     steps=st.tuples(*[st.integers(0, 300)] * 3),
@@ -36,6 +37,7 @@ def test_temperatures_never_rise_and_end_at_zero(initial, steps, cooling):
         assert temperatures[-1] == 0
 
 
+@settings(deadline=None)
 @given(ends=st.tuples(levels, levels), num_levels=st.integers(2, 500), rho=st.floats(1, 100))
 def test_sampler_noise_levels_fall_from_the_first_to_the_last(ends, num_levels, rho):
     low, high = sorted(ends)
@@ -48,6 +50,7 @@ def test_sampler_noise_levels_fall_from_the_first_to_the_last(ends, num_levels, 
     assert (np.diff(sigmas) <= np.spacing(sigmas[:-1])).all()
 
 
+@settings(deadline=None)
 @given(h0=st.floats(1e-6, 1), max_steps=st.integers(1, 5_000))
 def test_step_sizes_grow_from_the_first_towards_one(h0, max_steps):
     steps = growing_step_sizes(h0, max_steps)
@@ -57,7 +60,7 @@ def test_step_sizes_grow_from_the_first_towards_one(h0, max_steps):
     assert steps[-1] <= 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     ends=st.tuples(levels, levels),
     num_levels=st.integers(2, 400),
@@ -94,6 +97,7 @@ def test_training_noise_levels_are_finite_and_in_range(
         assert (np.asarray(values) > 0).all()
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=5))
 def test_schedules_that_are_not_finite_numbers_are_refused(values):
     if values and np.isfinite(values).all():

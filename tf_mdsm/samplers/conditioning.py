@@ -11,7 +11,7 @@ __all__ = ["KnownData", "KnownPixels"]
 
 
 class KnownData(abc.ABC):
-    """Known data about images, which a sampler puts into its images before each step.
+    """Known data about images, with which the images of a sampler must agree.
 
     The score is meaningful only where all parts of an image have the same noise level. Therefore
     the known data get noise of the level that the sampler has reached.
