@@ -217,10 +217,10 @@ def test_refusals_of_the_server_are_status_1(rest, tmp_path, capsys):
         ("energy INTEGERS.npy", "`FILE` must hold uint8 or floats, not int64"),
         ("energy NAN.npy", "`images` must be finite"),
         ("inpaint GOOD.npy --output=OUT.png", "arguments are required: --mask"),
-        ("inpaint GOOD.npy --output=OUT.png --mask=GREY.png", "`--mask` must be 1 (known) or 0"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=GRAY.png", "`--mask` must be 1 (known) or 0"),
         ("inpaint GOOD.npy --output=OUT.png --mask=LARGE.png", "`--mask` must hold images of"),
         ("inpaint GOOD.npy --output=OUT.png --mask=MISSING.png", "`--mask` must be readable"),
-        ("inpaint GOOD.npy --output=OUT.png --mask=GREY.bmp", "`--mask` must end in .png"),
+        ("inpaint GOOD.npy --output=OUT.png --mask=GRAY.bmp", "`--mask` must end in .png"),
         ("inpaint GOOD.npy --output=OUT.png --mask=EMPTY.npz", "`--mask` must hold an array"),
         ("inpaint GOOD.npy --output=OUT.png --mask=SEE_THROUGH.png", "`--mask` must be opaque"),
         ("inpaint GOOD.npy --output=OUT.png --mask=TEXT.npy", "`--mask` must hold 1 (known) or 0"),
@@ -229,17 +229,17 @@ def test_refusals_of_the_server_are_status_1(rest, tmp_path, capsys):
 )
 def test_wrong_calls_are_status_2(rest, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    grey = np.full((8, 8), 128, np.uint8)
-    Image.fromarray(grey).save("GREY.png")
+    gray = np.full((8, 8), 128, np.uint8)
+    Image.fromarray(gray).save("GRAY.png")
     Image.fromarray(np.zeros((9, 8), np.uint8)).save("LARGE.png")
     Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save("SEE_THROUGH.png")
     for name in ("BROKEN.png", "BROKEN.npz"):
         (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "HUGE.png").write_bytes(png_header(20_000, 20_000))
     (tmp_path / "WIDE.png").write_bytes(png_header(10_000, 10_000))
-    np.savez("EMPTY.npz", pictures=grey)
+    np.savez("EMPTY.npz", pictures=gray)
     with open("NO_ARCHIVE.npz", "wb") as file:
-        np.save(file, grey)
+        np.save(file, gray)
     np.save("TEXT.npy", np.full((8, 8, 1), "known"))
     np.save("GOOD.npy", np.zeros((3, *SHAPE), np.float32))
     np.save("TWO.npy", np.ones((2, *SHAPE), np.float32))

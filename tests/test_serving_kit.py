@@ -252,8 +252,8 @@ class _Status(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         states = ["LOADING", "AVAILABLE"]
-        self.wfile.write(f'{{"state": "{states[min(self.server.asked, 1)]}"}}'.encode())
-        self.server.asked += 1
+        self.wfile.write(f'{{"state": "{states[min(self.server.num_requests, 1)]}"}}'.encode())
+        self.server.num_requests += 1
 
     def log_message(self, *_):
         pass
@@ -262,7 +262,7 @@ class _Status(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def rest_port():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Status)
-    server.asked = 0
+    server.num_requests = 0
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_port
     server.shutdown()

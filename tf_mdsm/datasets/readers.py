@@ -140,7 +140,8 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
         if name.lower().endswith(_IMAGE_ENDINGS)
     )
     if not names:
-        raise InvalidArgument("path", f"be a folder of image files ({_IMAGE_ENDINGS})", path)
+        endings = ", ".join(_IMAGE_ENDINGS)
+        raise InvalidArgument("path", f"be a folder of image files ({endings})", path)
     for name in names:
         try:
             with open_image(name) as image:
