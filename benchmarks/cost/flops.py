@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmarks.cost.peers.case import Case
+from tf_mdsm.system.stderr import quiet_stderr
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +36,8 @@ def executed_flops(network: "keras.Model") -> int:
 
 def case_flops(case: Case) -> tuple[int, int]:
     """`forward_flops` and `executed_flops` of a benchmark case's network."""
-    from tf_mdsm.networks.build import build_network
+    with quiet_stderr():
+        from tf_mdsm.networks.build import build_network
 
     network = build_network(case.network, case.image_shape, case.channels)
     return forward_flops(network), executed_flops(network)
