@@ -183,7 +183,12 @@ def _batches(config: ConfigDict, cache: str = ""):
     from tf_mdsm.runs import build_model as build
 
     images, _ = build.build_images(with_overrides(config, {"data.cache": cache}))
-    return training_batches(images, config.training.batch_size, config.seed, config.data.flip)
+    return training_batches(
+        images,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        flip=config.data.flip,
+    )
 
 
 def time_input(config: ConfigDict, folder: str, step_seconds: float, rounds: int) -> Rows:

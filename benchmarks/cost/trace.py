@@ -40,7 +40,8 @@ def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
     model = build.build_model(config)
     model.compile(build.build_optimizer(config))
     images, _ = build.build_images(config)
-    batches = iter(training_batches(images, config.training.batch_size, config.seed))
+    batch_size = config.training.batch_size
+    batches = iter(training_batches(images, batch_size=batch_size, seed=config.seed))
     run_steps = compile_steps(model)
     run_steps(batches, tf.constant(2)).numpy()
     with tf.profiler.experimental.Profile(folder):

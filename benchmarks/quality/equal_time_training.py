@@ -67,7 +67,7 @@ def _jobs_of(config: ConfigDict) -> tuple[int, dict]:
     batch = tf.constant(generator.uniform(size=(_BATCH, *model.image_shape)), tf.float32)
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(_IMAGES, *model.image_shape)).astype(np.float32)
-    batches = iter(training_batches(images, config.training.batch_size, 0))
+    batches = iter(training_batches(images, batch_size=config.training.batch_size, seed=0))
     run_steps = compile_steps(model)
     forward = tf.function(lambda x: network(x), autograph=False)
     gradient = tf.function(lambda x: losses.energy_and_gradient(network, x), autograph=False)
