@@ -3,6 +3,7 @@
 import hashlib
 import os
 import runpy
+from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
@@ -28,14 +29,14 @@ def load_recipe(path: str) -> ConfigDict:
     return validate(config)
 
 
-def with_overrides(config: ConfigDict, overrides: dict[str, object]) -> ConfigDict:
+def with_overrides(config: ConfigDict, overrides: Mapping[str, object]) -> ConfigDict:
     """A copy of a configuration with other values: `{"network.name": "unet"}`."""
     copy = ConfigDict(config.to_dict())
-    copy.update_from_flattened_dict(overrides)
+    copy.update_from_flattened_dict(dict(overrides))
     return validate(copy)
 
 
-def with_sampling(config: ConfigDict, settings: dict[str, object]) -> ConfigDict:
+def with_sampling(config: ConfigDict, settings: Mapping[str, object]) -> ConfigDict:
     """A copy of a configuration with other values in its group `sampling`."""
     return with_overrides(config, {f"sampling.{name}": value for name, value in settings.items()})
 

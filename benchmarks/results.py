@@ -88,7 +88,7 @@ class Results:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt) and self.rows:
-            print(f"{len(self.rows)} rows so far: {self.path}", file=sys.stderr)
+            print(f"rows so far: {len(self.rows)}, in {self.path}", file=sys.stderr)
 
     def _write(self) -> None:
         with atomic_write(self.path) as partial, open(partial, "w", encoding="utf-8") as file:

@@ -87,7 +87,7 @@ def test_a_stopped_benchmark_keeps_its_rows_and_continues(tmp_path, stop, status
     assert report["finished"] is False
     if stop != signal.SIGKILL:
         rows, stopped = errors.splitlines()
-        assert rows == f"1 rows so far: {tmp_path / 'toy.json'}"
+        assert rows == f"rows so far: 1, in {tmp_path / 'toy.json'}"
         assert stopped == "toy: stopped"
         assert (tmp_path / "cleaned").exists()
     with toy(tmp_path) as process:
@@ -135,9 +135,8 @@ def test_finished_results(tmp_path, capsys):
     assert report["machine"]["cores"] > 0
     assert {"python", "tensorflow", "keras", "commit"} <= report["software"].keys()
     assert json.loads(path.read_text()) == json.loads(json.dumps(report))
-    assert (
-        tmp_path / "folder" / "toy.md"
-    ).read_text() == "| case | s |\n| --- | --- |\n| a | 1 |\n"
+    table = (tmp_path / "folder" / "toy.md").read_text()
+    assert table == "| case | s |\n| --- | --- |\n| a | 1 |\n"
     assert "| a | 1 |" in capsys.readouterr().out
     # Finished results are measured anew.
     assert Results(str(path), {"sizes": (8, 8)}).rows == {}

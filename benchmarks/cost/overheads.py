@@ -147,6 +147,11 @@ def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
         },
         rounds,
     )
+    return _training_rows(seconds, steps)
+
+
+def _training_rows(seconds: dict[str, list[float]], steps: int) -> Rows:
+    """Rows of the seconds of `steps` training steps in each way, and of a checkpoint."""
     # The loop ends with a checkpoint, which is timed by itself.
     loops = [loop - save for loop, save in zip(seconds["loop"], seconds["save"], strict=True)]
     bare = seconds["bare"]

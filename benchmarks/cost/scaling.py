@@ -60,7 +60,7 @@ def measure(network: str, group: str, rounds: int) -> Iterator[dict]:
                 _seconds_per_image(process, timings, case)
                 for process, case in zip(processes, cases, strict=True)
             ]
-            first = next((values for values in seconds if values), [])
+            first = next((per_image for per_image in seconds if per_image), [])
             columns = zip(values, processes, seconds, flops, strict=True)
             yield {
                 "rounds": number,

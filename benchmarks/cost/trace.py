@@ -2,7 +2,7 @@
 
     python -m benchmarks trace --output=DIR [--config=configs/digits.py] [--steps=20]
 
-Duration: not recorded; start of TensorFlow, compilation, and the steps.
+Duration: 23 s with the defaults, on two busy cores of an Intel Xeon.
 
 Writes: DIR/trace.json, DIR/trace.md, and TensorFlow's profile in DIR/plugins.
 

@@ -99,6 +99,15 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     is_compiled = mode.startswith("compiled")
+    return {
+        "train": _training_job(case, network, images, is_compiled),
+        "langevin": _langevin_job(case, network, images, is_compiled),
+    }
+
+
+def _training_job(
+    case: Case, network: EnergyNetwork, images: torch.Tensor, is_compiled: bool
+) -> Callable[[int], None]:
     loss_fn = loss_by_function if is_compiled else loss_by_autograd
     optimizer = torch.optim.Adam(
         network.parameters(), case.learning_rate, (case.beta_1, case.beta_2), case.epsilon
@@ -108,15 +117,8 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     def compute_loss(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
         return loss_fn(network, clean, noisy, levels, case.sigma0)
 
-    def energy_gradient(x: torch.Tensor) -> torch.Tensor:
-        if is_compiled:
-            return torch.func.grad(lambda y: network(y).sum())(x)
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(network(x).sum(), x)[0]
-
     if is_compiled:
         compute_loss = torch.compile(compute_loss)
-        energy_gradient = torch.compile(energy_gradient)
 
     def train(steps: int) -> None:
         for _ in range(steps):
@@ -126,10 +128,23 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
             compute_loss(images, noisy).backward()
             optimizer.step()
 
-    state = {"x": images.clone()}
+    return train
+
+
+def _langevin_job(
+    case: Case, network: EnergyNetwork, images: torch.Tensor, is_compiled: bool
+) -> Callable[[int], None]:
+    def energy_gradient(x: torch.Tensor) -> torch.Tensor:
+        if is_compiled:
+            return torch.func.grad(lambda y: network(y).sum())(x)
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(network(x).sum(), x)[0]
+
+    if is_compiled:
+        energy_gradient = torch.compile(energy_gradient)
+    state, step_size = {"x": images.clone()}, case.langevin_step_size
 
     def langevin(steps: int) -> None:
-        step_size = case.langevin_step_size
         network.requires_grad_(False)
         with torch.enable_grad() if not is_compiled else torch.no_grad():
             for _ in range(steps):
@@ -140,4 +155,4 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
                 ).detach()
         network.requires_grad_(True)
 
-    return {"train": train, "langevin": langevin}
+    return langevin
