@@ -288,26 +288,26 @@ def _outliers(model, images: np.ndarray) -> dict[str, dict[str, float]]:
     import tensorflow as tf
 
     from tf_mdsm.datasets.pixels import to_float
-    from tf_mdsm.evaluation import outliers
+    from tf_mdsm.evaluation import out_of_distribution as ood
 
     spec = tf.TensorSpec([None, *model.image_shape])
     energy_and_score = tf.function(model.energy_and_score, input_signature=[spec], autograph=False)
 
     def scores(of: np.ndarray) -> dict[str, np.ndarray]:
-        return outliers.outlier_scores(energy_and_score, of, model.noise.sigma0)
+        return ood.detection_scores(energy_and_score, of, model.noise.sigma0)
 
     clean = to_float(tf.constant(images)).numpy()
     kinds = {
-        "uniform noise": outliers.uniform_noise(clean, 0),
-        "constant": outliers.constant(clean, 0),
-        "shuffled patches": outliers.shuffled_patches(clean, clean.shape[1] // 4, 0),
-        "upside-down": outliers.flipped(clean),
+        "uniform noise": ood.uniform_noise(clean, 0),
+        "constant": ood.constant_images(clean, 0),
+        "shuffled patches": ood.shuffled_patches(clean, clean.shape[1] // 4, 0),
+        "upside-down": ood.upside_down(clean),
     }
     inside, found = scores(clean), {}
     for kind, foreign in kinds.items():
         outside = scores(foreign)
         found[kind] = {
-            score: outliers.separation(inside[score], outside[score])["auroc"]
+            score: ood.detection_metrics(inside[score], outside[score])["auroc"]
             for score in ("energy", "gradient_norm")
         }
     return found

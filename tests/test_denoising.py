@@ -1,4 +1,4 @@
-"""Denoising: Gaussian images, whose best denoiser and its errors are known; standard methods."""
+"""Denoising: the best denoiser of Gaussian images, whose errors are known; baseline methods."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.special import digamma
 
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation.denoising import STANDARD_DENOISERS, denoising_rows, standard_rows
+from tf_mdsm.evaluation.denoising import BASELINE_DENOISERS, baseline_rows, denoising_rows
 
 SPREAD, COUNT, SHAPE = 0.02, 400, (4, 4, 1)
 PIXELS = 16
@@ -20,21 +20,24 @@ def images():
 
 @pytest.mark.parametrize("sigma", [0.005, 0.02, 0.07])
 def test_the_best_denoiser_of_gaussian_images(images, sigma):
-    """D(y) = 1/2 + s^2 / (s^2 + sigma^2) (y - 1/2) leaves s^2 sigma^2 / (s^2 + sigma^2) a pixel
-    and moves y by sigma^2 / sqrt(s^2 + sigma^2); s is so small that nothing is clipped."""
+    """D(y) = 1/2 + s^2 / (s^2 + sigma^2) (y - 1/2), with s so small that nothing is clipped.
+
+    The mean square error of a pixel is s^2 sigma^2 / (s^2 + sigma^2), and D moves y by
+    sigma^2 / sqrt(s^2 + sigma^2).
+    """
     total = SPREAD**2 + sigma**2
     (row,) = denoising_rows(lambda y: 0.5 + SPREAD**2 / total * (y - 0.5), images, [sigma])
-    one_sum = 4 * (2 / (COUNT * PIXELS)) ** 0.5
-    assert row["residual"] == pytest.approx(SPREAD**2 / total, rel=one_sum)
-    # The mean logarithm of chi-squared / d is below 0, by digamma.
-    below = digamma(PIXELS / 2) + np.log(2 / PIXELS)
+    tolerance = 4 * (2 / (COUNT * PIXELS)) ** 0.5
+    assert row["residual"] == pytest.approx(SPREAD**2 / total, rel=tolerance)
+    # The mean logarithm of chi-squared / d is below 0.
+    mean_log = digamma(PIXELS / 2) + np.log(2 / PIXELS)
     for name, error in (("psnr", SPREAD**2 * sigma**2 / total), ("noisy_psnr", sigma**2)):
-        expected = -10 / np.log(10) * (np.log(error) + below)
+        expected = -10 / np.log(10) * (np.log(error) + mean_log)
         spread = 10 / np.log(10) * (2 / PIXELS / COUNT) ** 0.5
         assert row[name] == pytest.approx(expected, abs=5 * spread), name
     level = sigma**2 / total**0.5
-    # The root of chi-squared / d: mean about 1 - 1/4d, standard deviation about 1 / sqrt(2d).
-    assert row["noise_level"] == pytest.approx(level * (1 - 1 / (4 * PIXELS)), rel=one_sum)
+    # The root of chi-squared / d has mean 1 - 1/4d and standard deviation 1 / sqrt(2d), nearly.
+    assert row["noise_level"] == pytest.approx(level * (1 - 1 / (4 * PIXELS)), rel=tolerance)
     assert row["noise_level_std"] == pytest.approx(level / (2 * PIXELS) ** 0.5, rel=0.2)
 
 
@@ -46,31 +49,31 @@ def test_a_denoiser_that_does_nothing(images):
     assert row["noise_level"] == row["noise_level_std"] == 0
 
 
-def test_the_noise_follows_from_the_seed_alone(images):
-    """And not from the batch, nor from which other levels are asked for."""
+def test_the_noise_depends_on_the_seed_only(images):
+    """Neither on the batch size nor on the other levels."""
 
     def rows(sigmas, **options):
         return denoising_rows(lambda y: 0.9 * y, images, sigmas, **options)
 
-    whole = rows([0.01, 0.1], seed=3)
-    assert rows([0.01, 0.1], seed=3, batch_size=37) == whole
-    assert rows([0.1], seed=3) == whole[1:]
-    assert rows([0.1], seed=4) != whole[1:]
+    two_levels = rows([0.01, 0.1], seed=3)
+    assert rows([0.01, 0.1], seed=3, batch_size=37) == two_levels
+    assert rows([0.1], seed=3) == two_levels[1:]
+    assert rows([0.1], seed=4) != two_levels[1:]
 
 
-def test_standard_methods_take_noise_away():
-    """From the same noisy images, at the levels where each does best; uint8 as well."""
+def test_baseline_methods_remove_noise():
+    """At least 1 dB at two levels, on the noisy images of D; also from uint8 images."""
     images = blobs(12, 16, 1)
     sigmas = [0.1, 0.5]
     noisy = [row["noisy_psnr"] for row in denoising_rows(lambda y: y, images, sigmas)]
-    found = standard_rows(images, sigmas)
-    assert [row["sigma"] for row in found] == sigmas
-    for name in STANDARD_DENOISERS:
-        for row, before in zip(found, noisy, strict=True):
+    denoised = baseline_rows(images, sigmas)
+    assert [row["sigma"] for row in denoised] == sigmas
+    for name in BASELINE_DENOISERS:
+        for row, before in zip(denoised, noisy, strict=True):
             assert row[name] > before + 1, (name, row["sigma"])
-    assert standard_rows(images, sigmas) == found
+    assert baseline_rows(images, sigmas) == denoised
     colours = np.round(255 * blobs(2, 16, 3)).astype(np.uint8)
-    (row,) = standard_rows(colours, [0.2])
+    (row,) = baseline_rows(colours, [0.2])
     assert all(np.isfinite(list(row.values())))
 
 
@@ -83,8 +86,8 @@ def test_standard_methods_take_noise_away():
         ({"sigmas": [0.1, 0.0]}, "sigmas"),
     ],
 )
-def test_what_cannot_be_is_refused(images, changes, field):
-    for call in (lambda **given: denoising_rows(lambda y: y, **given), standard_rows):
+def test_wrong_arguments_are_refused(images, changes, field):
+    for call in (lambda **options: denoising_rows(lambda y: y, **options), baseline_rows):
         with pytest.raises(InvalidArgument) as caught:
             call(**{"images": images, "sigmas": [0.1], **changes})
         assert caught.value.field == field

@@ -1,4 +1,4 @@
-"""Distances of features: closed forms, then what public programs make of the same features."""
+"""Sample quality from features: closed forms, then comparisons with public programs."""
 
 import numpy as np
 import pytest
@@ -36,12 +36,12 @@ def fit(*batches) -> FeatureStatistics:
 # Mean and covariance.
 
 
-def test_statistics_are_numpys():
+def test_statistics_equal_those_of_numpy():
     features = normal(500, 7) @ normal(7, 7, 1) + 3
-    found = fit(features)
-    assert found.count == 500
-    np.testing.assert_allclose(found.mean, features.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.covariance, np.cov(features.T), rtol=1e-10)
+    statistics = fit(features)
+    assert statistics.count == 500
+    np.testing.assert_allclose(statistics.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(statistics.covariance, np.cov(features.T), rtol=1e-10)
 
 
 @settings(max_examples=30, deadline=None)
@@ -50,7 +50,7 @@ def test_statistics_are_numpys():
     offset=st.sampled_from([0.0, 1.0, 1e6]),
     single=st.booleans(),
 )
-def test_batches_and_a_large_mean_make_no_difference(sizes, offset, single):
+def test_statistics_do_not_depend_on_batches_or_a_large_mean(sizes, offset, single):
     """With a mean of 1e6 standard deviations, a difference of squares would have 4 digits."""
     features = normal(sum(sizes), 4) @ normal(4, 4, 1) + offset
     features = features.astype(np.float32) if single else features
@@ -63,8 +63,8 @@ def test_batches_and_a_large_mean_make_no_difference(sizes, offset, single):
     np.testing.assert_allclose(streamed.covariance, covariance, atol=1e-8 * scale + 1e-12)
 
 
-def test_known_gaussians_are_found():
-    """Of diagonal covariances: |m1 - m2|^2 + |s1 - s2|^2, and from two million draws of each."""
+def test_distance_of_known_gaussians():
+    """With diagonal covariances it is |m1 - m2|^2 + |s1 - s2|^2, also from two million samples."""
     spread_1, spread_2 = np.array([0.5, 1, 1.5, 2]), np.array([1.5, 0.5, 2, 4])
     shift = np.array([8.0, -6, 4, 10])
     expected = np.sum(shift**2) + np.sum((spread_1 - spread_2) ** 2)
@@ -74,7 +74,7 @@ def test_known_gaussians_are_found():
     assert exact == pytest.approx(expected, rel=1e-12)
     ours = fit(*(normal(100_000, 4, seed) * spread_1 for seed in range(20)))
     theirs = fit(*(normal(100_000, 4, seed) * spread_2 + shift for seed in range(20, 40)))
-    # One standard error of it is 3e-4 of it, most of it that of the last mean.
+    # One standard error is 3e-4 of the distance, mostly from the last mean.
     assert frechet_distance(ours, theirs) == pytest.approx(expected, rel=1e-3)
 
 
@@ -90,13 +90,13 @@ def test_distance_of_shifted_and_scaled_features():
 
 
 @settings(max_examples=30, deadline=None)
-@given(size=st.integers(1, 20), dead=st.integers(0, 20), seed=st.integers(0, 1000))
-def test_distances_are_symmetric_and_none_to_themselves(size, dead, seed):
-    """Also of features that are always 0, or always equal to another."""
+@given(size=st.integers(1, 20), constant=st.integers(0, 20), seed=st.integers(0, 1000))
+def test_distance_is_symmetric_and_0_between_equal_statistics(size, constant, seed):
+    """Also with features that are always 0, or always equal to another feature."""
     ours = np.maximum(normal(60, size, seed) @ normal(size, size, seed + 1), 0)
     theirs = normal(50, size, seed + 2)
-    ours[:, :dead] = 0
-    theirs[:, dead // 2 :] = theirs[:, :1]
+    ours[:, :constant] = 0
+    theirs[:, constant // 2 :] = theirs[:, :1]
     ours, theirs = fit(ours), fit(theirs)
     assert frechet_distance(ours, ours) == pytest.approx(0, abs=1e-6)
     assert frechet_distance(theirs, theirs) == pytest.approx(0, abs=1e-6)
@@ -105,27 +105,27 @@ def test_distances_are_symmetric_and_none_to_themselves(size, dead, seed):
     assert there >= 0
 
 
-def test_no_distance_to_itself_of_many_features_with_small_variances():
-    """As Inception's: variances over ten orders, some none."""
+def test_equal_statistics_of_many_features_with_small_variances_have_distance_0():
+    """As for Inception: variances over ten orders of magnitude, some of them 0."""
     features = normal(600, 300) * 10 ** np.linspace(1, -9, 300) @ normal(300, 300, 1)
     features[:, ::7] = 0
     assert frechet_distance(fit(features), fit(features)) == pytest.approx(0, abs=1e-6)
 
 
 def test_rank_deficient_covariances():
-    """Of two lines, FD is known: |a|^2 + |b|^2 - 2 |a'b|, the covariances being aa' and bb'."""
+    """For covariances aa' and bb' the distance is |a|^2 + |b|^2 - 2 |a'b|."""
     a, b = normal(2, 12)
-    found = frechet_distance(
+    distance = frechet_distance(
         gaussian(np.zeros(12), np.outer(a, a)), gaussian(np.zeros(12), np.outer(b, b))
     )
-    assert found == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
-    nothing = gaussian(np.zeros(12), np.zeros((12, 12)))
-    assert frechet_distance(nothing, nothing) == 0
+    assert distance == pytest.approx(a @ a + b @ b - 2 * abs(a @ b), rel=1e-9)
+    point = gaussian(np.zeros(12), np.zeros((12, 12)))
+    assert frechet_distance(point, point) == 0
     line = gaussian(np.zeros(12), np.outer(a, a))
-    assert frechet_distance(nothing, line) == pytest.approx(a @ a, rel=1e-12)
+    assert frechet_distance(point, line) == pytest.approx(a @ a, rel=1e-12)
 
 
-def test_distance_is_that_of_the_matrix_root():
+def test_distance_equals_that_by_a_matrix_root():
     ours, theirs = fit(normal(400, 8) @ normal(8, 8, 1)), fit(normal(300, 8, 2) @ normal(8, 8, 3))
     root = linalg.sqrtm(ours.covariance @ theirs.covariance).real
     expected = np.sum((ours.mean - theirs.mean) ** 2)
@@ -136,22 +136,22 @@ def test_distance_is_that_of_the_matrix_root():
 # Files.
 
 
-def test_files(tmp_path):
+def test_statistics_are_saved_and_loaded(tmp_path):
     path = str(tmp_path / "reference.npz")
     statistics = fit(normal(40, 5))
     save_feature_statistics(statistics, path)
-    found = load_feature_statistics(path, 5)
-    assert found.count == 40
-    np.testing.assert_array_equal(found.mean, statistics.mean)
-    np.testing.assert_array_equal(found.covariance, statistics.covariance)
+    loaded = load_feature_statistics(path, 5)
+    assert loaded.count == 40
+    np.testing.assert_array_equal(loaded.mean, statistics.mean)
+    np.testing.assert_array_equal(loaded.covariance, statistics.covariance)
     # As other programs write them: without a count, perhaps in single precision.
     mu, sigma = statistics.mean.astype(np.float32), statistics.covariance.astype(np.float32)
     np.savez(path, mu=mu, sigma=sigma)
-    foreign = load_feature_statistics(path, 5)
-    assert foreign.count is None
-    assert foreign.covariance.dtype == np.float64
-    assert frechet_distance(statistics, foreign) == pytest.approx(0, abs=1e-6)
-    save_feature_statistics(foreign, path)
+    external = load_feature_statistics(path, 5)
+    assert external.count is None
+    assert external.covariance.dtype == np.float64
+    assert frechet_distance(statistics, external) == pytest.approx(0, abs=1e-6)
+    save_feature_statistics(external, path)
     assert load_feature_statistics(path, 5).count is None
 
 
@@ -167,13 +167,13 @@ def test_files(tmp_path):
         ({"mu": np.zeros(5), "sigma": np.eye(5), "count": [1, 2]}, "hold numbers"),
     ],
 )
-def test_files_of_other_things_are_refused(tmp_path, arrays, message):
+def test_files_with_other_content_are_refused(tmp_path, arrays, message):
     np.savez(tmp_path / "reference.npz", **arrays)
     with pytest.raises(InvalidArgument, match=message):
         load_feature_statistics(str(tmp_path / "reference.npz"), 5)
 
 
-def test_files_that_cannot_be_read_are_refused(tmp_path):
+def test_unreadable_files_are_refused(tmp_path):
     path = tmp_path / "reference.npz"
     save_feature_statistics(fit(normal(40, 5)), str(path))
     for content in (b"garbage", b"", path.read_bytes()[:-300]):
@@ -189,7 +189,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 # Kernel distance.
 
 
-def test_kernel_distance_of_one_distribution_is_none():
+def test_kernel_distance_of_equal_distributions_is_0():
     """The estimator is unbiased: its mean over subsets is 0 within 4.5 standard errors."""
     ours, theirs = normal(20_000, 6), normal(20_000, 6, 1)
     mean, std = kernel_distance(ours, theirs, subsets=100, subset_size=150)
@@ -198,7 +198,7 @@ def test_kernel_distance_of_one_distribution_is_none():
 
 
 def test_kernel_distance_of_known_points():
-    """Written out: two points each, so that each kernel's mean without diagonal is one value."""
+    """Two points in each set, so that the mean of a kernel without diagonal is a single value."""
     ours, theirs = np.array([[1.0, 2.0], [3.0, 0.0]]), np.array([[0.0, 1.0], [2.0, 2.0]])
 
     def kernel(x, y):
@@ -209,12 +209,12 @@ def test_kernel_distance_of_known_points():
     assert kernel_distance(ours, theirs, 3, 2) == (pytest.approx(expected), pytest.approx(0))
 
 
-def test_kernel_distance_of_features_that_are_all_one():
-    """k is 1 between zeros and ones, and 8 among ones of 2 features: 1 + 8 - 2."""
+def test_kernel_distance_of_zeros_and_ones():
+    """The kernel is 1 except between ones of 2 features, where it is 8: 1 + 8 - 2."""
     assert kernel_distance(np.zeros((9, 2)), np.ones((9, 2)), 2, 5) == (pytest.approx(7), 0)
 
 
-def test_kernel_distance_is_that_of_its_seed():
+def test_kernel_distance_depends_on_its_seed():
     ours, theirs = normal(60, 6), normal(60, 6, 1) + 1
     first = kernel_distance(ours, theirs, 5, 30, seed=1)
     assert kernel_distance(ours, theirs, 5, 30, seed=1) == first
@@ -227,40 +227,41 @@ def test_kernel_distance_is_that_of_its_seed():
 def test_equal_sets_cover_each_other():
     features = normal(200, 6)
     assert precision_and_recall(features, features) == (1, 1)
-    # Also where every image is there often, and no ball has a radius; far from the origin, too.
-    often = np.repeat(features[:20], 8, axis=0)
+    # Also if every image occurs eight times, so that all radii are 0; far from the origin, too.
+    repeated = np.repeat(features[:20], 8, axis=0)
     for offset in (0, 1e4):
-        assert precision_and_recall(often + offset, often[::-1] + offset) == (1, 1)
+        assert precision_and_recall(repeated + offset, repeated[::-1] + offset) == (1, 1)
 
 
-def test_far_sets_cover_nothing():
+def test_distant_sets_do_not_cover_each_other():
     assert precision_and_recall(normal(50, 6), normal(40, 6, 1) + 100) == (0, 0)
 
 
-def test_a_part_is_precise_and_recalls_its_share():
-    """Two clusters, of which ours has one; and ours with a third of its images elsewhere."""
-    theirs = np.concatenate([normal(300, 4), normal(100, 4, 1) + 50])
-    assert precision_and_recall(theirs[:300], theirs) == (1, 0.75)
-    precision, recall = precision_and_recall(np.concatenate([theirs, theirs[:200] + 500]), theirs)
+def test_precision_and_recall_of_clusters():
+    """Samples of one of two clusters; samples of both, with a third of the images elsewhere."""
+    reference = np.concatenate([normal(300, 4), normal(100, 4, 1) + 50])
+    assert precision_and_recall(reference[:300], reference) == (1, 0.75)
+    samples = np.concatenate([reference, reference[:200] + 500])
+    precision, recall = precision_and_recall(samples, reference)
     assert (precision, recall) == (pytest.approx(2 / 3), 1)
 
 
-def test_balls_on_a_line():
-    """Radii to the second neighbour: 3, 2, 3, 9 round 0, 1, 3, 10."""
-    theirs = np.array([[0.0], [1.0], [3.0], [10.0]])
-    ours = np.array([[-2.9], [-3.1], [6.1], [0.9], [19.1], [18.9]])
-    precision, _ = precision_and_recall(ours, theirs, neighbours=2)
-    # Round 10 reaches from 1 to 19, round 0 from -3 to 3.
+def test_precision_of_points_on_a_line():
+    """Radii to the second neighbor: 3, 2, 3, 9 around 0, 1, 3, 10."""
+    reference = np.array([[0.0], [1.0], [3.0], [10.0]])
+    samples = np.array([[-2.9], [-3.1], [6.1], [0.9], [19.1], [18.9]])
+    precision, _ = precision_and_recall(samples, reference, neighbors=2)
+    # The ball around 10 is from 1 to 19, the ball around 0 from -3 to 3.
     assert precision == pytest.approx(4 / 6)
 
 
-def test_blocks_make_no_difference(monkeypatch):
-    ours, theirs = normal(97, 5) * 0.8, normal(83, 5, 1)
-    whole = precision_and_recall(ours, theirs)
-    assert 0 < whole[1] < whole[0] < 1
+def test_precision_and_recall_do_not_depend_on_blocks(monkeypatch):
+    samples, reference = normal(97, 5) * 0.8, normal(83, 5, 1)
+    precision, recall = precision_and_recall(samples, reference)
+    assert 0 < recall < precision < 1
     for block in (1, 1_000):
         monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._BLOCK", block)
-        assert precision_and_recall(ours, theirs) == whole
+        assert precision_and_recall(samples, reference) == (precision, recall)
 
 
 # Inception score.
@@ -268,16 +269,16 @@ def test_blocks_make_no_difference(monkeypatch):
 
 @settings(max_examples=20, deadline=None)
 @given(classes=st.integers(2, 30), each=st.integers(1, 5), splits=st.integers(1, 4))
-def test_score_of_nothing_and_of_perfect_classes(classes, each, splits):
-    nothing = np.full((classes * each * splits, classes), 3.0)
-    assert inception_score(nothing, splits) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
+def test_inception_score_of_uniform_and_of_certain_classes(classes, each, splits):
+    uniform = np.full((classes * each * splits, classes), 3.0)
+    assert inception_score(uniform, splits) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
     certain = np.tile(1e4 * np.eye(classes), (each * splits, 1))
     assert inception_score(certain, splits) == (pytest.approx(classes), pytest.approx(0, abs=1e-9))
     one_class = np.tile(certain[:1], (len(certain), 1))
     assert inception_score(one_class, splits)[0] == pytest.approx(1)
 
 
-def test_score_is_of_consecutive_parts():
+def test_inception_score_is_computed_on_consecutive_parts():
     logits = normal(103, 5) * 3
     parts = [logits[:34], logits[34:68], logits[68:]]
     scores = [inception_score(part, 1)[0] for part in parts]
@@ -285,7 +286,7 @@ def test_score_is_of_consecutive_parts():
     assert inception_score(logits, 3) == expected
 
 
-# What is refused.
+# Wrong arguments.
 
 
 @pytest.mark.parametrize(
@@ -295,24 +296,42 @@ def test_score_is_of_consecutive_parts():
         (lambda: fit(normal(1, 3)), "features of at least 2 images"),
         (lambda: fit(normal(9, 3), normal(9, 3)[0]), r"be features \[N, d\]"),
         (lambda: fit(np.full((9, 3), np.nan)), "be finite numbers"),
-        (lambda: frechet_distance(fit(normal(5, 6)), fit(normal(9, 6))), "`ours` must have at le"),
-        (lambda: frechet_distance(fit(normal(9, 6)), fit(normal(5, 6))), "`theirs` must have at"),
-        (lambda: frechet_distance(fit(normal(9, 6)), fit(normal(9, 5))), "have 6 features, as o"),
-        (lambda: kernel_distance(normal(9, 6), normal(99, 6), 5, 10), "`ours` must have as many"),
-        (lambda: kernel_distance(normal(99, 6), normal(9, 6), 5, 10), "`theirs` must have as many"),
-        (lambda: kernel_distance(normal(9, 6), normal(9, 5), 5, 5), "have 6 features, as ours"),
+        (
+            lambda: frechet_distance(fit(normal(5, 6)), fit(normal(9, 6))),
+            "`samples` must have at",
+        ),
+        (
+            lambda: frechet_distance(fit(normal(9, 6)), fit(normal(5, 6))),
+            "`reference` must have",
+        ),
+        (
+            lambda: frechet_distance(fit(normal(9, 6)), fit(normal(9, 5))),
+            "have 6 features, as",
+        ),
+        (
+            lambda: kernel_distance(normal(9, 6), normal(99, 6), 5, 10),
+            "`samples` must have as",
+        ),
+        (
+            lambda: kernel_distance(normal(99, 6), normal(9, 6), 5, 10),
+            "`reference` must have",
+        ),
+        (
+            lambda: kernel_distance(normal(9, 6), normal(9, 5), 5, 5),
+            "have 6 features, as",
+        ),
         (lambda: kernel_distance(normal(9, 6), normal(9, 6), 0, 5), "`subsets` must be at least 1"),
         (lambda: kernel_distance(normal(9, 6), normal(9, 6), 5, 1), "`subset_size` must be at le"),
-        (lambda: precision_and_recall(normal(3, 6), normal(9, 6)), "`ours` must have as many"),
-        (lambda: precision_and_recall(normal(9, 6), normal(3, 6)), "`theirs` must have as many"),
-        (lambda: precision_and_recall(normal(9, 6), normal(9, 6), 0), "`neighbours` must be pos"),
+        (lambda: precision_and_recall(normal(3, 6), normal(9, 6)), "`samples` must have as"),
+        (lambda: precision_and_recall(normal(9, 6), normal(3, 6)), "`reference` must have"),
+        (lambda: precision_and_recall(normal(9, 6), normal(9, 6), 0), "`neighbors` must be pos"),
         (lambda: precision_and_recall(normal(9, 6), normal(9, 6) * np.inf), "be finite numbers"),
         (lambda: inception_score(normal(9, 6)), "`splits` must be from 1 to the number"),
         (lambda: inception_score(normal(9, 6), 0), "`splits` must be from 1 to the number"),
         (lambda: inception_score(normal(9, 6) * np.nan, 1), "`logits` must be finite"),
     ],
 )
-def test_too_few_and_unfit_are_refused(call, message):
+def test_too_few_images_and_wrong_features_are_refused(call, message):
     with pytest.raises(InvalidArgument, match=message):
         call()
 
@@ -321,34 +340,35 @@ def test_too_few_and_unfit_are_refused(call, message):
 
 
 def correlated_pair(size=48):
-    """As a network's features are: not negative, correlated, some nearly without variance.
+    """Features like those of a network: not negative, correlated, some of very small variance.
 
-    No two are equal, which programs count differently: a ball has its edge here, as in the paper.
+    No two are equal. Programs treat equal features differently: a ball contains its edge here, as
+    in the paper.
     """
     mixing = normal(size, size, 5) * 0.9 ** np.arange(size)
     ours = np.logaddexp(normal(400, size) @ mixing + 0.3, 0)
     return ours, np.logaddexp(normal(500, size, 1) @ mixing.T * 1.1 + 0.2, 0)
 
 
-def test_distances_are_those_of_torchmetrics():
+def test_distances_equal_those_of_torchmetrics():
     torch = pytest.importorskip("torch")
     fid = pytest.importorskip("torchmetrics.image.fid")
     kid = pytest.importorskip("torchmetrics.image.kid")
     ours, theirs = correlated_pair()
     statistics = fit(ours), fit(theirs)
     tensors = [torch.from_numpy(a) for s in statistics for a in (s.mean, s.covariance)]
-    # Eigenvalues of a product that is not symmetric: their rounding is larger than ours.
+    # It uses eigenvalues of a product that is not symmetric, whose rounding errors are larger.
     expected = float(fid._compute_fid(*tensors))
     assert frechet_distance(*statistics) == pytest.approx(expected, rel=1e-6)
-    # The whole of both as the only subset.
+    # A single subset that contains all features.
     pair = torch.from_numpy(ours), torch.from_numpy(theirs[:400])
     expected = float(kid.poly_mmd(*pair))
-    found = kernel_distance(ours, theirs[:400], 1, 400)
-    assert found == (pytest.approx(expected, rel=1e-6), 0)
+    distance = kernel_distance(ours, theirs[:400], 1, 400)
+    assert distance == (pytest.approx(expected, rel=1e-6), 0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_inception_score_is_that_of_torchmetrics():
+def test_inception_score_equals_that_of_torchmetrics():
     torch = pytest.importorskip("torch")
     inception = pytest.importorskip("torchmetrics.image.inception")
     logits = normal(400, 12) * 2
@@ -358,11 +378,11 @@ def test_inception_score_is_that_of_torchmetrics():
     assert inception_score(logits, 1)[0] == pytest.approx(float(expected), rel=1e-6)
 
 
-@pytest.mark.parametrize("neighbours", [1, 3, 5])
-def test_precision_and_recall_are_those_of_prdc(neighbours):
+@pytest.mark.parametrize("neighbors", [1, 3, 5])
+def test_precision_and_recall_equal_those_of_prdc(neighbors):
     prdc = pytest.importorskip("prdc")
     ours, theirs = correlated_pair(8)
-    expected = prdc.compute_prdc(theirs, ours, neighbours)
-    found = precision_and_recall(ours, theirs, neighbours)
-    assert found == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
-    assert 0 < min(found) < max(found) < 1
+    expected = prdc.compute_prdc(theirs, ours, neighbors)
+    result = precision_and_recall(ours, theirs, neighbors)
+    assert result == pytest.approx((expected["precision"], expected["recall"]), rel=1e-6)
+    assert 0 < min(result) < max(result) < 1

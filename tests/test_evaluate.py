@@ -1,4 +1,4 @@
-"""--mode=evaluate as a user runs it, and the best checkpoint that training keeps."""
+"""`--mode=evaluate` as a user runs it, and the best checkpoint that training keeps."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_runs import call, events, small_config
 
 from tf_mdsm import Adam, EnergyModel, build_network
@@ -17,7 +18,7 @@ from tf_mdsm.runs.evaluate import evaluate
 from tf_mdsm.runs.train import train
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
-PARTS = ("quality", "memorisation", "energies", "outliers", "denoising")
+SECTIONS = ("quality", "memorisation", "energies", "outliers", "denoising")
 
 
 def run(workdir, **changes):
@@ -41,20 +42,20 @@ def evaluated(exported_run, tmp_path_factory):
     return workdir
 
 
-def test_every_number_says_how_it_was_made(evaluated):
-    found = metrics(evaluated)
-    names = {metric["name"] for metric in found}
+def test_every_metric_states_its_conditions(evaluated):
+    entries = metrics(evaluated)
+    names = {metric["name"] for metric in entries}
     assert {"frechet_distance", "precision", "recall", "energy", "auroc", "estimated_sigma"} < names
-    for metric in found:
+    for metric in entries:
         assert np.isfinite(metric["value"]), metric
         assert {"of", "n", "step", "weights", "version"} <= metric.keys(), metric
         if metric["of"] == "samples":
             assert metric["sampler"] == "heun", metric
             assert metric["seeds"] == "0 … 63", metric
             assert metric["gradients_per_image"] == 5, metric
-    distances = {m["of"]: m for m in found if m["name"] == "frechet_distance"}
-    assert distances.keys() == {"samples", "held-out images"}
-    assert distances["samples"]["value"] > distances["held-out images"]["value"] > 0
+    distances = {m["of"]: m for m in entries if m["name"] == "frechet_distance"}
+    assert distances.keys() == {"samples", "validation images"}
+    assert distances["samples"]["value"] > distances["validation images"]["value"] > 0
     for metric in distances.values():
         assert metric["features"] == "classifier(digits)"
         assert len(metric["features_hash"]) == 16
@@ -62,7 +63,7 @@ def test_every_number_says_how_it_was_made(evaluated):
         assert "biased" in metric["warning"]
 
 
-def test_reference_statistics_serve_other_tools_and_come_from_them(evaluated, tmp_path):
+def test_reference_statistics_are_written_for_other_tools_and_read_from_them(evaluated, tmp_path):
     (path,) = (evaluated / "evaluation").glob("statistics_classifier_train_*.npz")
     statistics = load_feature_statistics(str(path), 64)
     assert statistics.count == 1617
@@ -78,18 +79,18 @@ def test_reference_statistics_serve_other_tools_and_come_from_them(evaluated, tm
             assert metric["against"] == "own.npz"
 
 
-def test_held_out_images_as_reference_are_compared_with_training_images(evaluated, tmp_path):
+def test_training_images_are_compared_with_validation_images_as_reference(evaluated, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(evaluated, workdir)
     samples = list((workdir / "evaluation").glob("samples_*.npz"))
     run(workdir, parts="quality", reference="held_out")
-    found = [m for m in metrics(workdir) if m["name"] == "precision"]
-    assert {m["of"] for m in found} == {"samples", "training images"}
-    assert {m["against"] for m in found} == {"held-out images, 180 images"}
+    entries = [m for m in metrics(workdir) if m["name"] == "precision"]
+    assert {m["of"] for m in entries} == {"samples", "training images"}
+    assert {m["against"] for m in entries} == {"held-out images, 180 images"}
     assert list((workdir / "evaluation").glob("samples_*.npz")) == samples
 
 
-def test_an_older_likelihood_is_not_shown(evaluated, tmp_path):
+def test_a_likelihood_of_other_weights_is_not_shown(evaluated, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(evaluated, workdir)
     report = {"step": 9, "weights": "averaged"}
@@ -98,24 +99,52 @@ def test_an_older_likelihood_is_not_shown(evaluated, tmp_path):
     assert "bits_per_dim" not in {metric["name"] for metric in metrics(workdir)}
 
 
-def test_finished_parts_are_not_computed_again(evaluated, tmp_path):
-    """Another run of all parts after one was lost: only that one is new; the numbers are equal."""
+def test_finished_sections_are_not_computed_again(evaluated, tmp_path):
+    """After one section is deleted, only this one is computed again; the numbers are equal."""
     workdir = tmp_path / "run"
     shutil.copytree(evaluated, workdir)
     before = metrics(workdir)
     folders = {path.name: path for path in (workdir / "evaluation" / "parts").iterdir()}
-    assert {name.split("_")[0] for name in folders} == set(PARTS)
-    lost = next(path for name, path in folders.items() if name.startswith("energies"))
+    assert {name.split("_")[0] for name in folders} == set(SECTIONS)
+    deleted = next(path for name, path in folders.items() if name.startswith("energies"))
     stamps = {name: (path / "part.json").stat().st_mtime_ns for name, path in folders.items()}
-    shutil.rmtree(lost)
+    shutil.rmtree(deleted)
     run(workdir)
     for name, path in folders.items():
-        again = (path / "part.json").stat().st_mtime_ns
-        assert (again == stamps[name]) == (path != lost), name
+        stamp = (path / "part.json").stat().st_mtime_ns
+        assert (stamp == stamps[name]) == (path != deleted), name
     assert metrics(workdir) == before
 
 
-def test_parts_that_need_no_samples_draw_none(exported_run, tmp_path):
+def test_the_report_shows_headings_and_an_earlier_likelihood(evaluated, tmp_path):
+    """A likelihood.json whose bounds have not converged: bounds instead of values."""
+    workdir = tmp_path / "run"
+    shutil.copytree(evaluated, workdir)
+    report = {
+        "step": 10,
+        "weights": "averaged",
+        "version": "0.1.0",
+        "summary": "So far <log Z>",
+        "log_z": None,
+        "log_z_bracket": [1.5, None],
+        "images": {
+            "held_out": {"bits_per_dim": None, "bracket": [7.25, None], "num_images": 20},
+        },
+    }
+    (workdir / "evaluation" / "likelihood.json").write_text(json.dumps(report))
+    Image.new("RGB", (60, 60)).save(workdir / "evaluation" / "likelihood.png")
+    run(workdir, parts="memorisation,outliers", features="none")
+    page = (workdir / "evaluation" / "report.html").read_text()
+    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    assert headings == ["Memorization", "Out-of-distribution images", "Likelihood", "Settings"]
+    assert "bounds 7.25 … ?" in page
+    assert "not converged" in page
+    assert "So far &lt;log Z&gt;" in page
+    (bits,) = (m for m in metrics(workdir) if m["name"] == "bits_per_dim")
+    assert (bits["of"], bits["value"], bits["bracket"]) == ("validation images", None, "7.25 … ?")
+
+
+def test_sections_without_samples_generate_none(exported_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(exported_run, workdir, ignore=shutil.ignore_patterns("export", "evaluation"))
     run(workdir, parts="outliers,denoising", features="none")
@@ -125,7 +154,7 @@ def test_parts_that_need_no_samples_draw_none(exported_run, tmp_path):
     assert not list((workdir / "evaluation").glob("samples_*"))
 
 
-def test_another_data_set_as_outliers(evaluated, tmp_path):
+def test_another_data_set_as_out_of_distribution_images(evaluated, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(evaluated, workdir)
     images = np.random.default_rng(0).uniform(size=(40, 4, 4, 1)).astype(np.float32)
@@ -158,14 +187,14 @@ def test_another_data_set_as_outliers(evaluated, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_and_finished_parts_are_kept(evaluated, changes, message):
+def test_wrong_settings_are_refused_and_nothing_changes(evaluated, changes, message):
     before = sorted(evaluated.rglob("*"))
     with pytest.raises(InvalidArgument, match=message):
         run(evaluated, **changes)
     assert sorted(evaluated.rglob("*")) == before
 
 
-def test_images_without_labels_are_no_classifiers(tmp_path):
+def test_images_without_labels_cannot_train_a_classifier(tmp_path):
     images = np.random.default_rng(0).uniform(size=(90, 8, 8, 1)).astype(np.float32)
     np.savez(tmp_path / "images.npz", images=images)
     config = small_config(data__source="npz", data__path=str(tmp_path / "images.npz"))
@@ -192,7 +221,7 @@ def test_the_command(evaluated, tmp_path):
 
 
 def test_the_report_in_a_browser(evaluated):
-    """No message on the console, every picture there, nothing asked of a network."""
+    """No message on the console, every picture is shown, and nothing is loaded from a network."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not (chromium and driver):
@@ -214,7 +243,7 @@ def test_the_report_in_a_browser(evaluated):
         sections = browser.execute_script(
             "return [...document.querySelectorAll('section')].map(section => section.id)"
         )
-        assert sections == [*PARTS, "settings"]
+        assert sections == [*SECTIONS, "settings"]
     finally:
         browser.quit()
     page = (evaluated / "evaluation" / "report.html").read_text()
@@ -222,7 +251,7 @@ def test_the_report_in_a_browser(evaluated):
 
 
 def test_training_keeps_its_best_checkpoint(tmp_path):
-    """By the samples' distance; every use after training may take it."""
+    """The best one by the samples' distance; all modes after training can use it."""
     config = small_config(
         training__num_steps=12,
         training__checkpoint_every=6,
@@ -250,7 +279,7 @@ def test_training_keeps_its_best_checkpoint(tmp_path):
 
 
 def test_distances_of_another_measure_are_not_compared(tmp_path):
-    """So that a run that goes on with other features or samples keeps a best one again."""
+    """A run that continues with other features or samples keeps a new best checkpoint."""
     model = EnergyModel(build_network("dense", (1, 1, 2), channels=4))
     model.compile(Adam(1e-3))
     checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=1)
@@ -262,7 +291,7 @@ def test_distances_of_another_measure_are_not_compared(tmp_path):
     assert kept == [3.0, 3.0, 40.0, 2.0]
 
 
-def test_a_run_without_a_best_checkpoint_says_so(evaluated):
+def test_without_a_best_checkpoint_the_message_names_the_setting(evaluated):
     config = get_config(str(evaluated))
     config.checkpoint = "best"
     with pytest.raises(InvalidArgument, match=r"config.checkpoint.*evaluate_every"):

@@ -1,4 +1,4 @@
-"""What describes images, and the classifier that is trained here for it."""
+"""Feature extraction, and the small classifier that is trained for it."""
 
 import hashlib
 
@@ -9,7 +9,12 @@ import pytest
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.classifier import FEATURES, accuracy, classifier_features, train_classifier
+from tf_mdsm.evaluation.classifier import (
+    NUM_FEATURES,
+    accuracy,
+    classifier_features,
+    train_classifier,
+)
 from tf_mdsm.evaluation.features import extract_in_batches, fingerprint
 
 
@@ -17,28 +22,29 @@ def random_uint8(*shape, seed=0):
     return np.random.default_rng(seed).integers(256, size=shape).astype(np.uint8)
 
 
-def double(batch):
+def stub_network(batch):
+    """Features and logits without weights."""
     return batch.reshape(len(batch), -1) * 2.0, batch.mean(axis=(1, 2))
 
 
-def test_batches_make_no_difference():
+def test_features_do_not_depend_on_the_batch_size():
     images = random_uint8(23, 4, 4, 3)
-    expected = extract_in_batches(double, images, 23)
+    expected = extract_in_batches(stub_network, images, 23)
     for batch_size in (1, 5, 100):
         for ours, theirs in zip(
-            extract_in_batches(double, images, batch_size), expected, strict=True
+            extract_in_batches(stub_network, images, batch_size), expected, strict=True
         ):
             assert ours.dtype == np.float64
             np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_floats_have_the_features_of_the_file_that_they_become(dtype):
+def test_floats_have_the_features_of_their_image_file(dtype):
     images = random_uint8(5, 4, 4, 1)
     floats = (images / 255).astype(dtype)
-    for ours, theirs in zip(
-        extract_in_batches(double, floats, 2), extract_in_batches(double, images, 2), strict=True
-    ):
+    of_floats = extract_in_batches(stub_network, floats, 2)
+    of_levels = extract_in_batches(stub_network, images, 2)
+    for ours, theirs in zip(of_floats, of_levels, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -52,56 +58,56 @@ def test_floats_have_the_features_of_the_file_that_they_become(dtype):
         (np.full((2, 4, 4, 1), np.nan), r"pixels in \[0, 1\]"),
     ],
 )
-def test_what_is_no_image_is_refused(images, message):
+def test_arrays_that_are_not_images_are_refused(images, message):
     with pytest.raises(InvalidArgument, match=message):
-        extract_in_batches(double, images, 8)
+        extract_in_batches(stub_network, images, 8)
 
 
-def test_fingerprints_are_of_the_whole():
+def test_a_fingerprint_depends_on_all_contents():
     content = bytes(range(100))
-    whole = hashlib.sha256(content).hexdigest()[:16]
-    assert fingerprint([content[:30], content[30:]]) == whole
-    assert fingerprint([content[:-1]]) != whole
+    expected = hashlib.sha256(content).hexdigest()[:16]
+    assert fingerprint([content[:30], content[30:]]) == expected
+    assert fingerprint([content[:-1]]) != expected
 
 
 def test_a_classifier_of_digits(tmp_path):
-    """Nine of ten held-out digits after seconds; the same again, and from the file."""
-    training, held_out = load_images("digits", image_size=8, channels=1)
-    labels, held_out_labels = load_labels("digits")
+    """Nine of ten validation digits are right after seconds; the file gives the same features."""
+    training, validation = load_images("digits", image_size=8, channels=1)
+    labels, validation_labels = load_labels("digits")
     path = str(tmp_path / "classifier.keras")
-    made = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
-    assert accuracy(made, held_out, held_out_labels) > 0.9
-    assert made.name == "classifier(digits)"
-    assert len(made.fingerprint) == 16
-    features, logits = made.extract(held_out)
-    assert features.shape == (180, made.size) == (180, FEATURES)
+    trained = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
+    assert accuracy(trained, validation, validation_labels) > 0.9
+    assert trained.name == "classifier(digits)"
+    assert len(trained.fingerprint) == 16
+    features, logits = trained.extract(validation)
+    assert features.shape == (180, trained.size) == (180, NUM_FEATURES)
     assert logits.shape == (180, 10)
     assert features.dtype == logits.dtype == np.float64
     (file,) = tmp_path.iterdir()
     written = file.stat().st_mtime_ns
-    kept = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
+    loaded = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
     assert file.stat().st_mtime_ns == written
-    assert kept.fingerprint == made.fingerprint
-    np.testing.assert_array_equal(kept.extract(held_out)[0], features)
+    assert loaded.fingerprint == trained.fingerprint
+    np.testing.assert_array_equal(loaded.extract(validation)[0], features)
 
 
-def test_classifiers_depend_on_their_data_alone_and_are_never_taken_for_others(tmp_path):
+def test_classifiers_depend_on_their_data_and_are_not_loaded_for_other_data(tmp_path):
     images, labels = random_uint8(40, 12, 10, 3), np.arange(40) % 4
     path = str(tmp_path / "classifier.keras")
 
-    def made(images, labels, steps, path=path):
+    def trained(images, labels, steps, path=path):
         model = train_classifier(images, labels, path, steps)
         return classifier_features(model, "noise").fingerprint
 
-    first = made(images, labels, 2)
+    first = trained(images, labels, 2)
     keras.utils.set_random_seed(7)
-    assert made(images, labels, 2, str(tmp_path / "again" / "classifier.keras")) == first
-    others = {made(images[::-1], labels, 2), made(images, labels, 3)}
+    assert trained(images, labels, 2, str(tmp_path / "again" / "classifier.keras")) == first
+    others = {trained(images[::-1], labels, 2), trained(images, labels, 3)}
     assert len({first, *others}) == 3
     assert len(list(tmp_path.glob("classifier_*.keras"))) == 3
 
 
-def test_classifier_mistakes_are_named(tmp_path):
+def test_wrong_labels_images_and_files_are_refused(tmp_path):
     images, labels = random_uint8(10, 8, 8, 1), np.arange(10)
     path = str(tmp_path / "classifier.keras")
     for wrong in (labels[:9], labels / 2, labels - 1, labels[:, None]):

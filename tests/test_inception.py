@@ -1,4 +1,4 @@
-"""Inception's graph of 2015, on a small one with its habits."""
+"""The Inception network of 2015, on a small graph with the same peculiarities."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ def random_uint8(*shape):
 
 @pytest.fixture
 def graph_file(tmp_path):
-    """A file like Inception's, and its checksum."""
+    """A file like that of Inception, and its checksum."""
     content = tiny_inception.frozen_graph()
     path = tmp_path / "classify_image_graph_def.pb"
     path.write_bytes(content)
@@ -35,14 +35,13 @@ def archive(graph_file, tmp_path):
     return path
 
 
-def test_the_small_graph_has_the_originals_habits(graph_file):
-    """Imported as it is, it takes three images for one, and as a function it cannot run."""
+def test_the_small_graph_has_the_peculiarities_of_the_original(graph_file):
+    """Imported unchanged, it treats three images as one, and cannot run as a tf.function."""
     original = tf.compat.v1.GraphDef.FromString(graph_file[0].read_bytes())
 
     def pooled(images):
-        given = {"ExpandDims:0": images}
-        names = ["pool_3:0"]
-        return tf.graph_util.import_graph_def(original, given, return_elements=names, name="")[0]
+        inputs, outputs = {"ExpandDims:0": images}, ["pool_3:0"]
+        return tf.graph_util.import_graph_def(original, inputs, return_elements=outputs, name="")[0]
 
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         images = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3])
@@ -65,12 +64,12 @@ def test_inception_on_any_number_of_images(graph_file, count):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_inception_on_grey_images_floats_and_from_the_archive(graph_file, archive):
+def test_inception_on_grayscale_images_and_floats_from_the_archive(graph_file, archive):
     _, checksum = graph_file
     features = load_inception(str(archive), checksum)
-    grey = random_uint8(4, 9, 9, 1)
-    expected = tiny_inception.expected(grey.repeat(3, axis=-1))
-    for images in (grey, grey / 255, grey.repeat(3, axis=-1)):
+    gray = random_uint8(4, 9, 9, 1)
+    expected = tiny_inception.expected(gray.repeat(3, axis=-1))
+    for images in (gray, gray / 255, gray.repeat(3, axis=-1)):
         for ours, theirs in zip(features.extract(images), expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     with pytest.raises(InvalidArgument, match="have 1 or 3 channels"):
@@ -83,7 +82,7 @@ def test_another_file_is_refused_with_both_checksums(graph_file):
         load_inception(str(path))
 
 
-def test_files_that_are_no_graph_are_named(graph_file, archive, tmp_path):
+def test_files_without_the_graph_are_refused(graph_file, archive, tmp_path):
     path, checksum = graph_file
     with pytest.raises(InvalidArgument, match="be classify_image_graph_def"):
         load_inception(str(tmp_path / "missing.pb"))
@@ -95,8 +94,8 @@ def test_files_that_are_no_graph_are_named(graph_file, archive, tmp_path):
     with pytest.raises(InvalidArgument, match="an archive that holds"):
         load_inception(str(archive), checksum)
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    (place,) = (i for i, node in enumerate(graph.node) if node.name == "softmax/logits/MatMul")
-    del graph.node[place]
+    (index,) = (i for i, node in enumerate(graph.node) if node.name == "softmax/logits/MatMul")
+    del graph.node[index]
     for content, message in (
         (graph.SerializeToString(), "a node softmax/logits/MatMul"),
         (b"no graph", "hold a TensorFlow graph"),
@@ -107,7 +106,7 @@ def test_files_that_are_no_graph_are_named(graph_file, archive, tmp_path):
 
 
 def test_downloading_once(graph_file, archive, tmp_path):
-    """From a folder's address, which serves as a network."""
+    """From a `file:` address."""
     content, checksum = graph_file[0].read_bytes(), graph_file[1]
     folder = tmp_path / "cache"
     path = download_inception(str(folder), archive.as_uri(), checksum)
@@ -117,7 +116,7 @@ def test_downloading_once(graph_file, archive, tmp_path):
     assert download_inception(str(folder), archive.as_uri(), checksum) == path
 
 
-def test_what_cannot_be_downloaded_leaves_nothing(archive, tmp_path):
+def test_a_failed_download_leaves_no_file(archive, tmp_path):
     folder = tmp_path / "cache"
     with pytest.raises(InvalidArgument, match=f"{INCEPTION_SHA256}.* Received: "):
         download_inception(str(folder), archive.as_uri())

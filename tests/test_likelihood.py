@@ -23,6 +23,7 @@ from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import (
     bits_per_dim,
     convergence_failures,
+    image_energies,
     summarize,
 )
 from tf_mdsm.runs.likelihood import likelihood
@@ -61,13 +62,13 @@ def samples(energy, shape, count):
     """Exact samples of exp(-energy)."""
     random = np.random.default_rng(1)
     if energy is quartic:
-        found = random.gamma(0.25, 1, (count, *shape)) ** 0.25
-        return np.float32(found * random.choice([-1, 1], found.shape))
-    centre = 0.3
+        magnitudes = random.gamma(0.25, 1, (count, *shape)) ** 0.25
+        return np.float32(magnitudes * random.choice([-1, 1], magnitudes.shape))
+    center = 0.3
     if energy is mixture:
         signs = np.where(random.uniform(size=count) < SHARE, -1, 1).reshape(-1, 1, 1, 1)
-        centre = signs * APART / np.sqrt(np.prod(shape))
-    return np.float32(centre + STD * random.standard_normal((count, *shape)))
+        center = signs * APART / np.sqrt(np.prod(shape))
+    return np.float32(center + STD * random.standard_normal((count, *shape)))
 
 
 def true_log_z(energy, size):
@@ -99,12 +100,12 @@ def test_the_true_log_z_lies_between_the_bounds(energy, size):
     up = annealing.run_up(seeds)
     down = annealing.run_down(samples(energy, SHAPES[size], count), seeds)
     log_weights = [annealing.log_weights(chains.differences) for chains in (up, down)]
-    found = bounds.bound_log_z(*log_weights)
-    assert found.low < true_log_z(energy, size) < found.high
-    assert found.high - found.low < WIDTHS[size]
+    log_z = bounds.bound_log_z(*log_weights)
+    assert log_z.low < true_log_z(energy, size) < log_z.high
+    assert log_z.high - log_z.low < WIDTHS[size]
     # The means themselves are in order too, not only with their margins.
-    errors = np.hypot(found.lower.error, found.upper.error)
-    assert found.upper.mean - found.lower.mean > -4 * errors
+    errors = np.hypot(log_z.lower.error, log_z.upper.error)
+    assert log_z.upper.mean - log_z.lower.mean > -4 * errors
     assert 0.5 < up.accepted.mean() < 0.95
 
 
@@ -122,8 +123,8 @@ def test_weights_are_exact_if_the_energy_is_the_references():
     down = annealing.run_down(up.images, np.arange(5))
     log_weights = [annealing.log_weights(chains.differences) for chains in (up, down)]
     np.testing.assert_allclose(log_weights, 1.5, atol=1e-5)
-    found = bounds.bound_log_z(*log_weights)
-    assert found.high - found.low < 1e-4
+    log_z = bounds.bound_log_z(*log_weights)
+    assert log_z.high - log_z.low < 1e-4
 
 
 def test_the_mean_weight_is_z_with_few_intervals_and_poor_moves():
@@ -141,9 +142,9 @@ def test_a_temperature_divides_the_energy():
     path = annealing_path(gaussian, 2, temperature=2.0)
     annealing = AnnealedImportanceSampling(path, np.linspace(0, 1, 9), [0.4] * 8)
     log_weights = annealing.log_weights(annealing.run_up(np.arange(500)).differences)
-    found = bounds.bound_log_z(log_weights, log_weights)
+    log_z = bounds.bound_log_z(log_weights, log_weights)
     expected = np.log(2 * np.pi * 2 * STD**2)
-    assert found.log_z == pytest.approx(expected, abs=5 * found.lower.estimate_error)
+    assert log_z.log_z == pytest.approx(expected, abs=5 * log_z.lower.estimate_error)
 
 
 def test_the_reference_has_the_density_of_its_gaussian():
@@ -266,15 +267,15 @@ def test_bounds_of_log_weights():
     random, count, spread = np.random.default_rng(0), 20_000, 1.0
     up = 10 - spread**2 / 2 + spread * random.standard_normal(count)
     down = 10 + spread**2 / 2 + spread * random.standard_normal(count)
-    found = bounds.bound_log_z(up, down)
-    for bound, mean in ((found.lower, 9.5), (found.upper, 10.5)):
+    log_z = bounds.bound_log_z(up, down)
+    for bound, mean in ((log_z.lower, 9.5), (log_z.upper, 10.5)):
         assert bound.mean == pytest.approx(mean, abs=5 * spread / np.sqrt(count))
         assert bound.error == pytest.approx(spread / np.sqrt(count), rel=0.05)
         assert bound.margin == pytest.approx(2.97 * bound.error, rel=0.01)
         assert bound.estimate == pytest.approx(10, abs=5 * bound.estimate_error)
         assert bound.effective_size == pytest.approx(count * np.exp(-(spread**2)), rel=0.1)
-    assert found.low < 9.5 < 10 < 10.5 < found.high
-    assert not convergence_failures(found, drift=0.0, size=64, tolerance=0.1, min_effective=5)
+    assert log_z.low < 9.5 < 10 < 10.5 < log_z.high
+    assert not convergence_failures(log_z, drift=0.0, size=64, tolerance=0.1, min_effective=5)
 
 
 def test_chains_with_one_starting_point_count_once():
@@ -295,6 +296,20 @@ def test_bits_per_dim_of_known_densities():
     assert bits_per_dim(2.0, 1.0, 1, temperature=2.0) == pytest.approx(2 / np.log(2) + 8)
 
 
+def test_image_energies_do_not_depend_on_batches_and_must_be_finite():
+    images = np.random.default_rng(0).integers(0, 256, (7, 2, 2, 1), np.uint8)
+
+    def energy(x):
+        return tf.reduce_sum(x, (1, 2, 3))
+
+    expected = (images / 255).sum((1, 2, 3))
+    for batch_size in (3, 7):
+        energies = image_energies(energy, {"training": images}, batch_size)
+        np.testing.assert_allclose(energies["training"], expected, rtol=1e-6)
+    with pytest.raises(RunError, match="one of the validation images is not finite"):
+        image_energies(lambda x: 1 / (energy(x) - energy(x)), {"held_out": images}, 7)
+
+
 @pytest.mark.parametrize(
     ("up", "down", "drift", "reason"),
     [
@@ -309,9 +324,9 @@ def test_bits_per_dim_of_known_densities():
 def test_no_value_is_reported_unless_the_bounds_have_converged(up, down, drift, reason):
     random = np.random.default_rng(3)
     log_weights = [mean + spread * random.standard_normal(100) for mean, spread in (up, down)]
-    found = bounds.bound_log_z(*log_weights)
+    log_z = bounds.bound_log_z(*log_weights)
     reported = summarize(
-        found,
+        log_z,
         {"held_out": np.zeros(3)},
         drift=drift,
         size=64,

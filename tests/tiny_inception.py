@@ -1,7 +1,8 @@
-"""A small frozen graph with the nodes and the habits of Inception's of 2015.
+"""A small frozen graph with the nodes and the peculiarities of the Inception network of 2015.
 
-It begins with one JPEG file, is of a version of TensorFlow whose normalisation is gone since,
-keeps the shapes of its tensors, of a batch of one, and reshapes to a batch of one at its end.
+It begins with one JPEG file. It uses a batch normalization that current versions of TensorFlow do
+not have as a function. It stores the shapes of its tensors for a batch of one, and reshapes its
+output to a batch of one.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ SIDE, FILTERS, CLASSES = 9, 5, 7
 
 
 def arrays() -> dict[str, np.ndarray]:
+    """The weights by name."""
     generator = np.random.default_rng(0)
     return {
         "kernel": generator.normal(size=(3, 3, 3, FILTERS)).astype(np.float32),
@@ -24,7 +26,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def frozen_graph() -> bytes:
-    """The serialised GraphDef."""
+    """The serialized GraphDef."""
     graph = tf.compat.v1.GraphDef()
     graph.versions.producer = 8
 
@@ -115,11 +117,11 @@ def frozen_graph() -> bytes:
 
 
 def expected(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features and logits of images, uint8 [N, H, W, 3], written out anew."""
+    """Features and logits of images, uint8 [N, H, W, 3], computed without the graph."""
     values = arrays()
     resized = tf.compat.v1.image.resize_bilinear(images.astype(np.float32), [SIDE, SIDE])
     convolved = tf.nn.conv2d((resized - 128) / 128, values["kernel"], 1, "VALID").numpy()
     scale = values["gamma"] / np.sqrt(values["variance"] + 0.001)
-    normalised = (convolved - values["mean"]) * scale + values["beta"]
-    features = np.maximum(normalised, 0).mean(axis=(1, 2))
+    normalized = (convolved - values["mean"]) * scale + values["beta"]
+    features = np.maximum(normalized, 0).mean(axis=(1, 2))
     return features, features @ values["weights"]

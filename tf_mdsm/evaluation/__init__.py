@@ -1,1 +1,4 @@
-"""Evaluation: numbers from arrays and callables; knows no config and no model."""
+"""Evaluation: sample quality, memorization, out-of-distribution detection, denoising, likelihood.
+
+Everything takes arrays and callables, and knows neither the configuration nor the model.
+"""

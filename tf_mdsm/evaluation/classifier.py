@@ -1,45 +1,50 @@
-"""A small classifier that is trained here, for features where there is no network to ask.
+"""A small classifier, trained on the run's labeled images, as a feature extractor.
 
-Distances by its features say which of two sets of samples is nearer to the data it was trained
-on; they are no FID, and are compared with each other only.
+Distances in its features show which of two sets of samples is nearer to its training images. They
+are not FID, and must be compared only with each other.
 """
 
 import hashlib
 import os
+from typing import Any
 
 import keras
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.features import Features, extract_in_batches, fingerprint
+from tf_mdsm.evaluation.features import FeatureExtractor, extract_in_batches, fingerprint
 from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["FEATURES", "accuracy", "classifier_features", "train_classifier"]
+__all__ = ["NUM_FEATURES", "accuracy", "classifier_features", "train_classifier"]
 
-# Features of an image.
-FEATURES = 64
+# Number of features of an image.
+NUM_FEATURES = 64
 
-_BATCH = 256
+# Images in a batch of feature extraction, and of a training step.
+_BATCH, _TRAINING_BATCH = 256, 128
 
 
 def train_classifier(
     images: np.ndarray, labels: np.ndarray, path: str, steps: int = 1_500
 ) -> keras.Model:
-    """A small convolutional classifier, [B, H, W, C] in [0, 1] to logits, trained once.
+    """Trains a small convolutional classifier, or loads it from its file.
 
-    The same images and labels make the same classifier on one machine. Its last layer but one,
-    called `features`, has `FEATURES` units.
+    On one machine the same images and labels give the same classifier. Its second last layer,
+    called `features`, has `NUM_FEATURES` units.
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].
-        labels: of the images, integers from 0, [N].
-        path: where it is kept. Before its ending a file's name gets a hash of images, labels
-            and steps, so that other data never find this classifier.
-        steps: of Adam, 128 images each.
+        labels: labels of the images, integers from 0, [N].
+        path: where the classifier is kept. A hash of images, labels and steps is inserted before
+            the file's ending, so that it is not loaded for other data.
+        steps: training steps of Adam, with 128 images each.
+
+    Returns:
+        a model from images, float32 [B, H, W, C] in [0, 1], to logits.
 
     Raises:
-        InvalidArgument: for labels that are not one an image.
-        RunError: if what was kept cannot be read.
+        InvalidArgument: for labels that are not one integer for each image.
+        RunError: if the file cannot be read.
     """
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
         received = f"{labels.dtype} {labels.shape}"
@@ -49,11 +54,12 @@ def train_classifier(
     if os.path.exists(path):
         return _load(path)
     model = _new_classifier(images.shape[1:], int(labels.max()) + 1)
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    learning_rate: Any = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Without XLA: on a CPU, compiling takes longer than the steps.
-    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
-    for batch in np.random.default_rng(0).integers(len(images), size=(steps, 128)):
+    # Without XLA, because on a CPU its compilation takes longer than the steps.
+    without_xla: Any = False
+    model.compile(keras.optimizers.Adam(learning_rate), loss, jit_compile=without_xla)
+    for batch in np.random.default_rng(0).integers(len(images), size=(steps, _TRAINING_BATCH)):
         model.train_on_batch(_floats(images[batch]), labels[batch])
     with atomic_write(path) as partial:
         model.save(partial)
@@ -62,22 +68,24 @@ def train_classifier(
 
 def _data_hash(images: np.ndarray, labels: np.ndarray, steps: int) -> str:
     content = hashlib.sha256(f"{images.dtype} {images.shape} {steps}".encode())
-    content.update(np.ascontiguousarray(images))
-    content.update(np.ascontiguousarray(labels, np.int64))
+    content.update(np.ascontiguousarray(images).data)
+    content.update(np.ascontiguousarray(labels, np.int64).data)
     return content.hexdigest()[:12]
 
 
-def _load(path: str) -> keras.Model:
+def _load(path: str) -> Any:
     try:
         return keras.models.load_model(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error}); without it, it is made again") from error
+        raise RunError(
+            f"{path} cannot be read ({error}); delete it, and the classifier is trained again"
+        ) from error
 
 
 def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
-    """Initial weights from seeds of their own: the program's random numbers stay as they are."""
+    """A classifier whose initial weights do not use the program's random generators."""
 
-    def weights(seed: int) -> keras.initializers.Initializer:
+    def weights(seed: int) -> Any:
         return keras.initializers.GlorotUniform(seed)
 
     def convolution(filters: int, strides: int, seed: int) -> keras.layers.Layer:
@@ -98,29 +106,34 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             convolution(64, 2, seed=2),
             keras.layers.Flatten(),
             keras.layers.Dense(
-                FEATURES, activation="relu", name="features", kernel_initializer=weights(3)
+                NUM_FEATURES, activation="relu", name="features", kernel_initializer=weights(3)
             ),
             keras.layers.Dense(classes, kernel_initializer=weights(4)),
         ]
     )
 
 
-def classifier_features(classifier: keras.Model, dataset_name: str) -> Features:
-    """What a classifier by `train_classifier` says of images; named after its training data."""
+def classifier_features(classifier: keras.Model, dataset_name: str) -> FeatureExtractor:
+    """A classifier by `train_classifier` as a feature extractor.
+
+    Args:
+        classifier: the trained classifier.
+        dataset_name: name of its training data, for the extractor's name.
+    """
     layer = classifier.get_layer("features")
     network = keras.Model(classifier.inputs[0], [layer.output, *classifier.outputs])
     shape = tuple(classifier.input_shape[1:])
 
-    def of_batch(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def extract_batch(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         features, logits = network(_floats(images), training=False)
         return features.numpy(), logits.numpy()
 
     def extract(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if images.shape[1:] != shape:
             raise InvalidArgument("images", f"be of shape {shape} each", images.shape)
-        return extract_in_batches(of_batch, images, _BATCH)
+        return extract_in_batches(extract_batch, images, _BATCH)
 
-    return Features(
+    return FeatureExtractor(
         name=f"classifier({dataset_name})",
         fingerprint=fingerprint(weights.tobytes() for weights in classifier.get_weights()),
         size=layer.units,
@@ -128,11 +141,18 @@ def classifier_features(classifier: keras.Model, dataset_name: str) -> Features:
     )
 
 
-def accuracy(features: Features, images: np.ndarray, labels: np.ndarray) -> float:
-    """The share of images whose largest logit is that of their label."""
-    _, logits = features.extract(images)
+def accuracy(extractor: FeatureExtractor, images: np.ndarray, labels: np.ndarray) -> float:
+    """The fraction of images whose largest logit is that of their label.
+
+    Args:
+        extractor: a classifier by `classifier_features`.
+        images: uint8, or float in [0, 1], [N, H, W, C].
+        labels: labels of the images, integers from 0, [N].
+    """
+    _, logits = extractor.extract(images)
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
 def _floats(images: np.ndarray) -> np.ndarray:
+    """Images, uint8 or float in [0, 1], as float32 in [0, 1]."""
     return images.astype(np.float32) / (255 if images.dtype == np.uint8 else 1)

@@ -1,7 +1,8 @@
-"""The Gaussian of a set of features: mean and covariance, and the files that hold them."""
+"""Feature statistics: mean and covariance of features, and the files that hold them."""
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,10 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class FeatureStatistics:
-    """The Gaussian of a set of features.
+    """Mean and covariance of the features of a set of images.
 
     Attributes:
-        count: how many images it is of; None where a file does not say.
+        count: number of images; None if a file does not contain it.
         mean: float64 [d].
         covariance: unbiased (divided by count - 1), float64 [d, d].
     """
@@ -34,9 +35,9 @@ class FeatureStatistics:
 
 
 def fit_feature_statistics(batches: Iterable[np.ndarray]) -> FeatureStatistics:
-    """Mean and covariance of features that come in batches, [B, d] each, in one pass.
+    """Computes mean and covariance of features that come in batches, [B, d] each, in one pass.
 
-    Sums are of deviations from the mean so far: no difference of large numbers.
+    Deviations from the mean so far are summed. So no large numbers are subtracted from each other.
 
     Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
     sample variances" (1979).
@@ -48,20 +49,20 @@ def fit_feature_statistics(batches: Iterable[np.ndarray]) -> FeatureStatistics:
     for batch in batches:
         require_features("batches", batch)
         batch_mean = batch.mean(axis=0, dtype=np.float64)
-        centred = batch - batch_mean
-        together, shift = count + len(batch), batch_mean - mean
-        weight = count * len(batch) / together
-        scatter = scatter + centred.T @ centred + weight * np.outer(shift, shift)
-        mean = mean + shift * (len(batch) / together)
-        count = together
+        centered = batch - batch_mean
+        total, shift = count + len(batch), batch_mean - mean
+        weight = count * len(batch) / total
+        scatter = scatter + centered.T @ centered + weight * np.outer(shift, shift)
+        mean = mean + shift * (len(batch) / total)
+        count = total
     if count < 2:
         raise InvalidArgument("batches", "hold the features of at least 2 images", count)
     return FeatureStatistics(count, mean, scatter / (count - 1))
 
 
 def save_feature_statistics(statistics: FeatureStatistics, path: str) -> None:
-    """Writes `.npz` with `mu` and `sigma`, as other programs read them, and `count`."""
-    arrays = {"mu": statistics.mean, "sigma": statistics.covariance}
+    """Writes an `.npz` file with `mu` and `sigma`, as other programs read them, and `count`."""
+    arrays: dict[str, Any] = {"mu": statistics.mean, "sigma": statistics.covariance}
     if statistics.count is not None:
         arrays["count"] = np.array(statistics.count)
     with atomic_write(path) as partial, open(partial, "wb") as file:
@@ -69,14 +70,14 @@ def save_feature_statistics(statistics: FeatureStatistics, path: str) -> None:
 
 
 def load_feature_statistics(path: str, size: int) -> FeatureStatistics:
-    """Reads `mu` and `sigma` of an `.npz` file, ours or another program's.
+    """Reads `mu`, `sigma` and, if it is there, `count` from an `.npz` file of any program.
 
     Args:
         path: the file.
-        size: features of an image that it must have.
+        size: the expected number of features, d.
 
     Raises:
-        InvalidArgument: for a file that cannot be read, or is of another number of features.
+        InvalidArgument: for a file that cannot be read, or has another number of features.
     """
     arrays = read_npz_arrays(path, ["mu", "sigma"], optional=["count"])
     try:
@@ -85,8 +86,8 @@ def load_feature_statistics(path: str, size: int) -> FeatureStatistics:
     except (TypeError, ValueError) as error:
         raise InvalidArgument("path", f"hold numbers ({error})", path) from error
     if mean.shape != (size,) or covariance.shape != (size, size):
-        found = f"{mean.shape} and {covariance.shape} in {path}"
-        raise InvalidArgument("path", f"hold mu [{size}] and sigma [{size}, {size}]", found)
+        shapes = f"{mean.shape} and {covariance.shape} in {path}"
+        raise InvalidArgument("path", f"hold mu [{size}] and sigma [{size}, {size}]", shapes)
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise InvalidArgument("path", "hold finite numbers", path)
     return FeatureStatistics(count, mean, covariance)

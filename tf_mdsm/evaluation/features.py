@@ -1,4 +1,4 @@
-"""What describes an image before sets of images are compared, and by whose weights."""
+"""Feature extractors: networks that map images to features, to compare sets of images."""
 
 import dataclasses
 import hashlib
@@ -9,17 +9,19 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.visualization.images import to_uint8
 
-__all__ = ["Features", "extract_in_batches", "fingerprint", "require_features"]
+__all__ = ["FeatureExtractor", "extract_in_batches", "fingerprint", "require_features"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Features:
-    """A network that describes images; distances by two of them are not to be compared.
+class FeatureExtractor:
+    """A network that maps images to features and logits.
+
+    Distances by two different extractors must not be compared with each other.
 
     Attributes:
-        name: what is printed beside every number: `classifier(fashion_mnist)`.
-        fingerprint: of its weights: `fingerprint` below.
-        size: features of an image.
+        name: name that is reported with every number, such as `classifier(fashion_mnist)`.
+        fingerprint: hash of the network's weights, by `fingerprint`.
+        size: number of features of an image.
         extract: images, uint8 or float in [0, 1], [N, H, W, C], to features, float64 [N, size],
             and logits, float64 [N, classes].
     """
@@ -31,7 +33,7 @@ class Features:
 
 
 def fingerprint(contents: Iterable[bytes | memoryview]) -> str:
-    """The first 16 hexadecimal digits of SHA-256 of all contents, one after the other."""
+    """The first 16 hexadecimal digits of the SHA-256 hash of all contents in their order."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(content)
@@ -43,32 +45,36 @@ def extract_in_batches(
     images: np.ndarray,
     batch_size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features and logits of any number of images, as `Features.extract` has them.
+    """Extracts features and logits from any number of images, for `FeatureExtractor.extract`.
 
-    Floats are rounded to 256 levels first, as image files are: an image has the same features
-    before it was saved and after.
+    Floats are rounded to 256 levels first, as image files are. So an image has the same features
+    before and after it is saved.
 
     Args:
         network: a batch, uint8 [B, H, W, C], to features and logits, [B, ...] each.
         images: uint8, or float in [0, 1], [N, H, W, C], N > 0.
-        batch_size: images at a time; the last may be fewer.
+        batch_size: images at a time; the last batch may be smaller.
+
+    Returns:
+        features and logits, float64 [N, ...] each.
 
     Raises:
-        InvalidArgument: for no images, and for pixels that are neither.
+        InvalidArgument: for no images, or pixels of another type or range.
     """
     if images.ndim != 4 or not len(images):
         raise InvalidArgument("images", "be images [N, H, W, C]", images.shape)
-    parts = [
-        network(_levels(images[first : first + batch_size]))
+    batches = [
+        network(_to_levels(images[first : first + batch_size]))
         for first in range(0, len(images), batch_size)
     ]
     features, logits = (
-        np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)
+        np.concatenate(arrays).astype(np.float64) for arrays in zip(*batches, strict=True)
     )
     return features, logits
 
 
-def _levels(images: np.ndarray) -> np.ndarray:
+def _to_levels(images: np.ndarray) -> np.ndarray:
+    """Images as uint8."""
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
@@ -80,7 +86,15 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def require_features(field: str, values: np.ndarray) -> None:
-    """Refuses what is no array of finite numbers [N, d], N > 0, as argument `field`."""
+    """Refuses an array that is not features: finite numbers, [N, d], N > 0.
+
+    Args:
+        field: name of the argument, for the message.
+        values: the array.
+
+    Raises:
+        InvalidArgument: about `field`.
+    """
     if values.ndim != 2 or not len(values):
         raise InvalidArgument(field, "be features [N, d]", values.shape)
     if not np.isfinite(values).all():

@@ -1,13 +1,18 @@
-"""Image quality against the original: PSNR and SSIM."""
+"""Image quality compared with the original: PSNR and SSIM."""
 
 import numpy as np
 from skimage import metrics
 
-__all__ = ["psnr", "scores", "ssim"]
+__all__ = ["psnr", "psnr_and_ssim", "ssim"]
 
 
 def psnr(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio of each image, clipped to [0, 1], in decibels [N]."""
+    """Peak signal-to-noise ratio of each image in decibels, [N].
+
+    Args:
+        originals: [N, H, W, C] in [0, 1].
+        restored: [N, H, W, C], clipped to [0, 1] here.
+    """
     pairs = zip(originals, np.clip(restored, 0, 1), strict=True)
     return np.array(
         [10 * np.log10(1 / max(np.mean((one - other) ** 2), 1e-12)) for one, other in pairs]
@@ -15,7 +20,12 @@ def psnr(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 
 def ssim(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    """Structural similarity of each image, clipped to [0, 1], in windows of up to 7 pixels, [N]."""
+    """Structural similarity of each image, in windows of up to 7 pixels, [N].
+
+    Args:
+        originals: [N, H, W, C] in [0, 1].
+        restored: [N, H, W, C], clipped to [0, 1] here.
+    """
     window = min(7, *(side - 1 + side % 2 for side in originals.shape[1:3]))
     return np.array(
         [
@@ -27,15 +37,26 @@ def ssim(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
     )
 
 
-def scores(originals: np.ndarray, methods: dict[str, np.ndarray]) -> dict[str, dict[str, object]]:
-    """PSNR and SSIM, mean and of each image, of what several methods made, [N, H, W, C] each."""
-    found = {}
+def psnr_and_ssim(
+    originals: np.ndarray, methods: dict[str, np.ndarray]
+) -> dict[str, dict[str, object]]:
+    """PSNR and SSIM of the images that several methods have restored.
+
+    Args:
+        originals: [N, H, W, C] in [0, 1].
+        methods: name of a method to its images, [N, H, W, C].
+
+    Returns:
+        name of a method to the means `psnr` and `ssim`, and the lists `psnr_of_each` and
+        `ssim_of_each` of all images.
+    """
+    quality = {}
     for name, images in methods.items():
         decibels, similarity = psnr(originals, images), ssim(originals, images)
-        found[name] = {
+        quality[name] = {
             "psnr": float(decibels.mean()),
             "ssim": float(similarity.mean()),
             "psnr_of_each": decibels.round(3).tolist(),
             "ssim_of_each": similarity.round(4).tolist(),
         }
-    return found
+    return quality

@@ -1,40 +1,40 @@
-"""Nearest neighbours in the training set, and whether samples lie nearer to it than new images.
+"""Memorization: nearest training images of samples, compared with those of validation images.
 
-Exhaustive search by Euclidean distance, in pixels or in any features.
+The search is exhaustive, by Euclidean distance in pixels or in any features.
 """
 
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["memorisation", "nearest_neighbours"]
+__all__ = ["memorization", "nearest_neighbors"]
 
-# Rows that are compared at a time: one block of distances takes 16 MB.
+# Queries and references that are compared at a time: one block of distances takes 16 MB.
 _QUERIES, _REFERENCES = 1_024, 4_096
 
-# Candidates beyond k that are compared exactly.
-_SPARE = 16
+# Candidates in addition to k whose distances are computed exactly.
+_EXTRA_CANDIDATES = 16
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     queries: np.ndarray, references: np.ndarray, k: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k references nearest to each query, nearest first; of equals, the first in order.
+    """Finds the k references nearest to each query, nearest first; among equals, the first index.
 
     Matrix products in single precision find k + 16 candidates, whose distances are then computed
-    from the differences: so a copy is at distance 0 exactly, and the order is right unless more
-    than 16 others are as near as single precision can tell.
+    from the differences. So a copy is at distance 0 exactly. The order is right unless more than
+    16 other references are equally near in single precision.
 
     Args:
-        queries: images or features, [N, ...]; uint8 counts 255 levels.
-        references: likewise, [M, ...].
-        k: neighbours of each.
+        queries: images or features, [N, ...]; uint8 is divided by 255.
+        references: images or features likewise, [M, ...].
+        k: number of neighbors of each query.
 
     Returns:
         indices into the references, int64 [N, k], and distances, float64 [N, k].
 
     Raises:
-        InvalidArgument: for arrays that do not fit each other or are not finite, or k > M.
+        InvalidArgument: for arrays of different shapes, numbers that are not finite, or k > M.
     """
     _require_finite("queries", queries)
     _require_finite("references", references)
@@ -43,45 +43,46 @@ def nearest_neighbours(
         raise InvalidArgument("queries", as_references, queries.shape[1:])
     if not 1 <= k <= len(references):
         raise InvalidArgument("k", f"lie in [1, {len(references)}], the references", k)
-    # About their middle, so that rounding is that of distances and not of a common offset.
-    centre = _flat(references[:: -(-len(references) // _REFERENCES)]).mean(axis=0)
-    parts = [
-        _nearest_of_block(queries[first : first + _QUERIES], references, k, centre)
+    # The mean of some references is subtracted, so that rounding errors are relative to distances
+    # and not to a common offset.
+    center = _flat(references[:: -(-len(references) // _REFERENCES)]).mean(axis=0)
+    blocks = [
+        _nearest_of_block(queries[first : first + _QUERIES], references, k, center)
         for first in range(0, len(queries), _QUERIES)
     ]
-    indices, distances = zip(*parts, strict=True)
+    indices, distances = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(distances)
 
 
-def memorisation(
-    sample_distances: np.ndarray, held_out_distances: np.ndarray, percentile: float = 5.0
+def memorization(
+    sample_distances: np.ndarray, validation_distances: np.ndarray, percentile: float = 5.0
 ) -> dict[str, float]:
-    """Whether samples lie nearer to the training images than new images of the same kind do.
+    """Tests whether samples lie nearer to the training images than validation images do.
 
-    A model that has learned the images by heart draws samples at distance 0; one that has
-    learned the distribution has about `percentile` % of its samples below that percentile of
-    the held-out images' distances. Blurred samples too may lie near: look at the pairs.
+    A model that has memorized the images generates samples at distance 0. A model that has
+    learned the distribution generates about `percentile` % of its samples below that percentile
+    of the validation images' distances. Blurred samples can lie near, too: look at the pairs.
 
     Args:
-        sample_distances: of each sample to its nearest training image, [N].
-        held_out_distances: of each held-out image to its own, [M].
-        percentile: of the held-out images' distances, in (0, 100).
+        sample_distances: distance of each sample to its nearest training image, [N].
+        validation_distances: distance of each validation image to its nearest one, [M].
+        percentile: percentile of the validation images' distances, in (0, 100).
 
     Returns:
-        `median` and `held_out_median` of the distances; `threshold`, the percentile of the
-        held-out ones; `share_below`, the share of samples nearer than that; `percentile`.
+        `median` and `validation_median` of the distances; `threshold`, the percentile of the
+        validation images; `share_below`, the fraction of samples below it; `percentile`.
 
     Raises:
-        InvalidArgument: for no distances, or a percentile out of its range.
+        InvalidArgument: for empty arrays, or a percentile out of its range.
     """
     if not 0 < percentile < 100:
         raise InvalidArgument("percentile", "lie in (0, 100)", percentile)
     _require_finite("sample_distances", sample_distances)
-    _require_finite("held_out_distances", held_out_distances)
-    threshold = np.percentile(held_out_distances, percentile)
+    _require_finite("validation_distances", validation_distances)
+    threshold = np.percentile(validation_distances, percentile)
     return {
         "median": float(np.median(sample_distances)),
-        "held_out_median": float(np.median(held_out_distances)),
+        "validation_median": float(np.median(validation_distances)),
         "threshold": float(threshold),
         "share_below": float(np.mean(np.asarray(sample_distances) < threshold)),
         "percentile": float(percentile),
@@ -97,41 +98,44 @@ def _require_finite(name: str, values: np.ndarray) -> None:
 
 
 def _nearest_of_block(
-    queries: np.ndarray, references: np.ndarray, k: int, centre: np.ndarray
+    queries: np.ndarray, references: np.ndarray, k: int, center: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    ours = _flat(queries) - centre
-    kept = min(k + _SPARE, len(references))
-    nearness, candidates = np.zeros((len(ours), 0), np.float32), np.zeros((len(ours), 0), np.int64)
+    """`nearest_neighbors` of a block of queries."""
+    centered = _flat(queries) - center
+    num_kept = min(k + _EXTRA_CANDIDATES, len(references))
+    scores = np.zeros((len(centered), 0), np.float32)
+    candidates = np.zeros((len(centered), 0), np.int64)
     for first in range(0, len(references), _REFERENCES):
-        theirs = _flat(references[first : first + _REFERENCES]) - centre
-        # |x - y|^2 less |x|^2, which is the same for all references.
-        squares = np.einsum("ij,ij->i", theirs, theirs) - 2 * ours @ theirs.T
-        numbers = np.broadcast_to(np.arange(first, first + len(theirs)), squares.shape)
-        nearness = np.concatenate([nearness, squares], axis=1)
-        candidates = np.concatenate([candidates, numbers], axis=1)
-        if nearness.shape[1] > kept:
-            best = np.argpartition(nearness, kept - 1, axis=1)[:, :kept]
-            nearness = np.take_along_axis(nearness, best, axis=1)
+        block = _flat(references[first : first + _REFERENCES]) - center
+        # |x - y|^2 minus |x|^2, which is the same for all references.
+        block_scores = np.einsum("ij,ij->i", block, block) - 2 * centered @ block.T
+        indices = np.broadcast_to(np.arange(first, first + len(block)), block_scores.shape)
+        scores = np.concatenate([scores, block_scores], axis=1)
+        candidates = np.concatenate([candidates, indices], axis=1)
+        if scores.shape[1] > num_kept:
+            best = np.argpartition(scores, num_kept - 1, axis=1)[:, :num_kept]
+            scores = np.take_along_axis(scores, best, axis=1)
             candidates = np.take_along_axis(candidates, best, axis=1)
-    return _ranked_exactly(queries, references, np.sort(candidates, axis=1), k)
+    return _rank_exactly(queries, references, np.sort(candidates, axis=1), k)
 
 
-def _ranked_exactly(
+def _rank_exactly(
     queries: np.ndarray, references: np.ndarray, candidates: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest among each query's candidates, [N, kept] in ascending order."""
+    """The k nearest among each query's candidates, [N, num_kept] in ascending order."""
     indices = np.zeros((len(queries), k), np.int64)
     distances = np.zeros((len(queries), k))
-    for row, (query, own) in enumerate(zip(queries, candidates, strict=True)):
-        differences = _flat(references[own], np.float64) - _flat(query[None], np.float64)
+    for row, (query, own_candidates) in enumerate(zip(queries, candidates, strict=True)):
+        differences = _flat(references[own_candidates], np.float64) - _flat(query[None], np.float64)
         exact = np.linalg.norm(differences, axis=1)
         order = np.argsort(exact, kind="stable")[:k]
-        indices[row], distances[row] = own[order], exact[order]
+        indices[row], distances[row] = own_candidates[order], exact[order]
     return indices, distances
 
 
 def _flat(values: np.ndarray, dtype: type = np.float32) -> np.ndarray:
-    # Divided in single precision, so that float32 images in [0, 1] are copies of uint8 ones.
+    """Images or features as vectors, [N, d]; uint8 pixels as numbers in [0, 1]."""
+    # The division is in single precision, so that float32 images in [0, 1] equal uint8 ones.
     if values.dtype == np.uint8:
         values = values.astype(np.float32) / np.float32(255)
     return values.reshape(len(values), -1).astype(dtype)

@@ -1,6 +1,6 @@
-"""Distances of two sets of features: Fréchet, kernel, precision and recall; inception score.
+"""Sample quality from features: Fréchet and kernel distance, precision, recall, inception score.
 
-All in float64, and of features alone: whose they are is not known here.
+All functions take features (or logits) of any extractor, and compute in float64.
 """
 
 import itertools
@@ -15,65 +15,72 @@ from tf_mdsm.evaluation.features import require_features
 
 __all__ = ["frechet_distance", "inception_score", "kernel_distance", "precision_and_recall"]
 
-# Distances that are in memory at a time (128 MB).
+# Distances that are held in memory at a time (128 MB).
 _BLOCK = 2**24
 
 
-def frechet_distance(ours: FeatureStatistics, theirs: FeatureStatistics) -> float:
-    """Between two Gaussians (of Inception's features: FID):
+def frechet_distance(samples: FeatureStatistics, reference: FeatureStatistics) -> float:
+    """Fréchet distance of two Gaussians; in features of Inception it is FID.
 
         |m1 - m2|^2 + tr(C1 + C2 - 2 (C1^(1/2) C2 C1^(1/2))^(1/2))
 
-    The last trace is the sum of the singular values of C1^(1/2) C2^(1/2), which are exact to the
-    last digits of the largest; eigenvalues of the product would be squared, and their roots
-    exact to half the digits only.
+    The last trace is computed as the sum of the singular values of C1^(1/2) C2^(1/2), which are
+    accurate to the last digits of the largest one. Eigenvalues of the product would be their
+    squares, whose roots are accurate to half of the digits only.
 
     Source: Dowson and Landau, "The Fréchet distance between multivariate normal
     distributions" (1982); Heusel et al., "GANs trained by a two time-scale update rule" (2017).
 
+    Args:
+        samples: feature statistics of one set of images, such as samples.
+        reference: feature statistics of the other.
+
     Raises:
-        InvalidArgument: for fewer images than features, whose covariance says little, or for
-            different numbers of features.
+        InvalidArgument: for fewer images than features, whose covariance is poorly determined, or
+            for different numbers of features.
     """
-    size = len(ours.mean)
-    if len(theirs.mean) != size:
-        raise InvalidArgument("theirs", f"have {size} features, as ours", len(theirs.mean))
-    for name, statistics in (("ours", ours), ("theirs", theirs)):
+    size = len(samples.mean)
+    if len(reference.mean) != size:
+        as_samples = f"have {size} features, as the samples"
+        raise InvalidArgument("reference", as_samples, len(reference.mean))
+    for name, statistics in (("samples", samples), ("reference", reference)):
         if statistics.count is not None and statistics.count < size:
             at_least = f"have at least as many images as features ({size})"
             raise InvalidArgument(name, at_least, statistics.count)
-    roots = _symmetric_root(ours.covariance) @ _symmetric_root(theirs.covariance)
-    apart = np.sum((ours.mean - theirs.mean) ** 2)
-    spread = np.trace(ours.covariance) + np.trace(theirs.covariance)
-    return max(0.0, float(apart + spread - 2 * linalg.svdvals(roots).sum()))
+    roots = _symmetric_root(samples.covariance) @ _symmetric_root(reference.covariance)
+    means = np.sum((samples.mean - reference.mean) ** 2)
+    traces = np.trace(samples.covariance) + np.trace(reference.covariance)
+    singular_values = np.asarray(linalg.svdvals(roots))
+    return max(0.0, float(means + traces - 2 * singular_values.sum()))
 
 
 def _symmetric_root(covariance: np.ndarray) -> np.ndarray:
     variances, directions = linalg.eigh((covariance + covariance.T) / 2, driver="evd")
-    # Less than this is rounding, whose root would be none.
+    # Variances below this are rounding errors, perhaps negative.
     smallest = len(variances) * np.finfo(np.float64).eps * max(variances[-1], 0.0)
     return directions * np.sqrt(np.where(variances > smallest, variances, 0.0)) @ directions.T
 
 
 def kernel_distance(
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    samples: np.ndarray,
+    reference: np.ndarray,
     subsets: int = 100,
     subset_size: int = 1_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Squared maximum mean discrepancy (of Inception's features: KID) by k(x, y) = (x'y/d + 1)^3.
+    """Squared maximum mean discrepancy (MMD^2); in features of Inception it is KID.
 
-    The unbiased estimator, which may be below 0, of random subsets.
+    The kernel is k(x, y) = (x'y/d + 1)^3. The unbiased estimator, which may be below 0, is
+    computed on random subsets.
 
     Source: Bińkowski et al., "Demystifying MMD GANs" (2018).
 
     Args:
-        ours: features [N, d].
-        theirs: features [M, d].
-        subsets: pairs of subsets.
-        subset_size: images of each.
-        seed: of the choice.
+        samples: features [N, d].
+        reference: features [M, d].
+        subsets: number of pairs of subsets.
+        subset_size: number of images in each subset.
+        seed: seed of the random choice.
 
     Returns:
         mean and standard deviation over the subsets.
@@ -84,19 +91,21 @@ def kernel_distance(
     for name, value, least in (("subsets", subsets, 1), ("subset_size", subset_size, 2)):
         if value < least:
             raise InvalidArgument(name, f"be at least {least}", value)
-    _require_pair(ours, theirs, subset_size, f"a subset has ({subset_size})")
+    _require_pair(samples, reference, subset_size, f"a subset has ({subset_size})")
     generator = np.random.default_rng(seed)
-    found = []
+    estimates = []
     for _ in range(subsets):
         chosen = (
             features[generator.choice(len(features), subset_size, replace=False)]
-            for features in (ours, theirs)
+            for features in (samples, reference)
         )
-        found.append(_squared_discrepancy(*(subset.astype(np.float64) for subset in chosen)))
-    return float(np.mean(found)), float(np.std(found))
+        estimates.append(_squared_discrepancy(*(subset.astype(np.float64) for subset in chosen)))
+    return float(np.mean(estimates)), float(np.std(estimates))
 
 
 def _squared_discrepancy(one: np.ndarray, other: np.ndarray) -> float:
+    """Unbiased estimate of MMD^2 from features of two sets of one size, [n, d] each."""
+
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
@@ -108,67 +117,82 @@ def _squared_discrepancy(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def precision_and_recall(
-    ours: np.ndarray, theirs: np.ndarray, neighbours: int = 3
+    samples: np.ndarray, reference: np.ndarray, neighbors: int = 3
 ) -> tuple[float, float]:
-    """How much of ours lies among theirs (precision), and of theirs among ours (recall).
+    """Precision and recall of samples, by nearest neighbors in features.
 
-    A set covers the balls round its features that reach to their k-th nearest neighbours in it.
+    Precision is the fraction of samples in the region of the reference images, recall the fraction
+    of reference images in the region of the samples. The region of a set is the union of balls
+    around its features that reach to their k-th nearest neighbors in the set.
 
     Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative
     models" (2019).
 
     Args:
-        ours: features of drawn images [N, d].
-        theirs: features of real images [M, d].
-        neighbours: k.
+        samples: features of generated images, [N, d].
+        reference: features of real images, [M, d].
+        neighbors: k.
+
+    Returns:
+        precision and recall.
 
     Raises:
         InvalidArgument: for a set of k images or fewer.
     """
-    if neighbours < 1:
-        raise InvalidArgument("neighbours", "be positive", neighbours)
-    _require_pair(ours, theirs, neighbours + 1, f"a ball needs ({neighbours + 1})")
-    # About a common centre, so that little is lost in differences of squares.
-    centre = theirs.mean(axis=0, dtype=np.float64)
-    ours, theirs = ours - centre, theirs - centre
-    return _share_within(ours, theirs, neighbours), _share_within(theirs, ours, neighbours)
+    if neighbors < 1:
+        raise InvalidArgument("neighbors", "be positive", neighbors)
+    _require_pair(samples, reference, neighbors + 1, f"a ball needs ({neighbors + 1})")
+    # The mean is subtracted, so that differences of squares are accurate.
+    mean = reference.mean(axis=0, dtype=np.float64)
+    samples, reference = samples - mean, reference - mean
+    precision = _fraction_covered(samples, reference, neighbors)
+    recall = _fraction_covered(reference, samples, neighbors)
+    return precision, recall
 
 
-def _share_within(points: np.ndarray, centres: np.ndarray, neighbours: int) -> float:
-    """The share of the points that lie in a ball of the centres."""
+def _fraction_covered(points: np.ndarray, centers: np.ndarray, neighbors: int) -> float:
+    """The fraction of the points that lie in the ball of some center."""
     radii = np.concatenate(
         [
-            np.partition(block, neighbours - 1, axis=1)[:, neighbours - 1]
-            for block in _squared_distances(centres, centres, without_self=True)
+            np.partition(block, neighbors - 1, axis=1)[:, neighbors - 1]
+            for block in _squared_distances(centers, centers, without_self=True)
         ]
     )
-    covered = [(block <= radii).any(axis=1) for block in _squared_distances(points, centres)]
+    covered = [(block <= radii).any(axis=1) for block in _squared_distances(points, centers)]
     return float(np.concatenate(covered).mean())
 
 
 def _squared_distances(
-    points: np.ndarray, centres: np.ndarray, without_self: bool = False
+    points: np.ndarray, centers: np.ndarray, without_self: bool = False
 ) -> Iterator[np.ndarray]:
-    """Of some points after the others to all centres; infinite from a centre to itself."""
-    squares = np.sum(centres**2, axis=1)
-    rows = max(1, _BLOCK // len(centres))
+    """Squared distances of blocks of points to all centers, [block, centers].
+
+    With `without_self`, the distance of a center to itself is infinite.
+    """
+    squares = np.sum(centers**2, axis=1)
+    rows = max(1, _BLOCK // len(centers))
     for first in range(0, len(points), rows):
         block = points[first : first + rows]
         scale = np.sum(block**2, axis=1)[:, None] + squares
-        squared = scale - 2 * block @ centres.T
-        # Rounding is not a distance: equal features have none.
+        squared = scale - 2 * block @ centers.T
+        # Rounding errors are set to 0, the distance of equal features.
         squared[squared < 1e-12 * scale] = 0.0
         if without_self:
-            places = np.arange(len(block))
-            squared[places, first + places] = np.inf
+            indices = np.arange(len(block))
+            squared[indices, first + indices] = np.inf
         yield squared
 
 
 def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]:
-    """exp E KL(p(y|x) | p(y)) of a classifier's logits [N, classes], from 1 to classes.
+    """Inception score exp E KL(p(y|x) | p(y)) of a classifier, from 1 to the number of classes.
 
-    Source: Salimans et al., "Improved techniques for training GANs" (2016): in parts, one after
-    the other.
+    The images are split into consecutive parts, as in the source.
+
+    Source: Salimans et al., "Improved techniques for training GANs" (2016).
+
+    Args:
+        logits: logits of the classifier, [N, classes].
+        splits: number of parts.
 
     Returns:
         mean and standard deviation over the parts.
@@ -190,10 +214,13 @@ def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]
     return float(np.mean(scores)), float(np.std(scores))
 
 
-def _require_pair(ours: np.ndarray, theirs: np.ndarray, at_least: int, reason: str) -> None:
-    for name, features in (("ours", ours), ("theirs", theirs)):
+def _require_pair(samples: np.ndarray, reference: np.ndarray, at_least: int, reason: str) -> None:
+    """Refuses features of too few images, or of two different sizes."""
+    for name, features in (("samples", samples), ("reference", reference)):
         require_features(name, features)
         if len(features) < at_least:
             raise InvalidArgument(name, f"have as many images as {reason}", len(features))
-    if ours.shape[1] != theirs.shape[1]:
-        raise InvalidArgument("theirs", f"have {ours.shape[1]} features, as ours", theirs.shape[1])
+    size = samples.shape[1]
+    if reference.shape[1] != size:
+        as_samples = f"have {size} features, as the samples"
+        raise InvalidArgument("reference", as_samples, reference.shape[1])

@@ -1,4 +1,4 @@
-"""The parts of an evaluation: metrics that say what they were made of, and pictures."""
+"""The sections of an evaluation: metrics with their conditions, and pictures."""
 
 from collections.abc import Callable
 
@@ -7,22 +7,26 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.evaluation.denoising import (
-    STANDARD_DENOISERS,
+    BASELINE_DENOISERS,
     add_noise,
+    baseline_rows,
     denoising_rows,
-    standard_rows,
 )
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics, fit_feature_statistics
-from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.memorization import memorisation, nearest_neighbours
-from tf_mdsm.evaluation.outliers import EnergyAndScoreFn, outlier_scores, separation
+from tf_mdsm.evaluation.features import FeatureExtractor
+from tf_mdsm.evaluation.memorization import memorization, nearest_neighbors
+from tf_mdsm.evaluation.out_of_distribution import (
+    EnergyAndScoreFn,
+    detection_metrics,
+    detection_scores,
+)
 from tf_mdsm.evaluation.sample_quality import (
     frechet_distance,
     inception_score,
     kernel_distance,
     precision_and_recall,
 )
-from tf_mdsm.evaluation.section import Metric, Part
+from tf_mdsm.evaluation.section_files import Metric, Section
 from tf_mdsm.visualization import images as pictures
 from tf_mdsm.visualization import plots
 
@@ -34,125 +38,174 @@ __all__ = [
     "evaluate_quality",
 ]
 
-# Images of a picture's grid, rows and columns of a picture of pairs.
-_GRID, _ROWS, _COLUMNS = 64, 10, 6
+# Images of a grid; rows of pictures with several images a row; images a row of neighbors.
+_GRID_IMAGES, _ROWS, _NEIGHBOR_COLUMNS = 64, 10, 6
 
-# Images that a kernel distance, precision, recall and an inception score need.
-_FEWEST = 10
+# Kernel distance, precision, recall and inception score are left out for fewer images.
+_MIN_IMAGES = 10
 
-# Below this many images the Fréchet distance says more of n than of the images.
-_MANY = 10_000
+# Below this number of images the Fréchet distance comes with a warning about its bias.
+_MIN_UNBIASED = 10_000
 
-# Neighbours whose distance is the radius of an image in precision and recall.
-_NEIGHBOURS = 3
+# Images of a subset of the kernel distance, at most.
+_SUBSET = 1_000
+
+# The distance to this neighbor is the radius of an image in precision and recall.
+_NEIGHBORS = 3
 
 
 def evaluate_quality(
-    features: Features,
-    sets: dict[str, np.ndarray],
+    extractor: FeatureExtractor,
+    image_sets: dict[str, np.ndarray],
+    *,
     reference: FeatureStatistics,
     reference_name: str,
-    images: np.ndarray,
-    images_name: str,
-) -> Part:
-    """Distances of sets of images, samples say, to reference images.
+    reference_images: np.ndarray,
+    reference_images_name: str,
+) -> Section:
+    """Compares sets of images, such as samples, with reference images.
 
     Args:
-        features: of images.
-        sets: name to images [N, H, W, C] that are none of the reference images; what needs more
-            than there are is left out.
-        reference: of the reference images' features, for the Fréchet distance.
-        reference_name: what it was made of.
-        images: reference images, for what needs features one by one.
-        images_name: which images they are.
+        extractor: features of images.
+        image_sets: name to images, [N, H, W, C], without the reference images. Metrics that need
+            more images than a set has are left out.
+        reference: feature statistics of the reference images, for the Fréchet distance.
+        reference_name: what the statistics were computed from.
+        reference_images: reference images for the metrics that need their single features.
+        reference_images_name: which images these are.
     """
-    theirs, _ = features.extract(images)
-    by = {"features": features.name, "features_hash": features.fingerprint}
+    reference_features, _ = extractor.extract(reference_images)
     metrics = []
-    for of, shown in sets.items():
-        ours, logits = features.extract(shown)
-        common = {"of": of, "n": len(ours), **by}
-        if len(ours) >= features.size:
-            distance = frechet_distance(fit_feature_statistics([ours]), reference)
-            found = {"name": "frechet_distance", "value": distance, **common}
-            metrics.append(_warned({**found, "against": reference_name}))
-        if len(ours) < _FEWEST:
-            continue
-        few = {**common, "against": images_name, "against_n": len(theirs)}
-        size = min(1_000, len(ours), len(theirs))
-        mean, std = kernel_distance(ours, theirs, subset_size=size)
-        metrics.append({"name": "kernel_distance", "value": mean, "std": std, **few})
-        shares = precision_and_recall(ours, theirs, _NEIGHBOURS)
-        for name, value in zip(("precision", "recall"), shares, strict=True):
-            metrics.append({"name": name, "value": value, **few})
-        mean, std = inception_score(logits)
-        metrics.append({"name": "inception_score", "value": mean, "std": std, **common})
-    grids = {of: pictures.image_grid(_floats(shown[:_GRID])) for of, shown in sets.items()}
-    return Part(metrics, {of.capitalize(): grid for of, grid in grids.items()})
+    for name, images in image_sets.items():
+        features, logits = extractor.extract(images)
+        common = {"of": name, "n": len(features)}
+        common |= {"features": extractor.name, "features_hash": extractor.fingerprint}
+        if len(features) >= extractor.size:
+            distance = frechet_distance(fit_feature_statistics([features]), reference)
+            metrics.append(
+                {
+                    "name": "frechet_distance",
+                    "value": distance,
+                    **common,
+                    "against": reference_name,
+                    **_bias_warning(len(features)),
+                }
+            )
+        if len(features) >= _MIN_IMAGES:
+            against = {"against": reference_images_name, "against_n": len(reference_features)}
+            metrics += _feature_metrics(features, reference_features, {**common, **against})
+            mean, std = inception_score(logits)
+            metrics.append({"name": "inception_score", "value": mean, "std": std, **common})
+    grids = {
+        name.capitalize(): pictures.image_grid(_floats(images[:_GRID_IMAGES]))
+        for name, images in image_sets.items()
+    }
+    return Section(metrics, grids)
 
 
-def _warned(metric: Metric) -> Metric:
-    if metric["n"] >= _MANY:
-        return metric
-    few = f"n = {metric['n']:,}: biased upwards, to be compared at the same n only"
-    return {**metric, "warning": few}
+def _bias_warning(count: int) -> dict[str, str]:
+    """A `warning` for a Fréchet distance of few images."""
+    if count >= _MIN_UNBIASED:
+        return {}
+    return {"warning": f"n = {count:,}: biased upwards, to be compared at the same n only"}
+
+
+def _feature_metrics(
+    features: np.ndarray, reference_features: np.ndarray, conditions: Metric
+) -> list[Metric]:
+    """Kernel distance, precision and recall of features [N, d] and reference features [M, d]."""
+    subset_size = min(_SUBSET, len(features), len(reference_features))
+    mean, std = kernel_distance(features, reference_features, subset_size=subset_size)
+    precision, recall = precision_and_recall(features, reference_features, _NEIGHBORS)
+    return [
+        {"name": "kernel_distance", "value": mean, "std": std, **conditions},
+        {"name": "precision", "value": precision, **conditions},
+        {"name": "recall", "value": recall, **conditions},
+    ]
 
 
 def evaluate_memorization(
+    *,
     samples: np.ndarray,
     training: np.ndarray,
-    held_out: np.ndarray,
-    features: Features | None,
-) -> Part:
-    """Samples beside the training images nearest to them, in pixels and in features.
+    validation: np.ndarray,
+    extractor: FeatureExtractor | None,
+) -> Section:
+    """Compares samples with the training images nearest to them, in pixels and in features.
 
-    The samples shown are those that are nearest to a training image.
+    The pictures show the samples that are nearest to a training image, with their neighbors.
+
+    Args:
+        samples: generated images, [N, H, W, C].
+        training: training images, [M, H, W, C].
+        validation: images of the same kind that were not used for training, [V, H, W, C].
+        extractor: features of images; None: pixels only.
     """
-    spaces = {"pixels": lambda images: images}
-    if features is not None:
-        spaces[features.name] = lambda images: features.extract(images)[0]
-    metrics, shown = [], {}
-    for space, place in spaces.items():
-        references = place(training)
-        indices, distances = nearest_neighbours(place(samples), references, _COLUMNS - 1)
-        _, held_out_distances = nearest_neighbours(place(held_out), references)
-        found = memorisation(distances[:, 0], held_out_distances[:, 0])
-        common = {"n": len(samples), "against": "training images", "space": space}
-        percentile = f"{found['percentile']:g}th percentile"
-        metrics += [
-            {"name": "nearest_distance", "value": found["median"], "of": "samples", **common},
-            {
-                "name": "nearest_distance",
-                "value": found["held_out_median"],
-                "of": "held-out images",
-                **common,
-                "n": len(held_out),
-            },
-            {
-                "name": "share_nearer_than_held_out",
-                "value": found["share_below"],
-                "of": "samples",
-                **common,
-                "threshold": percentile,
-            },
-        ]
-        nearest = np.argsort(distances[:, 0], kind="stable")[:_ROWS]
-        rows = [
-            np.concatenate([_floats(samples[number][None]), _floats(training[indices[number]])])
-            for number in nearest
-        ]
-        grid = pictures.image_grid(np.concatenate(rows), columns=_COLUMNS)
-        shown[f"Samples nearest to a training image, and their neighbours by {space}"] = grid
-    return Part(metrics, shown)
+    metrics, grids = _memorization_in("pixels", lambda x: x, samples, training, validation)
+    if extractor is not None:
+        feature_metrics, feature_grids = _memorization_in(
+            extractor.name,
+            lambda images: extractor.extract(images)[0],
+            samples,
+            training,
+            validation,
+        )
+        metrics, grids = metrics + feature_metrics, {**grids, **feature_grids}
+    return Section(metrics, grids)
+
+
+def _memorization_in(
+    space: str,
+    embed: Callable[[np.ndarray], np.ndarray],
+    samples: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+) -> tuple[list[Metric], dict[str, np.ndarray]]:
+    """Metrics and a picture by Euclidean distances in one space, to which `embed` maps images."""
+    references = embed(training)
+    indices, distances = nearest_neighbors(embed(samples), references, _NEIGHBOR_COLUMNS - 1)
+    _, validation_distances = nearest_neighbors(embed(validation), references)
+    comparison = memorization(distances[:, 0], validation_distances[:, 0])
+    common = {"n": len(samples), "against": "training images", "space": space}
+    metrics = [
+        {"name": "nearest_distance", "value": comparison["median"], "of": "samples", **common},
+        {
+            "name": "nearest_distance",
+            "value": comparison["validation_median"],
+            "of": "validation images",
+            **common,
+            "n": len(validation),
+        },
+        {
+            "name": "share_nearer_than_held_out",
+            "value": comparison["share_below"],
+            "of": "samples",
+            **common,
+            "threshold": f"{comparison['percentile']:g}th percentile",
+        },
+    ]
+    nearest = np.argsort(distances[:, 0], kind="stable")[:_ROWS]
+    rows = [
+        np.concatenate([_floats(samples[sample][None]), _floats(training[indices[sample]])])
+        for sample in nearest
+    ]
+    grid = pictures.image_grid(np.concatenate(rows), columns=_NEIGHBOR_COLUMNS)
+    caption = f"Samples nearest to a training image, and their nearest training images by {space}"
+    return metrics, {caption: grid}
 
 
 def evaluate_energies(
-    energy_fn: Callable[[tf.Tensor], tf.Tensor], sets: dict[str, np.ndarray]
-) -> Part:
-    """Energies of several sets of images, uint8 or float [N, H, W, C] each."""
+    energy_fn: Callable[[tf.Tensor], tf.Tensor], image_sets: dict[str, np.ndarray]
+) -> Section:
+    """Compares the energies of several sets of images.
+
+    Args:
+        energy_fn: images, float32 [B, H, W, C], to energies [B].
+        image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
+    """
     energies = {
         name: np.concatenate([np.asarray(energy_fn(batch), float) for batch in _batches(images)])
-        for name, images in sets.items()
+        for name, images in image_sets.items()
     }
     metrics = [
         {
@@ -164,68 +217,103 @@ def evaluate_energies(
         }
         for name, values in energies.items()
     ]
-    return Part(metrics, {"Energies": plots.histograms(energies, "energy E(x)")})
+    return Section(metrics, {"Energies": plots.histograms(energies, "energy E(x)")})
 
 
 def evaluate_outliers(
     energy_and_score_fn: EnergyAndScoreFn,
+    *,
     sigma0: float,
-    held_out: np.ndarray,
-    foreign: dict[str, np.ndarray],
-) -> Part:
-    """How well the energy, and its gradient, tell foreign images from held-out ones."""
-    inside = outlier_scores(energy_and_score_fn, held_out, sigma0)
-    metrics, shown = [], {"held-out": _floats(held_out[:_ROWS])}
-    for name, images in foreign.items():
-        outside = outlier_scores(energy_and_score_fn, images, sigma0)
-        shown[name] = _floats(images[:_ROWS])
-        for score, values in inside.items():
-            found = separation(values, outside[score])
-            common = {"of": name, "n": len(images), "against": "held-out images"}
-            common |= {"against_n": len(held_out), "score": score}
-            metrics += [{"name": key, "value": value, **common} for key, value in found.items()]
-    return Part(metrics, {"What the energy is to tell apart": plots.image_rows(shown)})
+    validation: np.ndarray,
+    outliers: dict[str, np.ndarray],
+) -> Section:
+    """Detects out-of-distribution images by the energy and by the norm of its gradient.
+
+    Args:
+        energy_and_score_fn: images, float32 [B, H, W, C], to E(x) [B] and -dE/dx [B, H, W, C].
+        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units.
+        validation: validation images, the inliers, [N, H, W, C].
+        outliers: name to out-of-distribution images, [M, H, W, C].
+    """
+    inlier_scores = detection_scores(energy_and_score_fn, validation, sigma0)
+    metrics, rows = [], {"validation": _floats(validation[:_ROWS])}
+    for name, images in outliers.items():
+        outlier_scores = detection_scores(energy_and_score_fn, images, sigma0)
+        rows[name] = _floats(images[:_ROWS])
+        for score, values in inlier_scores.items():
+            areas = detection_metrics(values, outlier_scores[score])
+            common = {"of": name, "n": len(images), "against": "validation images"}
+            common |= {"against_n": len(validation), "score": score}
+            metrics += [{"name": key, "value": value, **common} for key, value in areas.items()]
+    caption = "Validation images, and out-of-distribution images to be detected by the energy"
+    return Section(metrics, {caption: plots.image_rows(rows)})
 
 
 def evaluate_denoising(
     denoise_fn: Callable[[tf.Tensor], tf.Tensor],
-    held_out: np.ndarray,
+    *,
+    validation: np.ndarray,
     sigmas: np.ndarray,
     seed: int,
-) -> Part:
-    """The blind denoiser against noise level, beside standard methods that are told the level."""
-    ours = denoising_rows(denoise_fn, held_out, sigmas, seed)
-    standard = standard_rows(held_out, sigmas, seed)
-    methods = {name: [row[name] for row in standard] for name in STANDARD_DENOISERS}
-    columns = {key: np.array([row[key] for row in ours]) for key in ours[0]}
-    common = {"of": "held-out images", "n": len(held_out)}
+) -> Section:
+    """Compares the blind denoiser D(x) with methods that are given the noise level.
+
+    Args:
+        denoise_fn: D, float32 [B, H, W, C] to the same.
+        validation: clean images, [N, H, W, C].
+        sigmas: noise levels, in pixel units, [K].
+        seed: seed of the noise.
+    """
+    rows = denoising_rows(denoise_fn, validation, sigmas, seed)
+    baselines = baseline_rows(validation, sigmas, seed)
+    common = {"of": "validation images", "n": len(validation)}
     metrics = []
-    for place, row in enumerate(ours):
-        at = {**common, "sigma": row["sigma"]}
-        metrics.append({"name": "denoising_psnr", "value": row["psnr"], "method": "D(x)", **at})
-        for name, values in methods.items():
-            psnr = {"name": "denoising_psnr", "value": values[place], "method": name}
-            metrics.append({**psnr, **at})
+    for row, baseline in zip(rows, baselines, strict=True):
+        conditions = {**common, "sigma": row["sigma"]}
+        psnrs = {"D(x)": row["psnr"]}
+        psnrs |= {method: baseline[method] for method in BASELINE_DENOISERS}
+        metrics += [
+            {"name": "denoising_psnr", "value": psnr, "method": method, **conditions}
+            for method, psnr in psnrs.items()
+        ]
         level = {"value": row["noise_level"], "std": row["noise_level_std"]}
-        metrics.append({"name": "estimated_sigma", **level, **at})
+        metrics.append({"name": "estimated_sigma", **level, **conditions})
+    examples = _denoised_examples(denoise_fn, validation[:_ROWS], sigmas, seed)
+    return Section(
+        metrics, {**_denoising_plots(rows, baselines), "Clean, noisy, denoised": examples}
+    )
+
+
+def _denoising_plots(
+    rows: list[dict[str, float]], baselines: list[dict[str, float]]
+) -> dict[str, np.ndarray]:
+    """Curves of PSNR and of the estimated noise level over the noise level, by caption."""
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    sigmas = columns["sigma"]
     psnrs = {"D(x), blind": (sigmas, columns["psnr"]), "noisy": (sigmas, columns["noisy_psnr"])}
-    psnrs |= {f"{name}, told sigma": (sigmas, values) for name, values in methods.items()}
+    for method in BASELINE_DENOISERS:
+        psnr = np.array([baseline[method] for baseline in baselines])
+        psnrs[f"{method}, given sigma"] = (sigmas, psnr)
     levels = {
         "estimated": (sigmas, columns["noise_level"], columns["noise_level_std"]),
         "true": (sigmas, sigmas),
     }
     axis = "noise level sigma, in pixel units"
-    return Part(
-        metrics,
-        {
-            "Denoising": plots.curves(psnrs, axis, "PSNR in dB", log_x=True),
-            "Estimated noise level": plots.curves(levels, axis, "|x - D(x)| / sqrt(d)", True, True),
-            "Clean, noisy, denoised": _strip(denoise_fn, held_out[:_ROWS], sigmas, seed),
-        },
-    )
+    return {
+        "Denoising": plots.curves(psnrs, axis, "PSNR in dB", log_x=True),
+        "Estimated noise level": plots.curves(
+            levels, axis, "|x - D(x)| / sqrt(d)", log_x=True, log_y=True
+        ),
+    }
 
 
-def _strip(denoise_fn, images: np.ndarray, sigmas: np.ndarray, seed: int) -> np.ndarray:
+def _denoised_examples(
+    denoise_fn: Callable[[tf.Tensor], tf.Tensor],
+    images: np.ndarray,
+    sigmas: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """A picture of clean images, and of noisy and denoised ones at three or four noise levels."""
     clean = _floats(images)
     rows = {"clean": clean}
     for sigma in sigmas[:: max(1, len(sigmas) // 3)]:
@@ -236,8 +324,12 @@ def _strip(denoise_fn, images: np.ndarray, sigmas: np.ndarray, seed: int) -> np.
 
 
 def _floats(images: np.ndarray) -> np.ndarray:
+    """Images, uint8 or float in [0, 1], as float32 in [0, 1]."""
     return to_float(tf.constant(images)).numpy()
 
 
 def _batches(images: np.ndarray, size: int = 256) -> list[tf.Tensor]:
-    return [to_float(tf.constant(images[i : i + size])) for i in range(0, len(images), size)]
+    """Images, uint8 or float in [0, 1], as float32 batches."""
+    return [
+        to_float(tf.constant(images[first : first + size])) for first in range(0, len(images), size)
+    ]

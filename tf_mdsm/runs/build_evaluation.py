@@ -14,7 +14,7 @@ from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument, known_as
-from tf_mdsm.evaluation import outliers
+from tf_mdsm.evaluation import out_of_distribution
 from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
 from tf_mdsm.evaluation.feature_statistics import (
     FeatureStatistics,
@@ -22,7 +22,7 @@ from tf_mdsm.evaluation.feature_statistics import (
     load_feature_statistics,
     save_feature_statistics,
 )
-from tf_mdsm.evaluation.features import Features
+from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.inception import download_inception, load_inception
 from tf_mdsm.evaluation.sample_quality import frechet_distance
 from tf_mdsm.training.monitor import SampleDistance
@@ -46,7 +46,7 @@ _CACHE = os.path.join("~", ".cache", "tf_mdsm")
 
 def build_features(
     config: ConfigDict, workdir: str, training: np.ndarray, held_out: np.ndarray
-) -> Features:
+) -> FeatureExtractor:
     """The features that `config.evaluation.features` names.
 
     The classifier is trained on the run's labelled training images, once, and kept under
@@ -91,7 +91,7 @@ def build_reference_images(
 
 
 def build_reference(
-    config: ConfigDict, workdir: str, features: Features, images: np.ndarray
+    config: ConfigDict, workdir: str, features: FeatureExtractor, images: np.ndarray
 ) -> FeatureStatistics:
     """Mean and covariance of the reference images' features, computed once for a set of images.
 
@@ -146,7 +146,7 @@ def build_sample_distance(
     return SampleDistance(count, distance, features.name, measure)
 
 
-def require_enough(features: Features, count: int, field: str) -> None:
+def require_enough(features: FeatureExtractor, count: int, field: str) -> None:
     """Refuses fewer samples than features, whose covariance says little.
 
     Raises:
@@ -160,13 +160,13 @@ def build_out_of_distribution(config: ConfigDict, held_out: np.ndarray) -> dict[
     """Images that are none of the run's kind, as many as `held_out` holds or the source has."""
     settings, seed = config.evaluation, config.evaluation.seed
     foreign = {
-        "uniform noise": outliers.uniform_noise(held_out, seed),
-        "constant": outliers.constant(held_out, seed),
-        "upside-down": outliers.flipped(held_out),
+        "uniform noise": out_of_distribution.uniform_noise(held_out, seed),
+        "constant": out_of_distribution.constant_images(held_out, seed),
+        "upside-down": out_of_distribution.upside_down(held_out),
     }
     patch = held_out.shape[1] // 4
     if patch and held_out.shape[1] == 4 * patch:
-        foreign["shuffled patches"] = outliers.shuffled_patches(held_out, patch, seed)
+        foreign["shuffled patches"] = out_of_distribution.shuffled_patches(held_out, patch, seed)
     if settings.foreign.source:
         images = _other_data(config)[: len(held_out)]
         foreign[settings.foreign.name or settings.foreign.source] = images

@@ -8,7 +8,12 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.strategies import place
 from tf_mdsm.evaluation.report import render_report
-from tf_mdsm.evaluation.section import Part, load_part, read_likelihood, save_part
+from tf_mdsm.evaluation.section_files import (
+    Section,
+    load_section,
+    read_likelihood,
+    save_section,
+)
 from tf_mdsm.runs.evaluation_context import EvaluationContext
 from tf_mdsm.system.atomic import atomic_write, require_writable
 
@@ -59,13 +64,13 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
         path = os.path.join(folder, "parts", f"{name}_{subject.key(name)}")
         if not os.path.isdir(path):
             _LOGGER.info("%s …", name)
-            save_part(todo[name](), path)
-        found[name] = load_part(path)
+            save_section(todo[name](), path)
+        found[name] = load_section(path)
     return _write(folder, config, subject, found)
 
 
 def _write(
-    folder: str, config: ConfigDict, subject: EvaluationContext, found: dict[str, Part]
+    folder: str, config: ConfigDict, subject: EvaluationContext, found: dict[str, Section]
 ) -> list[str]:
     """All numbers with what they follow from, and the report."""
     facts = subject.facts

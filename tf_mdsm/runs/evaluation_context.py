@@ -12,11 +12,11 @@ from ml_collections import ConfigDict
 import tf_mdsm
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.evaluation import sections as parts
+from tf_mdsm.evaluation import sections
 from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
-from tf_mdsm.evaluation.features import Features
-from tf_mdsm.evaluation.section import Part
+from tf_mdsm.evaluation.features import FeatureExtractor
+from tf_mdsm.evaluation.section_files import Section
 from tf_mdsm.runs import build_evaluation
 from tf_mdsm.runs import build_model as build
 from tf_mdsm.runs.sharded_sampling import draw, load, sampling_settings
@@ -115,57 +115,67 @@ class EvaluationContext:
         with np.load(f"{stem}.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def quality(self) -> Part:
+    def quality(self) -> Section:
         images, name = self._reference_images
         count = self._settings.num_samples
         # Beside the samples, images that are none of the reference's.
-        others = {"held-out images": self._all_held_out}
+        others = {"validation images": self._all_held_out}
         if self._settings.reference == "held_out":
             others = {"training images": self._training}
-        part = parts.evaluate_quality(
+        section = sections.evaluate_quality(
             self._features,
             {"samples": self.samples["images"], **{of: s[:count] for of, s in others.items()}},
-            self._reference,
-            os.path.basename(self._settings.reference_statistics) or name,
-            images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)],
-            name,
+            reference=self._reference,
+            reference_name=os.path.basename(self._settings.reference_statistics) or name,
+            reference_images=images[
+                np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+            ],
+            reference_images_name=name,
         )
         chain = pictures.sampling_strip(self.samples["chain_states"])
-        return dataclasses.replace(part, pictures={**part.pictures, "From noise to images": chain})
-
-    def memorisation(self) -> Part:
-        return parts.evaluate_memorization(
-            self.samples["images"], self._training, self._held_out, self._features
+        return dataclasses.replace(
+            section, pictures={**section.pictures, "From noise to images": chain}
         )
 
-    def energies(self) -> Part:
+    def memorisation(self) -> Section:
+        return sections.evaluate_memorization(
+            samples=self.samples["images"],
+            training=self._training,
+            validation=self._held_out,
+            extractor=self._features,
+        )
+
+    def energies(self) -> Section:
         sigma = float(np.sqrt(self._config.noise.sigma_min * self._config.noise.sigma_max))
         clean = to_float(tf.constant(self._held_out)).numpy()
         sets = {
             "training images": self._training[: self._settings.num_images],
-            "held-out images": self._held_out,
+            "validation images": self._held_out,
             "samples": self.samples["images"][: self._settings.num_images],
-            f"held-out images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
+            f"validation images, noise {sigma:.2g}": add_noise(clean, sigma, self._settings.seed),
         }
-        return parts.evaluate_energies(self._model.energy, {**sets, **self._foreign})
+        return sections.evaluate_energies(self._model.energy, {**sets, **self._foreign})
 
-    def outliers(self) -> Part:
-        return parts.evaluate_outliers(
+    def outliers(self) -> Section:
+        return sections.evaluate_outliers(
             self._model.energy_and_score,
-            self._model.noise.sigma0,
-            self._held_out,
-            self._foreign,
+            sigma0=self._model.noise.sigma0,
+            validation=self._held_out,
+            outliers=self._foreign,
         )
 
-    def denoising(self) -> Part:
+    def denoising(self) -> Section:
         noise = self._config.noise
         sigmas = np.unique(np.geomspace(noise.sigma_min, noise.sigma_max, _LEVELS))
-        return parts.evaluate_denoising(
-            self._model.denoise, self._held_out, sigmas, self._settings.seed
+        return sections.evaluate_denoising(
+            self._model.denoise,
+            validation=self._held_out,
+            sigmas=sigmas,
+            seed=self._settings.seed,
         )
 
     @functools.cached_property
-    def _features(self) -> Features | None:
+    def _features(self) -> FeatureExtractor | None:
         if self._settings.features == "none":
             return None
         return build_evaluation.build_features(

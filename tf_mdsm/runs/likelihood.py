@@ -75,24 +75,12 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         step,
     )
     estimate = _estimate(path, config, shards_folder)
-    image_sets = {
-        "held_out": held_out[: settings.num_images],
-        "training": training[: settings.num_images],
-    }
+    image_sets = {"held_out": held_out, "training": training}
     report = {
         "version": __version__,
         "step": step,
         "weights": "averaged" if model.ema_network is not None else "raw",
-        **likelihood_report(
-            estimate,
-            model.energy,
-            path.reference,
-            image_sets,
-            batch_size=settings.batch_size,
-            temperature=settings.temperature,
-            tolerance=settings.tolerance,
-            min_effective=settings.min_effective,
-        ),
+        **_report(estimate, config, model, path.reference, image_sets),
         "settings": settings.to_dict(),
     }
     _LOGGER.info("%s", report["summary"])
@@ -164,6 +152,27 @@ def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> Lo
         group("config.likelihood"),
     ):
         return estimate_log_z(path, settings, shards_folder, bar.update)
+
+
+def _report(
+    estimate: LogZEstimate,
+    config: ConfigDict,
+    model: EnergyModel,
+    reference: GaussianReference,
+    image_sets: dict[str, np.ndarray],
+) -> dict[str, object]:
+    """The report of an estimate, with bits/dim of some images of each set."""
+    settings = config.likelihood
+    return likelihood_report(
+        estimate,
+        model.energy,
+        reference,
+        {name: images[: settings.num_images] for name, images in image_sets.items()},
+        batch_size=settings.batch_size,
+        temperature=settings.temperature,
+        tolerance=settings.tolerance,
+        min_effective=settings.min_effective,
+    )
 
 
 def _plot(estimate: LogZEstimate, title: str) -> np.ndarray:

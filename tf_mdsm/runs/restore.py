@@ -230,7 +230,7 @@ def _scores(
     standard = baseline_solution(task, measured)
     if standard is not None:
         methods[standard[0]] = standard[1].astype(np.float32)
-    return quality.scores(originals, methods)
+    return quality.psnr_and_ssim(originals, methods)
 
 
 def _write(

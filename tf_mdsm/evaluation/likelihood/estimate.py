@@ -22,7 +22,7 @@ from tf_mdsm.system.shards import Shards
 
 __all__ = ["AnnealingSettings", "LogZEstimate", "estimate_log_z"]
 
-# Seeds of the adapting chains, above all seeds that `AnnealingSettings.seed` may lead to.
+# First seed of the adapting chains, above the seeds of all other chains.
 _FIRST_ADAPTATION_SEED = 2**62 + 2**61
 
 # Arrays of a shard by name.
@@ -84,13 +84,13 @@ class AnnealingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class LogZEstimate:
-    """Bounds of log Z, and the chains that they follow from.
+    """Bounds of log Z, and the log weights and acceptance of the chains behind them.
 
     The dictionaries have the keys "up" and "down".
 
     Attributes:
         bounds: bounds of log Z.
-        drift: as in `convergence_failures`.
+        drift: change of the mean of E_ref - E / T during the equilibration, in standard errors.
         thermodynamic_length: as in `Adaptation`.
         betas: inverse temperatures, float32 [n + 1].
         step_sizes: epsilon of each interval, in pixel units, float32 [n].
@@ -124,10 +124,10 @@ def estimate_log_z(
     Args:
         path: the densities between the reference and the energy, and the moves.
         settings: sizes of the estimate.
-        folder: folder of the shards. Shards that are found there are not computed again. Another
-            path or other settings need another folder.
+        folder: folder of the shards. Shards that it contains already are not computed again.
+            Another path or other settings need another folder.
         on_intervals: called with the number of intervals that have just been completed,
-            `settings.total_intervals` in all; those of shards that are found there are counted.
+            `settings.total_intervals` in all; those of shards that already exist are counted.
 
     Raises:
         InvalidArgument: about `num_temperatures`, if there are too many.

@@ -41,7 +41,7 @@ def likelihood_report(
     tolerance: float,
     min_effective: float,
 ) -> dict[str, object]:
-    """Report of an estimate for likelihood.json: bits/dim of images, bounds, acceptance, step sizes.
+    """Report of an estimate for likelihood.json: bits/dim, bounds, acceptance, step sizes.
 
     Args:
         estimate: bounds of log Z, and the chains.

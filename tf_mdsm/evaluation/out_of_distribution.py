@@ -1,7 +1,8 @@
-"""How well an energy tells foreign images from its own kind, and foreign images to try it on.
+"""Out-of-distribution detection by an energy: scores, AUROC and AUPR; images to detect.
 
-Outliers are the positive class, and a higher score means more of an outlier. Images simpler than
-the training images, mostly black say, may score below these: an area near 0 is no mistake.
+Outliers are the positive class, and a higher score means more of an outlier. Images that are
+simpler than the training images (mostly black ones, for example) may score below them. So an
+area near 0 is no mistake.
 """
 
 from collections.abc import Callable
@@ -14,33 +15,35 @@ from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
-    "constant",
-    "flipped",
-    "outlier_scores",
-    "separation",
+    "EnergyAndScoreFn",
+    "constant_images",
+    "detection_metrics",
+    "detection_scores",
     "shuffled_patches",
     "uniform_noise",
+    "upside_down",
 ]
 
 # Images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
 EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def outlier_scores(
+def detection_scores(
     energy_and_score_fn: EnergyAndScoreFn,
     images: np.ndarray,
     sigma0: float,
     batch_size: int = 256,
 ) -> dict[str, np.ndarray]:
-    """Scores of each image, from one gradient of the energy.
+    """Scores by which outliers can be detected, from one gradient evaluation for each image.
 
-    The last two are one score in two units, and rank alike: as x - D(x) = sigma0^2 dE/dx, the
-    noise level is sigma0^2 / sqrt(d) times the gradient norm. A table needs one of them.
+    The last two are one score in two units, and rank images alike: since
+    x - D(x) = sigma0^2 dE/dx, the noise level is sigma0^2 / sqrt(d) times the gradient norm. A
+    table needs only one of them.
 
     Args:
-        energy_and_score_fn: images float32 [B, H, W, C] to E(x) [B] and -dE/dx [B, H, W, C].
+        energy_and_score_fn: images, float32 [B, H, W, C], to E(x) [B] and -dE/dx [B, H, W, C].
         images: uint8, or float in [0, 1], [N, H, W, C].
-        sigma0: the width in D(x) = x - sigma0^2 dE/dx, in pixel units.
+        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units.
         batch_size: images at a time.
 
     Returns:
@@ -48,9 +51,10 @@ def outlier_scores(
         |x - D(x)| / sqrt(d) of the noise in the image, in pixel units; float64 [N] each.
 
     Raises:
-        InvalidArgument: for no images.
+        InvalidArgument: for an array that is empty or has not four axes.
     """
-    _require_images(images)
+    if np.ndim(images) != 4 or not len(images):
+        raise InvalidArgument("images", "be [N, H, W, C], at least one", list(np.shape(images)))
     energies, norms = [], []
     for first in range(0, len(images), batch_size):
         batch = to_float(tf.constant(images[first : first + batch_size]))
@@ -63,19 +67,19 @@ def outlier_scores(
     return {"energy": np.concatenate(energies), "gradient_norm": norm, "noise_level": noise_level}
 
 
-def separation(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:
-    """How well a score tells outliers (the positive class, higher) from inliers.
+def detection_metrics(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:
+    """AUROC and AUPR of a score that should be higher for outliers than for inliers.
 
     Args:
-        inliers: scores of held-out images, [N].
-        outliers: scores of foreign images, [M].
+        inliers: scores of validation images, [N].
+        outliers: scores of out-of-distribution images, the positive class, [M].
 
     Returns:
-        `auroc`, the probability that an outlier scores above an inlier (0.5: chance); `aupr`,
-        the average precision (chance: the share of outliers, M / (N + M)).
+        `auroc`, the probability that an outlier scores above an inlier (0.5 is chance); `aupr`,
+        the average precision (chance is the fraction of outliers, M / (N + M)).
 
     Raises:
-        InvalidArgument: for scores that are none, or not finite.
+        InvalidArgument: for an empty array, or scores that are not finite.
     """
     for name, scores in (("inliers", inliers), ("outliers", outliers)):
         if not len(scores):
@@ -91,56 +95,56 @@ def separation(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:
 
 
 def uniform_noise(images: np.ndarray, seed: int) -> np.ndarray:
-    """Pixels independent and uniform in [0, 1], as many as `images`, float32 [N, H, W, C]."""
+    """Images of independent pixels, uniform in [0, 1], shaped as `images`, float32 [N, H, W, C]."""
     return np.random.default_rng(seed).uniform(size=images.shape).astype(np.float32)
 
 
-def constant(images: np.ndarray, seed: int) -> np.ndarray:
-    """Images of one colour each, uniform in [0, 1]^C, as many as `images`, float32."""
+def constant_images(images: np.ndarray, seed: int) -> np.ndarray:
+    """Images of a single color, uniform in [0, 1]^C, shaped as `images`, float32 [N, H, W, C]."""
     count, *_, channels = images.shape
-    colours = np.random.default_rng(seed).uniform(size=(count, 1, 1, channels))
-    return np.broadcast_to(colours, images.shape).astype(np.float32)
+    colors = np.random.default_rng(seed).uniform(size=(count, 1, 1, channels))
+    return np.broadcast_to(colors, images.shape).astype(np.float32)
 
 
-def flipped(images: np.ndarray) -> np.ndarray:
-    """The images upside-down: all pixels and their neighbourhoods are kept, but mirrored."""
+def upside_down(images: np.ndarray) -> np.ndarray:
+    """The images [N, H, W, C] upside down: the same pixels in mirrored neighborhoods."""
     return images[:, ::-1].copy()
 
 
 def shuffled_patches(images: np.ndarray, patch: int, seed: int) -> np.ndarray:
-    """The images cut into square patches that change places, none stays in its own.
+    """The images cut into square patches that change places; no patch stays in its place.
 
-    What is seen through a window of the patches' size stays the same, the whole does not.
+    The content of a window of a patch's size stays the same, the image as a whole does not.
 
     Args:
         images: [N, H, W, C].
         patch: side of the patches, in pixels.
-        seed: of the order, which is another for each image.
+        seed: seed of the order, which differs between images.
 
     Returns:
-        the same kind of array.
+        an array of the same shape and type.
 
     Raises:
-        InvalidArgument: unless height and width are multiples of `patch`, with two patches
-            at least.
+        InvalidArgument: unless height and width are multiples of `patch`, with at least two
+            patches.
     """
     count, height, width, channels = images.shape
     rows, columns = (size // patch if patch > 0 else 0 for size in (height, width))
     if (rows * patch, columns * patch) != (height, width) or rows * columns < 2:
         fitting = f"divide {height} x {width} images into two patches at least"
         raise InvalidArgument("patch", fitting, patch)
+
+    # Patches in rows, [N, places, patch, patch, C].
     cut = images.reshape(count, rows, patch, columns, patch, channels).swapaxes(2, 3)
     cut = cut.reshape(count, rows * columns, patch, patch, channels)
-    # Each patch goes to its successor's place on a random tour of all places.
+
+    # Each patch moves to the next place on a random tour of all places.
     generator, places = np.random.default_rng(seed), np.arange(rows * columns)
     tour = generator.permuted(np.broadcast_to(places, cut.shape[:2]), axis=1)
     image = np.arange(count)[:, None]
     moved = np.empty_like(cut)
     moved[image, np.roll(tour, -1, axis=1)] = cut[image, tour]
+
+    # Back to images.
     moved = moved.reshape(count, rows, columns, patch, patch, channels).swapaxes(2, 3)
     return moved.reshape(images.shape)
-
-
-def _require_images(images: np.ndarray) -> None:
-    if np.ndim(images) != 4 or not len(images):
-        raise InvalidArgument("images", "be [N, H, W, C], at least one", list(np.shape(images)))
