@@ -257,7 +257,7 @@ def time_export(config: ConfigDict, workdir: str, rounds: int) -> Rows:
 
     begin = time.perf_counter()
     with quiet_stderr():
-        path = export(config, workdir)
+        (path,) = export(config, workdir)
     rows: Rows = {"export written and compared": {"seconds": time.perf_counter() - begin}}
     command = [sys.executable, "-c", _LOAD_EXPORT, path]
     seconds = []

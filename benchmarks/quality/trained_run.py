@@ -138,7 +138,7 @@ class TrainedModel:
         import tensorflow as tf
 
         from tf_mdsm.datasets.pixels import to_float
-        from tf_mdsm.evaluation import outliers
+        from tf_mdsm.evaluation import out_of_distribution as ood
 
         spec = tf.TensorSpec([None, *self.model.image_shape])
         energy_and_score = tf.function(
@@ -146,20 +146,20 @@ class TrainedModel:
         )
 
         def scores(images: np.ndarray) -> dict[str, np.ndarray]:
-            return outliers.outlier_scores(energy_and_score, images, self.model.noise.sigma0)
+            return ood.detection_scores(energy_and_score, images, self.model.noise.sigma0)
 
         clean = to_float(tf.constant(images)).numpy()
         kinds = {
-            "uniform noise": outliers.uniform_noise(clean, 0),
-            "constant": outliers.constant(clean, 0),
-            "shuffled patches": outliers.shuffled_patches(clean, clean.shape[1] // 4, 0),
-            "upside-down": outliers.flipped(clean),
+            "uniform noise": ood.uniform_noise(clean, 0),
+            "constant": ood.constant_images(clean, 0),
+            "shuffled patches": ood.shuffled_patches(clean, clean.shape[1] // 4, 0),
+            "upside-down": ood.upside_down(clean),
         }
         inlier_scores, areas = scores(clean), {}
         for kind, outlier_images in kinds.items():
             outlier_scores = scores(outlier_images)
             areas[kind] = {
-                score: outliers.separation(inlier_scores[score], outlier_scores[score])["auroc"]
+                score: ood.detection_metrics(inlier_scores[score], outlier_scores[score])["auroc"]
                 for score in ("energy", "gradient_norm")
             }
         return areas
