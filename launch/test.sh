@@ -30,5 +30,6 @@ debian /usr/bin/chromedriver chromium chromium-driver
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/pyright --pythonpath .venv/bin/python
 # Two test files run at the same time, since tracing graphs, which takes long, uses one thread only.
 .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"

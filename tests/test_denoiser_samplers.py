@@ -19,7 +19,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
-from tf_mdsm.samplers.conditioning import KnownPixels
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownPixels
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
@@ -103,7 +103,7 @@ def advance(sampler, images, first_step=0, num_steps=None, seeds=None):
     return [result.numpy() for result in compiled(images)]
 
 
-def one_step(sampler, seeds, known=None):
+def one_step(sampler, seeds, known=NOTHING_KNOWN):
     """A compiled function of images and the index of a step, which runs this step."""
 
     @tf.function(autograph=False)

@@ -9,7 +9,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.samplers.conditioning import KnownPixels
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownPixels
 from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 
@@ -39,7 +39,7 @@ def sampler(kind, energy=gaussian, temperature=1.0, steps=25, moves=1, step_size
     return cls(energy, start, *schedule, moves, sigma0, **{**extra, **options})
 
 
-def advance(sampler, images, seeds, known=None):
+def advance(sampler, images, seeds, known=NOTHING_KNOWN):
     compiled = tf.function(
         lambda images, seeds: sampler.advance(images, seeds, 0, sampler.num_steps, known),
         autograph=False,

@@ -1,11 +1,13 @@
-"""The README's example runs as it stands there, with fewer steps."""
+"""Documents: the README's example runs, links and commands exist, equations name functions."""
 
+import importlib
 import re
 
+import pytest
 from small_runs import ROOT
 
 
-def test_the_ten_lines_of_the_readme():
+def test_the_example_of_the_readme_runs():
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     shorter = code.replace("steps_per_epoch=1_000", "steps_per_epoch=5")
@@ -16,10 +18,35 @@ def test_the_ten_lines_of_the_readme():
     assert names["samples"].shape == (16, 8, 8, 1)
 
 
-def test_links_and_commands_name_files_that_exist():
-    for document in ("README.md", "WORKSPACE.md"):
-        text = (ROOT / document).read_text()
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (ROOT / link).exists(), f"{document}: {link}"
-        for name in re.findall(r"(?:configs|launch|tests)/[a-z_]+\.(?:py|sh)", text):
-            assert (ROOT / name).exists(), f"{document}: {name}"
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted(str(path.relative_to(ROOT)) for path in DOCUMENTS),
+)
+def test_links_and_commands_name_files_that_exist(document):
+    text = (ROOT / document).read_text()
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / document).parent / link).exists(), f"{document}: {link}"
+    for name in re.findall(r"(?:configs|launch|tests)/[a-z_]+\.(?:py|sh)", text):
+        assert (ROOT / name).exists(), f"{document}: {name}"
+    for name in re.findall(r"python -m benchmarks ([a-z_]+)", text):
+        assert list((ROOT / "benchmarks").glob(f"*/{name}.py")), f"{document}: {name}"
+
+
+def test_functions_of_the_equations_exist():
+    """Every function in WORKSPACE.md's table of equations is found under that name."""
+    text = (ROOT / "WORKSPACE.md").read_text()
+    table = text[text.index("## Equation → function") : text.index("## How to add")]
+    names = re.findall(r"\| `([a-zA-Z0-9_.]+)` \|$", table, re.MULTILINE)
+    assert len(names) == len(re.findall(r"^\| (?!equation|---)", table, re.MULTILINE))
+    for name in names:
+        parts = name.split(".")
+        depth = next(
+            i for i in range(1, len(parts)) if not parts[i].islower() or i == len(parts) - 1
+        )
+        found = importlib.import_module("tf_mdsm." + ".".join(parts[:depth]))
+        for part in parts[depth:]:
+            found = getattr(found, part)
+        assert found is not None

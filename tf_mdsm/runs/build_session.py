@@ -81,7 +81,9 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         if config.training.evaluate_every and workers.is_chief:
             distance = _build_sample_distance(config, folder, images, validation_images)
         # The state of the newest checkpoint.
-        checkpoints = _restore(config, folder, model, workers, len(images), lock)
+        checkpoints = _restore(
+            config, folder, model=model, workers=workers, num_images=len(images), lock=lock
+        )
         set_constant_rate(config, model.optimizer, rate_factor)
         if workers.is_chief and not os.path.exists(folder.image_statistics):
             save_statistics(statistics, folder.image_statistics)
@@ -93,7 +95,14 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
             preview=preview,
             sample_distance=distance,
         )
-    _log_start(config, folder, model, workers, len(images), checkpoints.step)
+    _log_start(
+        config,
+        folder,
+        model=model,
+        workers=workers,
+        num_images=len(images),
+        step=checkpoints.step,
+    )
     return TrainingSession(
         settings=_loop_settings(config),
         model=model,
@@ -127,7 +136,8 @@ def _build_preview(
 def _build_sample_distance(
     config: ConfigDict, folder: RunFolder, images: np.ndarray, validation_images: np.ndarray
 ) -> SampleDistance:
-    """Imported here: features take their time to load, and most runs do not need them."""
+    """How samples are compared with the reference images during training."""
+    # Imported here: features take their time to load, and most runs do not need them.
     from tf_mdsm.runs.build_evaluation import build_sample_distance
 
     return build_sample_distance(config, folder, images, validation_images)
@@ -136,6 +146,7 @@ def _build_sample_distance(
 def _restore(
     config: ConfigDict,
     folder: RunFolder,
+    *,
     model: EnergyModel,
     workers: Workers,
     num_images: int,
@@ -208,6 +219,7 @@ def _distribute_batches(
 def _log_start(
     config: ConfigDict,
     folder: RunFolder,
+    *,
     model: EnergyModel,
     workers: Workers,
     num_images: int,

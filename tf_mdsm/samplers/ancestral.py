@@ -37,7 +37,7 @@ class AncestralEuler(NoiseGridSampler):
         return len(self.sigmas)
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
         """One step to the next noise level, as in `Sampler.step`."""
         sigma, next_sigma = self.sigmas[:-1].astype(float), self.sigmas[1:].astype(float)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData, KnownPixels
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
@@ -48,7 +48,7 @@ class Sampler(abc.ABC):
     def schedule(self) -> tuple[str, np.ndarray]:
         """The quantity that controls the steps, for plots: its name and its values [num_steps]."""
 
-    def start(self, seeds: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def start(self, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Images at which sampling starts.
 
         Args:
@@ -63,7 +63,7 @@ class Sampler(abc.ABC):
 
     @abc.abstractmethod
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
         """One step of the sampler.
 
@@ -85,7 +85,7 @@ class Sampler(abc.ABC):
         seeds: tf.Tensor,
         first_step: tf.Tensor | int,
         num_steps: tf.Tensor | int,
-        known: KnownData | None = None,
+        known: KnownData = NOTHING_KNOWN,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs `num_steps` consecutive steps, or fewer if all images are finished earlier.
 
@@ -114,7 +114,7 @@ class Sampler(abc.ABC):
         return images, energies.gather(tf.minimum(tf.range(num_steps), steps_done - 1))
 
     @abc.abstractmethod
-    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Final images, from the images after the last step.
 
         Args:
@@ -190,20 +190,20 @@ class DenoiserSampler(Sampler):
     def first_sigma(self) -> float:
         """Noise level of the starting images, in pixel units."""
 
-    def start(self, seeds: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def start(self, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Starting images, as in `Sampler.start`; known data have noise of level `first_sigma`."""
         images = self.start_fn(seeds)
-        return known.project_noisy(images, 0, self.first_sigma) if known else images
+        return known.project_noisy(images, 0, self.first_sigma)
 
-    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Final images D(x), without the remaining noise; arguments as in `Sampler.finish`."""
         return self._denoise(images, known)[1]
 
-    def _denoise(self, images: tf.Tensor, known: KnownData | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _denoise(self, images: tf.Tensor, known: KnownData) -> tuple[tf.Tensor, tf.Tensor]:
         """Energies [B] and denoised images, with the known data in place; one gradient."""
         energy, score = self.energy_and_score_fn(images)
         denoised = images + self.sigma0**2 * score
-        return energy, known.project(denoised) if known else denoised
+        return energy, known.project(denoised)
 
 
 @dataclasses.dataclass(frozen=True)

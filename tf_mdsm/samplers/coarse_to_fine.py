@@ -76,7 +76,7 @@ class CoarseToFine(DenoiserSampler):
         return "step size h", self.step_sizes
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One step for the images that are not finished, as in `Sampler.step`."""
         energy, denoised = self._denoise(images, known)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 
-__all__ = ["KnownData", "KnownPixels"]
+__all__ = ["NOTHING_KNOWN", "KnownData", "KnownPixels"]
 
 
 class KnownData(abc.ABC):
@@ -49,6 +49,34 @@ class KnownData(abc.ABC):
     def _noise(self, step: tf.Tensor | int, images: tf.Tensor) -> tf.Tensor:
         """Standard normal noise of the shape of `images`."""
         return randomness.normal(self.seeds, (step, 0), "known_pixels", tuple(images.shape[1:]))
+
+
+class _NothingKnown(KnownData):
+    """No known data, for plain sampling: all images stay as they are."""
+
+    def project(self, images: tf.Tensor) -> tf.Tensor:
+        """The images."""
+        return images
+
+    def project_noisy(
+        self, images: tf.Tensor, step: tf.Tensor | int, sigma: tf.Tensor | float
+    ) -> tf.Tensor:
+        """The images."""
+        del step, sigma
+        return images
+
+    def with_values_from(self, images: tf.Tensor) -> "_NothingKnown":
+        """No known data."""
+        del images
+        return self
+
+    def select(self, index: tf.Tensor) -> "_NothingKnown":
+        """No known data."""
+        del index
+        return self
+
+
+NOTHING_KNOWN = _NothingKnown()
 
 
 @dataclasses.dataclass(frozen=True)

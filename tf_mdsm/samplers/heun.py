@@ -42,7 +42,7 @@ class Heun(NoiseGridSampler):
         return 2 * len(self.sigmas) - 1
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
         """One step, as in `Sampler.step`; the energy is that of the images with churn noise."""
         sigmas = tf.constant(self.sigmas)

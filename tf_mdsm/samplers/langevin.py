@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
-from tf_mdsm.samplers.conditioning import KnownData
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
 
@@ -71,19 +71,17 @@ class AnnealedLangevin(Sampler):
         return "temperature", self.temperatures
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
         """One Langevin step, as in `Sampler.step`."""
         temperature = tf.constant(self.temperatures)[step]
-        if known:
-            images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
+        images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
         energy, score = self.energy_and_score_fn(images)
         noise = randomness.normal(seeds, (step, 0), "langevin", tuple(images.shape[1:]))
         noise = self.step_size * tf.sqrt(temperature) * noise
         return images + 0.5 * self.step_size**2 * score + noise, energy, True
 
-    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Final images: known data without noise, as at temperature 0, and one denoising step."""
-        if known:
-            images = known.project(images)
+        images = known.project(images)
         return images if self.denoise_fn is None else self.denoise_fn(images)

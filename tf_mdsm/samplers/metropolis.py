@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
-from tf_mdsm.samplers.conditioning import KnownData
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.kernels import TransitionKernel, differentiable_energy, move_each
 from tf_mdsm.samplers.schedules import require_schedule
 from tf_mdsm.samplers.starts import StartFn
@@ -90,14 +90,14 @@ class Metropolis(Sampler):
         return "temperature", self.temperatures
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
         """One step of `moves` moves, as in `Sampler.step`."""
         images, energy, _ = self.move(images, seeds, step, known)
         return images, energy, True
 
     def move(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData | None = None
+        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData = NOTHING_KNOWN
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Makes the moves of one step, and counts the accepted moves.
 
@@ -113,14 +113,12 @@ class Metropolis(Sampler):
         """
         temperature = tf.constant(self.temperatures)[step]
         # Known data get the temperature's noise once, and keep these values during the moves.
-        if known:
-            images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
-            known = known.with_values_from(images)
+        images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
+        known = known.with_values_from(images)
 
         def kernel(index: tf.Tensor) -> TransitionKernel:
             def log_prob(image):
-                known_of_image = known.select(index) if known else None
-                return -self._energy(image, known_of_image) / temperature
+                return -self._energy(image, known.select(index)) / temperature
 
             return self.kernel(log_prob, tf.constant(self.step_sizes)[step])
 
@@ -129,15 +127,14 @@ class Metropolis(Sampler):
         )
         return images, -temperature * log_prob, accepted
 
-    def finish(self, images: tf.Tensor, known: KnownData | None = None) -> tf.Tensor:
+    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Final images D(x) = x + sigma0^2 score(x); arguments as in `Sampler.finish`."""
-        if known:
-            images = known.project(images)
+        images = known.project(images)
         return images + self.sigma0**2 * self.energy_and_score_fn(images)[1]
 
-    def _energy(self, image: tf.Tensor, known: KnownData | None) -> tf.Tensor:
+    def _energy(self, image: tf.Tensor, known: KnownData) -> tf.Tensor:
         """Energy of one image [H, W, C], as a scalar whose gradient is minus the score."""
-        images = known.project(image[None]) if known else image[None]
+        images = known.project(image[None])
         return differentiable_energy(self.energy_and_score_fn, images)[0]
 
 
