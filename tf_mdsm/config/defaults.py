@@ -247,7 +247,7 @@ def _sampling() -> ConfigDict:
     sampling.sampler = "heun"
     # Images that --mode=sample draws.
     sampling.num_samples = 64
-    # Images that are drawn at a time.
+    # Images that are sampled at a time.
     sampling.batch_size = 64
     # Seed of the first image. Image n has seed `seed + n`.
     sampling.seed = 0
@@ -365,7 +365,7 @@ def _evaluation() -> ConfigDict:
     # "all", or a comma-separated choice of "quality" (distances of samples to reference images),
     # "memorisation" (nearest training images), "energies", "outliers" and "denoising".
     evaluation.parts = "all"
-    # Samples that are drawn for it, by the sampler of `sampling`.
+    # Number of samples for it, by the sampler of `sampling`.
     evaluation.num_samples = 1_024
     # Maximum number of images of each kind (validation, training, samples, out-of-distribution)
     # that are examined one by one.

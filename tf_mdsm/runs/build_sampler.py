@@ -80,27 +80,27 @@ def _build_langevin(
 
 def _build_heun(config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None) -> Heun:
     """Heun's method over the grid of noise levels."""
-    first, sigmas = _noise_levels(config)
-    return Heun(
-        energy_and_score_fn=model.energy_and_score,
-        start_fn=_build_start(config, model, statistics, first, isotropic_sigma=first),
-        sigma0=model.noise.sigma0,
-        sigmas=sigmas,
-        churn=config.sampling.churn,
-    )
+    return Heun(**_grid_arguments(config, model, statistics), churn=config.sampling.churn)
 
 
 def _build_ancestral(
     config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
 ) -> AncestralEuler:
     """Ancestral sampling over the grid of noise levels."""
+    return AncestralEuler(**_grid_arguments(config, model, statistics))
+
+
+def _grid_arguments(
+    config: ConfigDict, model: EnergyModel, statistics: ImageStatistics | None
+) -> dict:
+    """What every sampler over a grid of noise levels is built from."""
     first, sigmas = _noise_levels(config)
-    return AncestralEuler(
-        energy_and_score_fn=model.energy_and_score,
-        start_fn=_build_start(config, model, statistics, first, isotropic_sigma=first),
-        sigma0=model.noise.sigma0,
-        sigmas=sigmas,
-    )
+    return {
+        "energy_and_score_fn": model.energy_and_score,
+        "start_fn": _build_start(config, model, statistics, first, isotropic_sigma=first),
+        "sigma0": model.noise.sigma0,
+        "sigmas": sigmas,
+    }
 
 
 def _build_coarse_to_fine(

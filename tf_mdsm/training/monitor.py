@@ -23,7 +23,7 @@ class _StopRequested(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """How preview samples are drawn and where their pictures go.
+    """How preview images are sampled and where their pictures go.
 
     Attributes:
         sample: a function of seeds and of a callback that is called with the number of steps
@@ -65,7 +65,7 @@ class TrainingMonitor:
         writer: TensorBoard's event files.
         validation_images: uint8 or float in [0, 1], [N, H, W, C].
         batch_size: images of one training step, over all replicas.
-        preview: how preview samples are drawn.
+        preview: how preview images are sampled.
         sample_distance: how samples are compared with the reference images; None: they are not.
     """
 
