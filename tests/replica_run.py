@@ -16,7 +16,7 @@ from small_runs import small_config
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_model import build_model, build_optimizer, build_strategy
-from tf_mdsm.training.steps import compile_steps
+from tf_mdsm.training.compiled_loop import compile_steps
 
 replicas, variant, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 tf.config.set_logical_device_configuration(

@@ -362,7 +362,7 @@ def test_images_start_adds_noise_to_given_images():
 def test_an_image_depends_on_its_own_seed_only(name):
     sampler = samplers(gaussian)[name]
     draw = tf.function(
-        sampler.draw, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False
+        sampler.sample, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False
     )
     together = draw(int_seeds(5)).numpy()
     alone = np.concatenate([draw(int_seeds(1, seed)) for seed in range(5)])
@@ -378,7 +378,7 @@ def test_splitting_a_sampling_run_into_parts_does_not_change_it(name):
     steps = []
     unsplit = compile_chain(sampler, 1_000)(range(4))
     split = compile_chain(sampler, 5)(range(4), steps.append)
-    sampled = tf.function(sampler.draw, autograph=False)(int_seeds(4))
+    sampled = tf.function(sampler.sample, autograph=False)(int_seeds(4))
     np.testing.assert_array_equal(unsplit.images, split.images)
     np.testing.assert_array_equal(unsplit.energies, split.energies)
     np.testing.assert_allclose(sampled, split.images, rtol=1e-5, atol=1e-6)
@@ -397,8 +397,8 @@ def test_eager_and_compiled_agree(name):
         # Eager execution traces each of their steps again, which takes long.
         first = {field: getattr(sampler, field)[:2] for field in ("temperatures", "step_sizes")}
         sampler = dataclasses.replace(sampler, **first)
-    eager = sampler.draw(int_seeds(3))
-    compiled = tf.function(sampler.draw, autograph=False)(int_seeds(3))
+    eager = sampler.sample(int_seeds(3))
+    compiled = tf.function(sampler.sample, autograph=False)(int_seeds(3))
     np.testing.assert_allclose(eager, compiled, rtol=1e-4, atol=1e-5)
 
 
@@ -439,7 +439,7 @@ def test_max_gradient_evaluations(name):
     sampler = samplers(counted)[name]
     if name == "coarse_to_fine":
         sampler = dataclasses.replace(sampler, sigma_end=0.0)
-    tf.function(sampler.draw, autograph=False)(int_seeds(2))
+    tf.function(sampler.sample, autograph=False)(int_seeds(2))
     assert int(evaluations) == sampler.max_gradient_evaluations
 
 

@@ -153,7 +153,7 @@ def test_mean_of_the_losses_per_band_is_the_loss():
 
 def test_averaged_weights_follow_their_recursion():
     model = make_model(keras.optimizers.SGD(1e-4), ema_momentum=0.5)
-    assert model.trained_network is model.ema_network
+    assert model.inference_network is model.ema_network
     expected = [v.numpy() for v in model.network.variables]
     for step in range(1, 15):
         model.train_step(some_images(seed=step))

@@ -352,7 +352,7 @@ def test_a_model_with_infinite_energies_is_not_exported(exported_run, tmp_path, 
 
     def restore_then_steepen(folder, model, which):
         step = restore_weights(folder, model, which)
-        for variable in model.trained_network.variables:
+        for variable in model.inference_network.variables:
             variable.assign(100.0 * variable)
         return step
 

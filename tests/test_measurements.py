@@ -122,7 +122,7 @@ def test_restored_images_have_the_conditional_distribution():
     operator = create_task("super_resolution_2", shape).operator
     values = tf.fill([count, 1, 1, 1], 1.6)
     known = KnownMeasurement(operator, values, tf.range(count, dtype=tf.int64))
-    sampled = tf.function(lambda: sampler.restore(known), autograph=False)().numpy()
+    sampled = tf.function(lambda: sampler.sample_given(known), autograph=False)().numpy()
     np.testing.assert_allclose(operator.measure(sampled), values, atol=1e-5)
     flat = sampled.reshape(count, 4)
     # The mean is fixed; in all directions orthogonal to it the precision is 4.

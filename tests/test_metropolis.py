@@ -142,7 +142,9 @@ def test_unknown_pixels_have_the_conditional_distribution(kind, errors_about):
         values = tf.gather(tf.reshape(images, [-1, 4]), known_indices, axis=1)
         known = KnownMeasurement(TwoCorners(), values, int_seeds(count))
     built = sampler(kind, step_size=0.8, sigma0=0.0)
-    sampled = tf.function(lambda: built.restore(known), autograph=False)().numpy().reshape(count, 4)
+    sampled = (
+        tf.function(lambda: built.sample_given(known), autograph=False)().numpy().reshape(count, 4)
+    )
     np.testing.assert_allclose(sampled[:, known_indices], [[0.9, 0.2]] * count, atol=1e-6)
     inner = PRECISION[np.ix_(unknown, unknown)].astype(float)
     pull = PRECISION[np.ix_(unknown, known_indices)] @ [0.4, -0.3]

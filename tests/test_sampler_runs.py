@@ -111,9 +111,9 @@ def test_coarse_to_fine_ascent_runs_in_an_exported_model(workdir, tmp_path):
     config = settings(workdir, "coarse_to_fine")
     model, sampler = model_and_sampler(config, workdir)
     module = tf.Module()
-    module.weights = [variable.value for variable in model.trained_network.variables]
+    module.weights = [variable.value for variable in model.inference_network.variables]
     module.sample = tf.function(
-        lambda seed: {"images": sampler.draw(seed)},
+        lambda seed: {"images": sampler.sample(seed)},
         input_signature=[tf.TensorSpec([None], tf.int64, "seed")],
         autograph=False,
     )

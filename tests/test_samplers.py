@@ -258,6 +258,6 @@ def test_draw_and_compile_chain_give_the_same_images():
     """`draw` runs all steps in one loop, `compile_chain` in parts."""
     start, temperatures = isotropic_start(SHAPE), annealing_temperatures(4.0, 3, 5, 3)
     sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05, 0.1)
-    sampled = tf.function(sampler.draw, autograph=False)(int_seeds(5))
+    sampled = tf.function(sampler.sample, autograph=False)(int_seeds(5))
     in_parts = compile_chain(sampler, show_every=4)(range(5)).images
     np.testing.assert_allclose(sampled, in_parts, rtol=1e-6, atol=1e-7)

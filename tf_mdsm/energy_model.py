@@ -1,4 +1,4 @@
-"""The energy model: E(x), score, denoiser D(x), and training by denoising score matching."""
+"""The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 from typing import Any
 
@@ -21,16 +21,18 @@ class EnergyModel(keras.Model):
     The network computes one number for each image, the energy E(x). There is no noise level among
     its inputs. `energy`, `score` and `denoise` use the averaged weights if there are any.
 
-    `fit` takes a dataset of images in [0, 1], float [B, H, W, C], in batches of one size. The
-    noise is added on the device. It is a function of (seed, step, place in the global batch).
-    The optimizer minimizes the raw loss, which is the normalized loss divided by sigma0^4, as in
-    the authors' code. Adam's epsilon makes this factor matter.
+    `train_step` takes a batch of images in [0, 1], float [B, H, W, C]; the program's own loop
+    calls it, and so does `fit`. All batches have one size. The noise is added on the device. It
+    is a function of (seed, step, place in the global batch).
+    The optimizer minimizes the normalized loss divided by sigma0^4, as in the authors' code.
+    Adam's update depends on this factor only through its epsilon.
 
     Args:
         network: function from images [B, H, W, C] to energies [B].
         noise: noise levels, sigma_0 and the weighting of the loss.
-        ema_momentum: momentum of the averaged weights (EMA); 0: no averages. The average begins
-            as a plain mean: at step t the momentum is min(ema_momentum, (1 + t) / (10 + t)).
+        ema_momentum: momentum of the averaged weights (EMA); 0: no averages. At first
+            the momentum is smaller, so that the average soon forgets the initial weights: at step
+            t it is min(ema_momentum, (1 + t) / (10 + t)).
         seed: seed of the noise.
         compile_gradients: compile loss and gradients with XLA (not the optimizer).
         clip_norm: largest norm of the gradients over all weights; longer gradients are scaled
@@ -89,17 +91,17 @@ class EnergyModel(keras.Model):
         return tuple(self.network.input_shape[1:])
 
     @property
-    def trained_network(self) -> keras.Model:
+    def inference_network(self) -> keras.Model:
         """The network to use after training: with averaged weights if there are any."""
         return self.ema_network or self.network
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """E(x), [B], as `energy`; called by Keras."""
-        return self.trained_network(images)
+        return self.inference_network(images)
 
     def energy(self, images: tf.Tensor) -> tf.Tensor:
         """The energy E(x), [B]; it is low where images look like the training images."""
-        return self.trained_network(tf.convert_to_tensor(images, tf.float32))
+        return self.inference_network(tf.convert_to_tensor(images, tf.float32))
 
     def score(self, images: tf.Tensor) -> tf.Tensor:
         """The score -dE/dx, [B, H, W, C]."""
@@ -108,7 +110,7 @@ class EnergyModel(keras.Model):
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The energy E(x), [B], and the score -dE/dx, [B, H, W, C], by one gradient evaluation."""
         images = tf.convert_to_tensor(images, tf.float32)
-        energy, gradient = losses.energy_and_gradient(self.trained_network, images)
+        energy, gradient = losses.energy_and_gradient(self.inference_network, images)
         return energy, -gradient
 
     def denoise(self, images: tf.Tensor) -> tf.Tensor:
@@ -118,7 +120,7 @@ class EnergyModel(keras.Model):
         an exception: there D is a denoiser only for images under noise of level sigma0.
         """
         images = tf.convert_to_tensor(images, tf.float32)
-        return losses.denoise(self.trained_network, images, self.noise.sigma0)
+        return losses.denoise(self.inference_network, images, self.noise.sigma0)
 
     # Training and validation
 
@@ -150,21 +152,23 @@ class EnergyModel(keras.Model):
             "loss" and "gradient_norm", both of the normalized loss: means over all updates since
             the metrics were reset.
         """
-        levels, clean, noisy = self._add_noise(images, self.optimizer.iterations, "training_noise")
+        level_indices, clean, noisy = self._add_noise(
+            images, self.optimizer.iterations, "training_noise"
+        )
         each_loss, gradients = self._compiled_losses_and_gradients(
-            clean, noisy, self._sigma(levels)
+            clean, noisy, self._sigma(level_indices)
         )
         loss, band_sums, gradients = self._average_over_replicas(
-            tf.reduce_mean(each_loss), self._band_sums(levels, each_loss), gradients
+            tf.reduce_mean(each_loss), self._band_sums(level_indices, each_loss), gradients
         )
-        raw_norm = tf.linalg.global_norm(gradients)
-        gradients = self._clip(gradients, raw_norm)
+        norm_before_clipping = tf.linalg.global_norm(gradients)
+        gradients = self._clip(gradients, norm_before_clipping)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         self._update_averages()
 
         self.loss_tracker.update_state(loss)
         self.band_tracker.update_state(band_sums)
-        self.gradient_norm_tracker.update_state(raw_norm * self.noise.sigma0**4)
+        self.gradient_norm_tracker.update_state(norm_before_clipping * self.noise.sigma0**4)
         logs: dict[str, Any] = {
             "loss": self.loss_tracker.result(),
             "gradient_norm": self.gradient_norm_tracker.result(),
@@ -184,12 +188,14 @@ class EnergyModel(keras.Model):
             images: clean images in [0, 1], [B, H, W, C].
             batch_number: the noise is a function of this number and of the model's seed.
         """
-        levels, clean, noisy = self._add_noise(images, batch_number, "validation_noise")
-        return self._normalized_losses(self.trained_network, clean, noisy, self._sigma(levels))
+        level_indices, clean, noisy = self._add_noise(images, batch_number, "validation_noise")
+        return self._normalized_losses(
+            self.inference_network, clean, noisy, self._sigma(level_indices)
+        )
 
-    def _sigma(self, levels: tf.Tensor) -> tf.Tensor:
+    def _sigma(self, level_indices: tf.Tensor) -> tf.Tensor:
         """The noise levels in pixel units, [b], from their indices."""
-        return tf.gather(tf.constant(self.noise.sigmas), levels)
+        return tf.gather(tf.constant(self.noise.sigmas), level_indices)
 
     def _add_noise(
         self, images: tf.Tensor, step: tf.Tensor | int, stream: str
@@ -206,11 +212,17 @@ class EnergyModel(keras.Model):
         batch_size = num_images * context.num_replicas_in_sync
         step = tf.cast(step, tf.int64)
         seed = tf.constant(self.noise_seed, tf.int64)
-        levels = assign_levels(place, batch_size, self.noise.num_levels, seed=seed, step=step)
+        level_indices = assign_levels(
+            place, batch_size, self.noise.num_levels, seed=seed, step=step
+        )
         normal = randomness.normal(
             tf.fill([num_images], seed), (step, place), stream, tuple(clean.shape[1:])
         )
-        return levels, clean, clean + self._sigma(levels)[:, None, None, None] * normal
+        return (
+            level_indices,
+            clean,
+            clean + self._sigma(level_indices)[:, None, None, None] * normal,
+        )
 
     def _normalized_losses(
         self, network: keras.Model, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
@@ -228,9 +240,10 @@ class EnergyModel(keras.Model):
     def _losses_and_gradients(
         self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Normalized loss of each image, [b], and the gradients of the raw loss in the weights.
+        """Normalized loss of each image, [b], and the gradients of the minimized loss.
 
-        The raw loss is the mean of the normalized losses, divided by sigma0^4.
+        The gradients are those with respect to the network's weights. The minimized loss is the
+        mean of the normalized losses, divided by sigma0^4.
         """
         if self.accumulation_steps > 1:
             return self._accumulated_losses_and_gradients(clean, noisy, sigma)
@@ -243,8 +256,8 @@ class EnergyModel(keras.Model):
         weights = [variable.value for variable in self.network.trainable_variables]
         with tf.GradientTape() as tape:
             each_loss = self._normalized_losses(self.network, clean, noisy, sigma)
-            raw_loss = tf.reduce_mean(each_loss) / self.noise.sigma0**4
-        gradients: Any = tape.gradient(raw_loss, weights)
+            minimized_loss = tf.reduce_mean(each_loss) / self.noise.sigma0**4
+        gradients: Any = tape.gradient(minimized_loss, weights)
         return each_loss, gradients
 
     def _accumulated_losses_and_gradients(
@@ -276,8 +289,9 @@ class EnergyModel(keras.Model):
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Means over all replicas of the loss, the band sums and the gradients.
 
-        One reduction for all of them: every replica then has the metrics of the global batch, and
-        a checkpoint can restore each replica's metrics, to the bit, from their sum.
+        One reduction for all of them. Every replica then has the metrics of the global batch. A
+        checkpoint saves only the sum over replicas; as all replicas have equal metrics, each can
+        be restored exactly.
         """
         if self.distribute_strategy.num_replicas_in_sync > 1:
             context = tf.distribute.get_replica_context()
@@ -286,12 +300,12 @@ class EnergyModel(keras.Model):
             )
         return loss, band_sums, gradients
 
-    def _clip(self, gradients: list[tf.Tensor], raw_norm: tf.Tensor) -> list[tf.Tensor]:
-        """The raw loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""
+    def _clip(self, gradients: list[tf.Tensor], norm_before_clipping: tf.Tensor) -> list[tf.Tensor]:
+        """The minimized loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""
         if not self.clip_norm:
             return gradients
         largest = self.clip_norm / self.noise.sigma0**4
-        return tf.clip_by_global_norm(gradients, largest, raw_norm)[0]
+        return tf.clip_by_global_norm(gradients, largest, norm_before_clipping)[0]
 
     def _update_averages(self) -> None:
         """Updates the averaged weights: average <- average - (1 - momentum) (average - weight)."""
@@ -300,24 +314,24 @@ class EnergyModel(keras.Model):
         step = tf.cast(self.optimizer.iterations, tf.float32)
         momentum = tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step))
         pairs = zip(self.ema_network.variables, self.network.variables, strict=True)
-        trained = [(average.value, weight.value) for average, weight in pairs if weight.trainable]
+        averaged = [(average.value, weight.value) for average, weight in pairs if weight.trainable]
 
         def update_one(average, weight, rate):
             average.assign_sub(rate * (average - weight))
 
         def update_all(strategy, rate):
-            for average, weight in trained:
+            for average, weight in averaged:
                 strategy.extended.update(average, update_one, args=(weight, rate))
 
         tf.distribute.get_replica_context().merge_call(update_all, args=(1.0 - momentum,))
 
-    def _band_sums(self, levels: tf.Tensor, each_loss: tf.Tensor) -> tf.Tensor:
+    def _band_sums(self, level_indices: tf.Tensor, each_loss: tf.Tensor) -> tf.Tensor:
         """Sum of the losses and number of the images in each band of noise levels.
 
         Returns:
             float32 [2, NUM_BANDS].
         """
-        band = levels * NUM_BANDS // self.noise.num_levels
+        band = level_indices * NUM_BANDS // self.noise.num_levels
         summands = (each_loss, tf.ones_like(each_loss))
         return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
 

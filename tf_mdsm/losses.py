@@ -7,8 +7,8 @@ normalized loss of a batch is
 
 `mdsm_losses` computes one term of this mean for each image, `loss_weights` the weight l(sigma),
 and `kernel_variances` the factor of the gradient: sigma0^2, or sigma^2 for the weighting "score".
-With l = 1/sigma^2 and dE/dx near 0, as in an untrained network, L is about d, the number of
-pixels. The optimizer minimizes the raw loss L / sigma0^4 (`energy_model`).
+With l = 1/sigma^2 and dE/dx near 0, as in an untrained network, L is about d = H W C, the
+number of values of an image. The optimizer minimizes L / sigma0^4 (`energy_model`).
 
 Source: Z. Li, Y. Chen, F. T. Sommer, "Learning Energy-Based Models in High-Dimensional Spaces
 with Multi-scale Denoising Score Matching", arXiv 1910.07762.
@@ -54,7 +54,7 @@ def mdsm_losses(
         weight: l(sigma) for each image, [B] (`loss_weights`).
 
     Returns:
-        losses, [B]. Their mean over a batch is the loss L of the paper.
+        losses, [B]. Their mean over a batch is its loss L.
     """
     _, gradient = energy_and_gradient(energy_fn, noisy)
     residual = clean - noisy + kernel_variance[:, None, None, None] * gradient
@@ -96,7 +96,7 @@ def loss_weights(sigma: tf.Tensor, weighting: str, sigma_data: float) -> tf.Tens
 
 
 def kernel_variances(sigma: tf.Tensor, weighting: str, sigma0: float) -> tf.Tensor:
-    """The variance of the Gaussian kernel in whose score the residual is written.
+    """The factor of dE/dx in the residual: sigma0^2, or sigma^2 for the weighting "score".
 
         "inverse_square", "constant", "edm"    sigma0^2, the same for all noise levels (the paper)
         "score"                                sigma^2

@@ -39,7 +39,7 @@ class NoiseLevels:
             "log_normal" places K quantiles of a log-normal distribution between the two ends,
             with equal probability between neighbors. EDM samples its levels from such a
             distribution (Karras et al. 2022, section 5).
-        sigma0: sigma_0, the fixed width of the kernel in the residual, in pixel units.
+        sigma0: the fixed width of the kernel in the residual, in pixel units.
         weighting: l(sigma) of the loss: "inverse_square", "constant", "score" or "edm"
             (equations: `losses.loss_weights` and `losses.kernel_variances`).
         median: median of the log-normal distribution; it lies between the two ends.
@@ -110,9 +110,9 @@ def assign_levels(
     seed: tf.Tensor,
     step: tf.Tensor,
 ) -> tf.Tensor:
-    """The noise level of each image of a batch; every batch covers all levels evenly.
+    """Index of the noise level of each image of a batch; every batch covers all levels evenly.
 
-    This is systematic sampling: the image at place k gets level floor((k K + u) / B), where the
+    This is systematic sampling: the image at place i gets index floor((i K + u) / B), where the
     integer u is uniform in [0, K) and is sampled once per step.
     A batch of B = K images has each level once, as in the paper. A batch of 2 K images has each
     level twice. A smaller batch has one level out of each stretch of K / B levels.
@@ -123,7 +123,7 @@ def assign_levels(
         batch_size: size B of the global batch.
         num_levels: number K of the levels.
         seed: the run's seed, int64 scalar.
-        step: number of the update, int64 scalar.
+        step: index of the training step, int64 scalar.
 
     Returns:
         indices of levels, int64 [b], in [0, K).

@@ -36,7 +36,7 @@ def trace_steps(config: ConfigDict, folder: str, steps: int) -> None:
     from tf_mdsm.datasets.batches import training_batches
     from tf_mdsm.runs.build_data import build_images
     from tf_mdsm.runs.build_model import build_model, build_optimizer
-    from tf_mdsm.training.steps import compile_steps
+    from tf_mdsm.training.compiled_loop import compile_steps
 
     model = build_model(config)
     model.compile(build_optimizer(config))

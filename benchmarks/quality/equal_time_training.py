@@ -58,7 +58,7 @@ def _jobs_of(config: ConfigDict) -> tuple[int, dict]:
     from tf_mdsm import losses
     from tf_mdsm.datasets.batches import training_batches
     from tf_mdsm.runs.build_model import build_model, build_optimizer
-    from tf_mdsm.training.steps import compile_steps
+    from tf_mdsm.training.compiled_loop import compile_steps
 
     model = build_model(config)
     model.compile(build_optimizer(config))

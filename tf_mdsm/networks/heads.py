@@ -106,7 +106,7 @@ def energy_of_features(
     """The energies [B] of features [B, …], which are flattened first.
 
     Args:
-        features: symbolic features of a network. The linear head applies ELU to them.
+        features: symbolic features of a network. For the linear head, ELU is applied to them.
         head: one of `architectures.FEATURE_HEADS`.
         seeds: seeds of the initial weights.
         dtype: dtype of the head and the energies.
@@ -119,11 +119,11 @@ def energy_of_features(
 
 
 class DenoiserHead(layers.Layer):
-    """Base class: an image x and a network's guess of the clean image to an energy.
+    """Base class of heads that compute the energy from x and a U-Net's estimate of the clean image.
 
     Args:
-        sigma0: the fixed kernel width of the loss. Dividing by its square gives the energy's
-            gradient the scale at which x - sigma0^2 dE/dx is a denoised image.
+        sigma0: the fixed kernel width of the loss. The energy is divided by sigma0^2, so that
+            x - sigma0^2 dE/dx is a denoised image.
     """
 
     # Images that the network must compute from each image.
@@ -146,8 +146,7 @@ class DenoiserHead(layers.Layer):
 class DistanceHead(DenoiserHead):
     """E = |x - f(x)|^2 / (2 sigma0^2): images x and f(x) [B, H, W, C] to energies [B].
 
-    If f were the best denoiser at one noise level and its derivative were small, x - sigma0^2 dE/dx
-    would be f(x).
+    Where the derivative of f is small, x - sigma0^2 dE/dx is close to f(x).
     """
 
     def call(self, inputs: Any) -> Any:

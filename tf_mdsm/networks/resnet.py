@@ -27,8 +27,9 @@ def resnet(
 
     Args:
         images: symbolic images [B, H, W, C]; H and W are divisible by 2^len(stages).
-        stages: one of `architectures.RESNET_STAGES`. The first block of each stage halves height
-            and width and doubles the channels, the given number of further blocks keep them.
+        stages: one of `architectures.RESNET_STAGES`. For each stage, the number of blocks after
+            its first one. The first block halves height and width and doubles the channels; the
+            others keep the shape.
         channels: width of the first convolution.
         seeds: seeds of the initial weights.
         dtype: a Keras dtype policy.
@@ -61,8 +62,8 @@ def _residual_block(
 ) -> keras.KerasTensor:
     """ELU, 3x3 convolution, ELU, 3x3 convolution, plus a 1x1 convolution as shortcut.
 
-    With `downsample`, 2x2 means halve both branches: at the end of the residual branch and at the
-    start of the shortcut.
+    With `downsample`, 2x2 average pooling halves the height and width of both branches: at the
+    end of the residual branch and at the start of the shortcut.
     """
     y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu1")(x)
     if downsample:

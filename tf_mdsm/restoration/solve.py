@@ -51,7 +51,7 @@ def solve(
 
     @tf.function(input_signature=[values_spec, tf.TensorSpec([None], tf.int64)], autograph=False)
     def restore_batch(batch_values, batch_seeds):
-        return sampler.restore(_known_data(operator, task.mask, batch_values, batch_seeds))
+        return sampler.sample_given(_known_data(operator, task.mask, batch_values, batch_seeds))
 
     repeated = values.repeat(num_solutions, axis=0)
     seeds = _solution_seeds(seed, len(values), num_solutions)
@@ -83,7 +83,7 @@ def denoise_blindly(
     start_images = tf.constant(noisy.repeat(num_solutions, axis=0))
     sampler = dataclasses.replace(sampler, start_fn=lambda _: start_images)
     seeds = tf.constant(_solution_seeds(seed, len(noisy), num_solutions))
-    restored = tf.function(sampler.draw, autograph=False)(seeds).numpy()
+    restored = tf.function(sampler.sample, autograph=False)(seeds).numpy()
     return restored.reshape(len(noisy), num_solutions, *noisy.shape[1:])
 
 

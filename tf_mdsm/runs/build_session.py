@@ -34,10 +34,10 @@ from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.system.locks import training_lock
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
+from tf_mdsm.training.compiled_loop import compile_steps
 from tf_mdsm.training.monitor import Preview, SampleDistance, TrainingMonitor
-from tf_mdsm.training.rollback import read_rollbacks
+from tf_mdsm.training.rollback import rate_factor
 from tf_mdsm.training.session import LoopSettings, TrainingSession, require_same_run
-from tf_mdsm.training.steps import compile_steps
 from tf_mdsm.training.tensorboard import EventWriter
 
 __all__ = ["open_session"]
@@ -68,12 +68,12 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
     workers = Workers(strategy)
     if not workers.is_chief:
         logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
-    rate_factor = config.training.rollback_rate ** len(read_rollbacks(folder.checkpoints))
+    factor = rate_factor(folder.checkpoints, config.training.rollback_rate)
     with workers.errors_at("the start"):
         # The model, the images and all that is built from them.
         with strategy.scope():
             model = build_model(config)
-            model.compile(build_optimizer(config, rate_factor))
+            model.compile(build_optimizer(config, factor))
         images, validation_images = build_images(config)
         statistics = load_statistics(folder.image_statistics) or fit_statistics(images)
         preview = _build_preview(config, folder, model, statistics)
@@ -84,7 +84,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         checkpoints = _restore(
             config, folder, model=model, workers=workers, num_images=len(images), lock=lock
         )
-        set_constant_rate(config, model.optimizer, rate_factor)
+        set_constant_rate(config, model.optimizer, factor)
         if workers.is_chief and not os.path.exists(folder.image_statistics):
             save_statistics(statistics, folder.image_statistics)
         monitor = TrainingMonitor(

@@ -52,18 +52,18 @@ def build_served_energy(config: ConfigDict, model: EnergyModel, sampler: Sampler
         energy_fn=model.energy,
         score_fn=model.score,
         denoise_fn=model.denoise,
-        sample_fn=sampler.draw,
+        sample_fn=sampler.sample,
         inpaint_fn=sampler.inpaint,
         image_shape=model.image_shape,
         max_batch_size=config.export.max_batch_size,
-        variables=[variable.value for variable in model.trained_network.variables],
+        variables=[variable.value for variable in model.inference_network.variables],
     )
 
 
 def _export_torch(run: Run) -> str:
     """Writes the weights under the names of the authors' PyTorch code; returns the path."""
     path = run.folder.torch_weights(run.step)
-    write_state_dict(path, to_state_dict(run.model.trained_network))
+    write_state_dict(path, to_state_dict(run.model.inference_network))
     return path
 
 

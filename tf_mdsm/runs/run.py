@@ -28,7 +28,7 @@ class Run:
 
     Attributes:
         folder: the paths of its files.
-        config: its configuration, with the settings of the command line over it.
+        config: its configuration, overridden by the command line.
         model: the energy with the weights of the checkpoint.
         statistics: mean and covariance of the training images; None if the run keeps none.
         step: training step of the checkpoint.
@@ -46,7 +46,7 @@ class Run:
         return self.build_sampler(self.config)
 
     def build_sampler(self, config: ConfigDict) -> Sampler:
-        """A sampler of this run's energy by the `sampling` settings of another configuration."""
+        """Builds a sampler for this run's energy, with the `sampling` settings of `config`."""
         return build_sampler(config, self.model, self.statistics)
 
     @property
@@ -70,7 +70,7 @@ class Run:
 def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:
     """A hash of some settings and of a model's weights, 12 hexadecimal digits."""
     content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for variable in model.trained_network.variables:
+    for variable in model.inference_network.variables:
         content.update(variable.numpy().tobytes())
     return content.hexdigest()[:12]
 

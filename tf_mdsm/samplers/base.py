@@ -75,8 +75,8 @@ class Sampler(abc.ABC):
 
         Returns:
             the images after the step; the energy at the step's first gradient evaluation,
-            float32 [B]; and False if all images are finished, so that further steps would not
-            change them.
+            float32 [B]; and whether any image is still unfinished: if none is, further steps would
+            not change them.
         """
 
     def advance(
@@ -119,14 +119,14 @@ class Sampler(abc.ABC):
 
         Args:
             images: images after the last step, float32 [B, H, W, C].
-            known: data that the final images must agree with; `restore` makes the agreement exact
-                afterwards.
+            known: data that the final images must agree with; `sample_given` makes the agreement
+                exact afterwards.
 
         Returns:
             images, not clipped, float32 [B, H, W, C].
         """
 
-    def draw(self, seeds: tf.Tensor) -> tf.Tensor:
+    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
         """Samples one image for each seed.
 
         Args:
@@ -138,7 +138,7 @@ class Sampler(abc.ABC):
         images, _ = self.advance(self.start(seeds), seeds, 0, self.num_steps)
         return self.finish(images)
 
-    def restore(self, known: KnownData) -> tf.Tensor:
+    def sample_given(self, known: KnownData) -> tf.Tensor:
         """Samples images that agree with known data, one image for each seed of `known`.
 
         Returns:
@@ -159,16 +159,16 @@ class Sampler(abc.ABC):
         Returns:
             images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
         """
-        return self.restore(KnownPixels(images, mask, seeds))
+        return self.sample_given(KnownPixels(images, mask, seeds))
 
 
 @dataclasses.dataclass(frozen=True)
 class DenoiserSampler(Sampler):
     """Base class of samplers that move towards D(x) = x + sigma0^2 score(x), the denoised image.
 
-    D is a blind denoiser: it is not given the noise level of x. The training loss makes D(x) the
-    best estimate of the clean image, whatever noise level x has. One gradient evaluation gives
-    both the energy and D(x). The final image is D(x) of the image after the last step.
+    D is a blind denoiser: it is not given the noise level of x. The training loss makes D(x) an
+    estimate of the clean image at every trained noise level, except with the weighting "score".
+    One gradient evaluation gives both the energy and D(x). The final image is D(x) of the image after the last step.
 
     With known data, the best estimate of the known part is the known data themselves: they replace
     D(x) there. The known part starts with noise of level `first_sigma`, and the sampler's own

@@ -17,10 +17,10 @@ class Heun(NoiseGridSampler):
     """Heun's method for dx/dsigma = (x - D(x)) / sigma, along a grid of falling noise levels.
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models"
-    (EDM), algorithm 2 with S_noise = 1 and without S_min and S_max. A step from sigma to sigma'
-    first adds noise up to the level sigma_hat = (1 + gamma) sigma, gamma = min(churn / N,
-    sqrt(2) - 1), but never above the first level, because the denoiser may not be trained beyond
-    it. Then
+    (EDM), algorithm 2 with S_noise = 1 and without S_min and S_max. A step goes from
+    sigma to sigma', the next of N levels. First, noise raises the level to
+    sigma_hat = (1 + gamma) sigma with gamma = min(churn / N, sqrt(2) - 1), but never above the
+    first level, because D is perhaps not trained there. Then
 
         d = (x - D(x)) / sigma_hat,  x' = x + (sigma' - sigma_hat) d,
         x <- x + (sigma' - sigma_hat) (d + (x' - D(x')) / sigma') / 2

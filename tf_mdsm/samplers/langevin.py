@@ -22,13 +22,12 @@ class AnnealedLangevin(Sampler):
         x <- x + step_size^2 / 2 * score(x) + step_size * sqrt(T) * N(0, I)
 
     and one denoising step at the end. At constant T and with small steps the distribution of the
-    images is exp(-E / T), up to a constant. The sampler is not calibrated: for a Gaussian target
-    of variance s^2 T the variance of the samples is s^2 T / (1 - step_size^2 / (4 s^2)). Other
-    projects define the step size as step_size^2 / 2 (NCSN) or step_size^2 (TensorFlow
-    Probability).
+    images is exp(-E / T), up to a constant. The sampler is not calibrated: without an
+    accept-reject step the discretization error remains. For a Gaussian target of variance s^2 T
+    the variance of the samples is s^2 T / (1 - step_size^2 / (4 s^2)). NCSN's "step size" is our step_size^2 / 2, that of TensorFlow Probability is our step_size^2.
 
-    At temperature T the images are those with noise of level sigma0 sqrt(T). So known data get
-    noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
+    At temperature T the images look like clean images with noise of level sigma0 sqrt(T). So
+    known data get noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
 
     Attributes:
         energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].

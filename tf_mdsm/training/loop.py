@@ -84,7 +84,7 @@ def train_to_end(
 
 
 def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> list[_Event]:
-    """What happens between training steps, in the order in which it happens at one step."""
+    """The events between compiled calls. Several at one step run in this order."""
     settings, monitor = session.settings, session.monitor
     is_chief = session.workers.is_chief
     keep_if_best = session.checkpoints.keep_if_best
@@ -106,7 +106,7 @@ def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> lis
 
 
 def _save(session: TrainingSession) -> None:
-    """Saves a checkpoint, after the TensorBoard events of all steps before it."""
+    """Saves a checkpoint, after TensorBoard's data of all earlier steps is written."""
     session.monitor.flush()
     session.checkpoints.save()
 

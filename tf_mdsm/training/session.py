@@ -52,7 +52,7 @@ class TrainingSession:
     Attributes:
         settings: length and intervals.
         model: compiled, with the weights of the newest checkpoint if there is one.
-        run_steps: the compiled training steps, `steps.compile_steps(model)`.
+        run_steps: the compiled training steps, `compiled_loop.compile_steps(model)`.
         batches: training images from the checkpoint's step on, for this worker's replicas.
         checkpoints: restored, and where the next ones are saved.
         monitor: what TensorBoard and the preview pictures show.

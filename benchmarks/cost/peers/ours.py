@@ -10,8 +10,8 @@ from tf_mdsm import losses, randomness
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.training.compiled_loop import compile_steps
 from tf_mdsm.training.optimizers import Adam
-from tf_mdsm.training.steps import compile_steps
 
 __all__ = ["MODES", "prepare"]
 

@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import RunError
+from tf_mdsm.evaluation.likelihood.bits_per_dim import bits_per_dim
 from tf_mdsm.evaluation.likelihood.bounds import LogZBounds
 from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
 
 __all__ = [
     "IMAGE_SET_LABELS",
-    "bits_per_dim",
     "convergence_failures",
     "image_energies",
     "likelihood_report",
@@ -211,24 +211,6 @@ def _summary_line(
         reasons = "; ".join(failures)
         return f"not converged, so no value is reported: {reasons}. So far {line}"
     return line
-
-
-def bits_per_dim(energy: float, log_z: float, size: int, temperature: float = 1.0) -> float:
-    """Bits per dimension of images in [0, 1]^d: (E / T + log Z) / (d log 2) + 8.
-
-    This is -log2 of the density p(x) = exp(-E(x) / T) / Z at the images themselves, divided by
-    d, plus 8 for cells of side 1/256: the density is assumed to be constant on a cell. No noise
-    is added to the images (no dequantization). So the number is that of the paper, comparable
-    with others that are computed in the same way. It is not a code length: a density that is
-    concentrated at the 256 levels can make it arbitrarily low.
-
-    Args:
-        energy: energy E(x), or the mean energy of some images.
-        log_z: log Z of exp(-E / T).
-        size: number of values of an image, d.
-        temperature: T.
-    """
-    return (energy / temperature + log_z) / (size * math.log(2)) + 8
 
 
 def convergence_failures(

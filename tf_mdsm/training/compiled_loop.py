@@ -1,4 +1,4 @@
-"""Compiled training steps: one call runs many updates on the device."""
+"""The compiled inner loop of training: one call runs many training steps on the device."""
 
 from collections.abc import Callable, Iterator
 
