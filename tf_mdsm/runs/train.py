@@ -15,8 +15,8 @@ def train(config: ConfigDict, workdir: str) -> list[str]:
 
     SIGTERM and SIGINT end the run after the current compiled call, with a checkpoint. Of several
     workers the chief alone writes and logs; all of them read `workdir`, which they share. If the
-    loss is not finite, the run returns to its last checkpoint and continues at a lower learning rate, as
-    often as `config.training.max_rollbacks` allows.
+    loss is not finite, the run returns to its last checkpoint and continues at a lower learning
+    rate, as often as `config.training.max_rollbacks` allows.
 
     Returns:
         an empty list. (Other modes return the files that they wrote.)

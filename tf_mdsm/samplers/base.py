@@ -168,7 +168,8 @@ class DenoiserSampler(Sampler):
 
     D is a blind denoiser: it is not given the noise level of x. The training loss makes D(x) an
     estimate of the clean image at every trained noise level, except with the weighting "score".
-    One gradient evaluation gives both the energy and D(x). The final image is D(x) of the image after the last step.
+    One gradient evaluation gives both the energy and D(x). The final image is D(x) of the image
+    after the last step.
 
     With known data, the best estimate of the known part is the known data themselves: they replace
     D(x) there. The known part starts with noise of level `first_sigma`, and the sampler's own

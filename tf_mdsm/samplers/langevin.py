@@ -24,10 +24,11 @@ class AnnealedLangevin(Sampler):
     and one denoising step at the end. At constant T and with small steps the distribution of the
     images is exp(-E / T), up to a constant. The sampler is not calibrated: without an
     accept-reject step the discretization error remains. For a Gaussian target of variance s^2 T
-    the variance of the samples is s^2 T / (1 - step_size^2 / (4 s^2)). NCSN's "step size" is our step_size^2 / 2, that of TensorFlow Probability is our step_size^2.
+    the variance of the samples is s^2 T / (1 - step_size^2 / (4 s^2)). NCSN's "step size" is our
+    step_size^2 / 2, that of TensorFlow Probability is our step_size^2.
 
-    At temperature T the images look like clean images with noise of level sigma0 sqrt(T). So
-    known data get noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
+    At temperature T the images look like clean images with noise of level sigma0 sqrt(T). So known
+    data get noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
 
     Attributes:
         energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
