@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_mdsm.config.ranges import CHOICES
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.base import NoiseGridSampler
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownPixels
@@ -88,7 +90,10 @@ def tempered(sigmas):
 ALL = sorted(samplers())
 # For tests of all samplers. MALA differs from HMC only in its kernel: tested with --long.
 EACH = [pytest.param(name, marks=pytest.mark.long) if name == "mala" else name for name in ALL]
-NOISY = [name for name in ALL if name != "heun"]
+# Their images are a function of the start: no noise is added on the way.
+DETERMINISTIC = ["heun"]
+NOISY = [name for name in ALL if name not in DETERMINISTIC]
+ON_A_NOISE_GRID = [name for name in ALL if isinstance(samplers()[name], NoiseGridSampler)]
 WITH_METROPOLIS_TEST = ["hmc", "mala"]
 
 
@@ -412,8 +417,13 @@ def test_noise_is_a_function_of_the_seed(name):
     assert np.abs(sampled[0] - sampled[1]).max() > 0.01
 
 
-def test_heun_without_churn_adds_no_noise():
-    sampler = samplers(gaussian)["heun"]
+def test_every_sampler_of_the_configuration_is_tested_here():
+    assert set(CHOICES["sampling.sampler"]) <= set(ALL)
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_deterministic_samplers_add_no_noise(name):
+    sampler = samplers(gaussian)[name]
     images = isotropic_start(SHAPE)(int_seeds(2))
     one, _ = advance(sampler, images)
     other, _ = advance(sampler, images, seeds=int_seeds(2, first=100))
@@ -468,7 +478,7 @@ def test_unknown_pixels_follow_the_known_ones(name):
     np.testing.assert_array_equal(sampled, again)
 
 
-@pytest.mark.parametrize("name", ["heun", "churned_heun", "ancestral"])
+@pytest.mark.parametrize("name", ON_A_NOISE_GRID)
 def test_known_pixels_have_noise_of_the_current_level(name):
     """Their noise has the level sigma_i, from the start to the last level."""
     count = 300

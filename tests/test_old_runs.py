@@ -1,7 +1,9 @@
 """Runs that an earlier version made are opened, sampled, continued and exported.
 
 `golden/old_runs` holds two runs of 20 steps by version 0.1.0 of 25 November 2026 (commit 827769c),
-what that version sampled from them, and its weights after 20 more steps.
+what that version sampled from them, and its weights after 20 more steps. The biases of the keys in
+attention are left out: a softmax does not depend on them, so their gradient is rounding alone, and
+Adam makes steps of full size from it.
 """
 
 import json

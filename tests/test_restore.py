@@ -9,12 +9,14 @@ from PIL import Image
 from small_runs import call
 
 from tf_mdsm.config.file import get_config
+from tf_mdsm.config.ranges import CHOICES
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.tasks import fitting_tasks
 from tf_mdsm.runs.restore import restore
 
-SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala")
+# MALA differs from HMC only in its kernel.
+SAMPLERS = [name for name in CHOICES["restoration.sampler"] if name != "hmc"]
 
 
 @pytest.fixture

@@ -238,8 +238,8 @@ def _sampling() -> ConfigDict:
     """Samplers. Cost is counted in gradient evaluations (of dE/dx) per image."""
     sampling = ConfigDict()
 
-    # "annealed_langevin" is the paper's sampler. Three samplers use the denoiser and need tens of
-    # gradient evaluations: "heun" (probability flow), "ancestral" (ancestral Euler) and
+    # "annealed_langevin" is the paper's sampler. These use the denoiser and need tens of gradient
+    # evaluations: "heun" (probability flow), "ancestral" (ancestral Euler) and
     # "coarse_to_fine" (stochastic ascent; each image takes as many steps as it needs). Two accept
     # or reject moves by a Metropolis test and so are exact at each temperature: "mala" (Langevin)
     # and "hmc" (Hamiltonian Monte Carlo). The default is the best that was measured at few gradient

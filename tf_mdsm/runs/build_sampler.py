@@ -20,7 +20,7 @@ from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, g
 from tf_mdsm.samplers.starts import StartFn, gaussian_start, images_start, isotropic_start
 from tf_mdsm.system.image_files import read_images
 
-__all__ = ["build_sampler", "build_temperatures"]
+__all__ = ["BUILDERS", "build_sampler", "build_temperatures"]
 
 
 def build_sampler(
@@ -37,15 +37,7 @@ def build_sampler(
         InvalidArgument: for a Gaussian start without statistics, or images to start at that
             cannot be read.
     """
-    builders: dict[str, Callable[..., Sampler]] = {
-        "annealed_langevin": _build_langevin,
-        "heun": _build_heun,
-        "ancestral": _build_ancestral,
-        "coarse_to_fine": _build_coarse_to_fine,
-        "mala": _build_mala,
-        "hmc": _build_hmc,
-    }
-    return builders[config.sampling.sampler](config, model, statistics)
+    return BUILDERS[config.sampling.sampler](config, model, statistics)
 
 
 def build_temperatures(config: ConfigDict) -> np.ndarray:
@@ -196,3 +188,14 @@ def _build_start(
             config.sampling.start,
         )
     return gaussian_start(**dataclasses.asdict(statistics), sigma=sigma)
+
+
+# Every name of `config.sampling.sampler`, in the order of `config.ranges`.
+BUILDERS: dict[str, Callable[..., Sampler]] = {
+    "annealed_langevin": _build_langevin,
+    "heun": _build_heun,
+    "ancestral": _build_ancestral,
+    "coarse_to_fine": _build_coarse_to_fine,
+    "mala": _build_mala,
+    "hmc": _build_hmc,
+}

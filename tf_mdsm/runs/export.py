@@ -41,7 +41,7 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
     """
     if config.export.format == "torch":
         return [_export_torch(load_run(config, workdir))]
-    # Versions and the sampler are checked before the checkpoint is read.
+    # The version is checked before the checkpoint is read.
     folder = _new_version(RunFolder(workdir), config.export.version)
     return [_export_saved_model(load_run(config, workdir), folder)]
 

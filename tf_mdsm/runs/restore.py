@@ -74,7 +74,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "task": problem.task.name,
             "sampler": method.name,
             "start": method.start,
-            "gradients_at_most": method.sampler.max_gradient_evaluations,
+            "max_gradient_evaluations": method.sampler.max_gradient_evaluations,
             "step": run.step,
             "settings": settings.to_dict(),
             "sampling": method.sampling.to_dict(),

@@ -43,7 +43,7 @@ class AncestralEuler(NoiseGridSampler):
         sigma, next_sigma = self.sigmas[:-1].astype(float), self.sigmas[1:].astype(float)
         residual_weight = tf.constant((next_sigma / sigma) ** 2, tf.float32)[step]
         sigma_up = next_sigma * np.sqrt(1 - (next_sigma / sigma) ** 2)
-        energy, denoised = self._denoise(images, known)
+        energy, denoised = self.denoise(images, known)
         noise = randomness.normal(seeds, (step, 0), "ancestral", tuple(images.shape[1:]))
         noise = tf.constant(sigma_up, tf.float32)[step] * noise
         return denoised + residual_weight * (images - denoised) + noise, energy, True

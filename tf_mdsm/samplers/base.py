@@ -25,6 +25,9 @@ class Sampler(abc.ABC):
     seed and on the index of the step. Therefore an image depends neither on the other images of
     its batch, nor on where a sampling run is split into parts.
 
+    A sampler is called calibrated if the distribution of its images is exact, whatever the step
+    size.
+
     Attributes:
         energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
         start_fn: from seeds to the images at which sampling starts.
@@ -41,7 +44,7 @@ class Sampler(abc.ABC):
     @property
     @abc.abstractmethod
     def max_gradient_evaluations(self) -> int:
-        """Maximum number of gradient evaluations of the energy per image."""
+        """Maximum number of gradient evaluations of the energy per image, `finish` included."""
 
     @property
     @abc.abstractmethod
@@ -198,10 +201,13 @@ class DenoiserSampler(Sampler):
 
     def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
         """Final images D(x), without the remaining noise; arguments as in `Sampler.finish`."""
-        return self._denoise(images, known)[1]
+        return self.denoise(images, known)[1]
 
-    def _denoise(self, images: tf.Tensor, known: KnownData) -> tuple[tf.Tensor, tf.Tensor]:
-        """Energies [B] and denoised images, with the known data in place; one gradient."""
+    def denoise(self, images: tf.Tensor, known: KnownData) -> tuple[tf.Tensor, tf.Tensor]:
+        """One gradient evaluation: energies [B], and D(x) with the known data in place.
+
+        A subclass's `step` uses this, never `energy_and_score_fn`, so that conditioning works.
+        """
         energy, score = self.energy_and_score_fn(images)
         denoised = images + self.sigma0**2 * score
         return energy, known.project(denoised)

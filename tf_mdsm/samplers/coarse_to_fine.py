@@ -79,7 +79,7 @@ class CoarseToFine(DenoiserSampler):
         self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """One step for the images that are not finished, as in `Sampler.step`."""
-        energy, denoised = self._denoise(images, known)
+        energy, denoised = self.denoise(images, known)
         ascent = denoised - images
         sigma = tf.sqrt(tf.reduce_mean(tf.square(ascent), axis=(1, 2, 3), keepdims=True))
         moved = images + tf.constant(self.step_sizes)[step] * ascent

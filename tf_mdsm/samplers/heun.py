@@ -56,9 +56,9 @@ class Heun(NoiseGridSampler):
             images = images + added[step] * noise
             sigma = tf.constant(sigma_hat, tf.float32)[step]
         # Euler's step, and then the mean of the slopes at both of its ends.
-        energy, denoised = self._denoise(images, known)
+        energy, denoised = self.denoise(images, known)
         slope, sigma_change = (images - denoised) / sigma, next_sigma - sigma
         euler_images = images + sigma_change * slope
-        _, denoised = self._denoise(euler_images, known)
+        _, denoised = self.denoise(euler_images, known)
         euler_slope = (euler_images - denoised) / next_sigma
         return images + 0.5 * sigma_change * (slope + euler_slope), energy, True
