@@ -82,6 +82,7 @@ def test_integers_of_each_stream_do_not_change():
         "metropolis": 3847261030,
         "annealing": 3463592156,
     }
+    assert tuple(expected) == randomness._STREAMS
     seeds = tf.constant([1], tf.int64)
     for stream, number in expected.items():
         assert int(randomness.integers(seeds, (2, 3), stream, 1)[0, 0]) == number, stream
