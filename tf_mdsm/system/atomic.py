@@ -8,9 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from tf_mdsm.errors import InvalidArgument
-
-__all__ = ["atomic_folder", "atomic_write", "require_writable"]
+__all__ = ["atomic_folder", "atomic_write"]
 
 # Beginning of the names of temporary folders, and the age at which they are removed.
 _TEMPORARY_FOLDER, _MAX_AGE_SECONDS = ".partial-folder-", 86_400
@@ -70,22 +68,3 @@ def _remove_leftovers(parent: str) -> None:
     for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_TEMPORARY_FOLDER}*")):
         if os.path.getmtime(leftover) < time.time() - _MAX_AGE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def require_writable(workdir: str, name: str) -> None:
-    """Creates a folder of a run, and checks that files can be written there.
-
-    Args:
-        workdir: the run's folder, which the message names.
-        name: path of the folder within it.
-
-    Raises:
-        InvalidArgument: if nothing can be written there.
-    """
-    folder = os.path.join(workdir, name)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidArgument("--workdir", f"be writable ({error})", workdir) from error
