@@ -319,7 +319,10 @@ class Faults:
             with runs.started(*job.command_line(workdir)) as first:
                 lock = workdir / "checkpoints" / "lock"
                 runs.wait_for(lambda lock=lock: lock.exists() and lock.read_text(), first)
+                # Stopped, so that it cannot finish before the second one asks.
+                first.send_signal(signal.SIGSTOP)
                 second = job.run(workdir)
+                first.send_signal(signal.SIGCONT)
                 still_there = first.poll() is None
                 first.wait(300)
             named = f"process {first.pid} on" in second.stderr

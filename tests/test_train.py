@@ -1,5 +1,6 @@
 """The training run: what it writes, how it stops, resumes and fails."""
 
+import fcntl
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import random
 import resource
 import shutil
 import signal
+import threading
 import time
 
 import numpy as np
@@ -338,6 +340,22 @@ def test_a_folder_in_which_another_process_trains_is_refused(whole, tmp_path):
         for path, content in before.items():
             assert path.read_bytes() == content, path
     train(runs.small_config(), str(workdir))
+
+
+def test_a_lock_without_a_name_is_asked_for_again(tmp_path, monkeypatch):
+    """A process has a lock without its name in it for a moment, at its start and at its end."""
+    with open(tmp_path / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        release = threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        with training_lock(str(tmp_path)):
+            assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()} on ")
+        release.join()
+        monkeypatch.setattr("tf_mdsm.system.locks._NAME_SECONDS", 0.1)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InvalidArgument, match="process unknown is"):  # noqa: SIM117
+            with training_lock(str(tmp_path)):
+                pass
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
