@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import runpy
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
+from tf_mdsm.config import file
 from tf_mdsm.config.rules import validate
-from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["config_hash", "load_recipe", "with_overrides", "with_sampling"]
 
@@ -21,10 +21,7 @@ def load_recipe(path: str) -> ConfigDict:
     """
     if not os.path.isfile(path):
         raise InvalidArgument("--config", "name an existing recipe", path)
-    try:
-        config = ConfigDict(runpy.run_path(path)["get_config"]().to_dict())
-    except Exception as error:  # A recipe is a program: it may raise anything.
-        raise InvalidArgument("--config", f"be a recipe ({one_line(error)})", path) from error
+    config = ConfigDict(file.load_recipe(path).to_dict())
     config.training.sample_every = 0
     return validate(config)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.machine import describe_machine, describe_software
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json, write_text
 
 __all__ = ["Results", "markdown_table"]
 
@@ -76,11 +76,7 @@ class Results:
     def write_table(self, text: str) -> None:
         """Writes Markdown to `DIR/NAME.md`, and prints it."""
         stem, _ = os.path.splitext(self.path)
-        with (
-            atomic_write(f"{stem}.md") as partial,
-            open(partial, "w", encoding="utf-8") as file,
-        ):
-            file.write(text)
+        write_text(text, f"{stem}.md")
         print(text)
 
     def __enter__(self) -> "Results":
@@ -91,9 +87,7 @@ class Results:
             print(f"rows so far: {len(self.rows)}, in {self.path}", file=sys.stderr)
 
     def _write(self) -> None:
-        with atomic_write(self.path) as partial, open(partial, "w", encoding="utf-8") as file:
-            json.dump(self.report, file, indent=2)
-            file.write("\n")
+        write_json(self.report, self.path)
 
     def _unfinished_rows(self) -> dict[str, Row]:
         try:

@@ -38,7 +38,7 @@ def kept_samples(
 
     Returns:
         `images`, uint8 [count, H, W, C]; `finite`, bool [count]: False where sampling left the
-        finite numbers, as an untrained energy may make it do, and the image is grey; `gradients`,
+        finite numbers, as an untrained energy may make it do, and the image is gray; `gradients`,
         the gradient evaluations of each image, [count].
     """
     key = fingerprint({**sampling_settings(config), "count": count}, model)

@@ -9,7 +9,6 @@ DIR/endurance.{json,md}: the measurements at tenths of the run.
 
 import argparse
 import glob
-import json
 import os
 import pathlib
 import subprocess
@@ -18,7 +17,7 @@ import time
 
 import small_runs as runs
 
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json, write_text
 
 # Seconds between two measurements.
 _INTERVAL_SECONDS = 0.5
@@ -116,10 +115,8 @@ def main(argv: list[str]) -> int:
         f"{options.images:,} images sampled": at_tenths(watch(sampling, folder)),
     }
     stem = str(options.output / "endurance")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(markdown(report))
+    write_json(report, f"{stem}.json")
+    write_text(markdown(report), f"{stem}.md")
     print(markdown(report))
     return 0
 

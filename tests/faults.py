@@ -31,7 +31,7 @@ import small_runs as runs
 import tensorflow as tf
 from PIL import Image
 
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json, write_text
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # Exit statuses that are right after each signal: the system's default action, or an orderly stop.
@@ -450,10 +450,8 @@ def main(argv: list[str]) -> int:
         kinds[name]()
         print(markdown(faults.table), flush=True)
     stem = str(options.output / "faults")
-    with atomic_write(f"{stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(faults.table, file, indent=2)
-    with atomic_write(f"{stem}.md") as partial, open(partial, "w", encoding="utf-8") as file:
-        file.write(markdown(faults.table))
+    write_json(faults.table, f"{stem}.json")
+    write_text(markdown(faults.table), f"{stem}.md")
     return 1 if failures(faults.table) else 0
 
 

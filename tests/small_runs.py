@@ -115,7 +115,7 @@ def latest_step(workdir) -> int | None:
 
 
 def final_weights(workdir) -> dict[str, np.ndarray]:
-    """Every tensor of the newest checkpoint: weights, averages, optimiser, metrics."""
+    """Every tensor of the newest checkpoint: weights, averages, optimizer, metrics."""
     reader = tf.train.load_checkpoint(os.path.join(workdir, "checkpoints"))
     names = [n for n in reader.get_variable_to_shape_map() if n != "_CHECKPOINTABLE_OBJECT_GRAPH"]
     # TensorFlow's own count of saves is not part of the run.

@@ -358,11 +358,14 @@ def test_help():
 
 def test_choices_are_those_of_the_code():
     from tf_mdsm import noise
+    from tf_mdsm.config import ranges
+    from tf_mdsm.runs import evaluation_context
     from tf_mdsm.runs.build_sampler import BUILDERS
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
     assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
     assert CHOICES["sampling.sampler"] == tuple(BUILDERS)
+    assert tuple(evaluation_context._FIELDS) == ranges._PARTS
 
 
 def test_verbosity_shows_the_traceback(tmp_path):

@@ -72,8 +72,8 @@ def test_baseline_methods_remove_noise():
         for row, before in zip(denoised, noisy, strict=True):
             assert row[name] > before + 1, (name, row["sigma"])
     assert baseline_rows(images, sigmas) == denoised
-    colours = np.round(255 * blobs(2, 16, 3)).astype(np.uint8)
-    (row,) = baseline_rows(colours, [0.2])
+    colors = np.round(255 * blobs(2, 16, 3)).astype(np.uint8)
+    (row,) = baseline_rows(colors, [0.2])
     assert all(np.isfinite(list(row.values())))
 
 

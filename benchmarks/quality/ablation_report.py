@@ -89,8 +89,8 @@ def _mean_and_range(values: list[float | None]) -> str:
 
 def write_plots(report: dict, stem: str) -> None:
     """Writes `STEM_distances.png`, distance against cost, and `STEM_levels.png`, loss by level."""
-    from tf_mdsm.visualization import images as pictures
-    from tf_mdsm.visualization import plots
+    from tf_mdsm.visualization.images import write_png
+    from tf_mdsm.visualization.plots import curves
 
     runs = list(report["rows"].values())
     distances, levels = {}, {}
@@ -112,7 +112,7 @@ def write_plots(report: dict, stem: str) -> None:
             "gradient evaluations an image (Heun)",
             "Fréchet distance (features of a small classifier)",
         )
-        picture = plots.curves(distances, *axes, log_x=True, log_y=True)
-        pictures.write_png(picture, f"{stem}_distances.png")
+        picture = curves(distances, *axes, log_x=True, log_y=True)
+        write_png(picture, f"{stem}_distances.png")
     axes = ("noise level sigma of validation images", f"loss over that of {runs[0]['name']}")
-    pictures.write_png(plots.curves(levels, *axes, log_x=True), f"{stem}_levels.png")
+    write_png(curves(levels, *axes, log_x=True), f"{stem}_levels.png")

@@ -14,7 +14,7 @@ from benchmarks.cost.memory import peak_mib
 from benchmarks.cost.turns import time_in_turns
 from tf_mdsm.config import file as config_file
 from tf_mdsm.errors import RunError
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json
 
 __all__ = ["measure_costs", "steps_in", "train_in_process", "watch_process"]
 
@@ -47,7 +47,7 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
             jobs.update({(name, cost): job for cost, job in timed.items()})
     for (name, cost), seconds in time_in_turns(jobs, _ROUNDS).items():
         costs[name][cost] = statistics.median(seconds) / _REPEATS
-    _write_json(costs, path)
+    write_json(costs, path)
     return costs
 
 
@@ -115,7 +115,7 @@ def train_in_process(config: ConfigDict, folder: str) -> dict[str, float]:
         training["seconds"] += time.monotonic() - begin
         if status == 0:
             training["step"] = config.training.num_steps
-        _write_json(training, path)
+        write_json(training, path)
     if status != 0:
         raise RunError(f"{folder}: training ended with status {status}")
     return training
@@ -145,8 +145,3 @@ def _read_json(path: str, default: dict) -> dict:
         return default
     with open(path, encoding="utf-8") as file:
         return json.load(file)
-
-
-def _write_json(content: dict, path: str) -> None:
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)

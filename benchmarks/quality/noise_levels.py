@@ -189,13 +189,13 @@ def _distance_cell(result: dict) -> str:
     return ("none" if result["distance"] is None else f"{result['distance']:.3g}") + count
 
 
-def write_pictures(report: dict, image_rows: dict[str, np.ndarray], stem: str) -> None:
+def write_pictures(report: dict, samples: dict[str, np.ndarray], stem: str) -> None:
     """Writes `STEM.png`, samples, and `STEM_residuals.png`, the noise left at each level."""
-    from tf_mdsm.visualization import images as pictures
-    from tf_mdsm.visualization import plots
+    from tf_mdsm.visualization.images import write_png
+    from tf_mdsm.visualization.plots import curves, image_rows
 
-    rows = {name: values / np.float32(255) for name, values in image_rows.items()}
-    pictures.write_png(plots.image_rows(rows), f"{stem}.png")
+    rows = {name: values / np.float32(255) for name, values in samples.items()}
+    write_png(image_rows(rows), f"{stem}.png")
     lines = {
         run["trained_on"]: tuple(
             np.array([row[field] for row in run["levels"]]) for field in ("sigma", "residual")
@@ -208,8 +208,8 @@ def write_pictures(report: dict, image_rows: dict[str, np.ndarray], stem: str) -
         "noise level sigma of validation images",
         "left of the noise, |x - D|^2 / (d sigma^2)",
     )
-    picture = plots.curves(lines, *axes, log_x=True, log_y=True)
-    pictures.write_png(picture, f"{stem}_residuals.png")
+    picture = curves(lines, *axes, log_x=True, log_y=True)
+    write_png(picture, f"{stem}_residuals.png")
 
 
 def main(argv: list[str]) -> int:

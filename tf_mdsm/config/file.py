@@ -9,10 +9,10 @@ import sys
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.defaults import default_config
-from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.system.atomic import write_json
 
-__all__ = ["get_config", "load_config", "load_recipe", "save_config"]
+__all__ = ["config_path", "get_config", "load_config", "load_recipe", "save_config"]
 
 _RECIPE_MODULE = "tf_mdsm_recipe"
 
@@ -39,8 +39,7 @@ def load_recipe(path: str) -> ConfigDict:
         loader.exec_module(module)
         config = module.get_config(*arguments)
     except Exception as error:  # A recipe is a program: it may raise anything.
-        message = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
-        raise InvalidArgument("--config", f"be a recipe ({message})", path) from error
+        raise InvalidArgument("--config", f"be a recipe ({one_line(error)})", path) from error
     if not isinstance(config, ConfigDict):
         raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", path)
     return config.lock()
@@ -76,13 +75,11 @@ def load_config(path: str) -> ConfigDict:
         raise InvalidArgument("--workdir", "hold a run's config.json", path) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidArgument(
-            "--workdir", f"hold a valid config.json ({' '.join(str(error).split())})", path
+            "--workdir", f"hold a valid config.json ({one_line(error)})", path
         ) from error
     return config
 
 
 def save_config(config: ConfigDict, path: str) -> None:
     """Writes all settings as JSON; the file appears complete, or not at all."""
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(config.to_dict(), file, indent=2)
-        file.write("\n")
+    write_json(config.to_dict(), path)

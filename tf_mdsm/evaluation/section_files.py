@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_mdsm.evaluation.likelihood.summary import IMAGE_SET_LABELS
 from tf_mdsm.system.atomic import atomic_folder
-from tf_mdsm.visualization import images as pictures
+from tf_mdsm.visualization.images import write_png
 
 __all__ = ["Metric", "Section", "load_section", "read_likelihood", "save_section"]
 
@@ -45,7 +45,7 @@ def save_section(section: Section, path: str) -> None:
     """
     with atomic_folder(path) as folder:
         for number, pixels in enumerate(section.pictures.values()):
-            pictures.write_png(pixels, _picture_path(folder, number))
+            write_png(pixels, _picture_path(folder, number))
         content = {"metrics": section.metrics, "captions": list(section.pictures)}
         with open(os.path.join(folder, _FILE), "w", encoding="utf-8") as file:
             json.dump(content, file)

@@ -27,8 +27,8 @@ from tf_mdsm.evaluation.sample_quality import (
     precision_and_recall,
 )
 from tf_mdsm.evaluation.section_files import Metric, Section
-from tf_mdsm.visualization import images as pictures
-from tf_mdsm.visualization import plots
+from tf_mdsm.visualization.images import image_grid
+from tf_mdsm.visualization.plots import curves, histograms, image_rows
 
 __all__ = [
     "evaluate_denoising",
@@ -97,7 +97,7 @@ def evaluate_quality(
             mean, std = inception_score(logits)
             metrics.append({"name": "inception_score", "value": mean, "std": std, **common})
     grids = {
-        name.capitalize(): pictures.image_grid(_floats(images[:_GRID_IMAGES]))
+        name.capitalize(): image_grid(_floats(images[:_GRID_IMAGES]))
         for name, images in image_sets.items()
     }
     return Section(metrics, grids)
@@ -189,7 +189,7 @@ def _memorization_in(
         np.concatenate([_floats(samples[sample][None]), _floats(training[indices[sample]])])
         for sample in nearest
     ]
-    grid = pictures.image_grid(np.concatenate(rows), columns=_NEIGHBOR_COLUMNS)
+    grid = image_grid(np.concatenate(rows), columns=_NEIGHBOR_COLUMNS)
     caption = f"Samples nearest to a training image, and their nearest training images by {space}"
     return metrics, {caption: grid}
 
@@ -217,7 +217,7 @@ def evaluate_energies(
         }
         for name, values in energies.items()
     ]
-    return Section(metrics, {"Energies": plots.histograms(energies, "energy E(x)")})
+    return Section(metrics, {"Energies": histograms(energies, "energy E(x)")})
 
 
 def evaluate_outliers(
@@ -246,7 +246,7 @@ def evaluate_outliers(
             common |= {"against_n": len(validation), "score": score}
             metrics += [{"name": key, "value": value, **common} for key, value in areas.items()]
     caption = "Validation images, and out-of-distribution images to be detected by the energy"
-    return Section(metrics, {caption: plots.image_rows(rows)})
+    return Section(metrics, {caption: image_rows(rows)})
 
 
 def evaluate_denoising(
@@ -300,8 +300,8 @@ def _denoising_plots(
     }
     axis = "noise level sigma, in pixel units"
     return {
-        "Denoising": plots.curves(psnrs, axis, "PSNR in dB", log_x=True),
-        "Estimated noise level": plots.curves(
+        "Denoising": curves(psnrs, axis, "PSNR in dB", log_x=True),
+        "Estimated noise level": curves(
             levels, axis, "|x - D(x)| / sqrt(d)", log_x=True, log_y=True
         ),
     }
@@ -320,7 +320,7 @@ def _denoised_examples(
         noisy = add_noise(clean, sigma, seed)
         rows[f"noise {sigma:.2g}"] = noisy
         rows[f"D(x), {sigma:.2g}"] = np.asarray(denoise_fn(tf.constant(noisy)))
-    return plots.image_rows(rows)
+    return image_rows(rows)
 
 
 def _floats(images: np.ndarray) -> np.ndarray:

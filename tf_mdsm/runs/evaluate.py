@@ -1,6 +1,5 @@
 """`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
-import json
 import logging
 import os
 from typing import Any
@@ -17,7 +16,7 @@ from tf_mdsm.evaluation.section_files import (
 )
 from tf_mdsm.runs.evaluation_context import EvaluationContext
 from tf_mdsm.runs.run import Run
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json, write_text
 
 __all__ = ["evaluate"]
 
@@ -81,14 +80,10 @@ def _write(run: Run, sections: dict[str, Section]) -> list[str]:
         **of_samples,
     }
     title = f"Evaluation of {run.folder.name}"
-    texts = {
-        run.folder.metrics: json.dumps({"metrics": metrics}, indent=2) + "\n",
-        run.folder.report: render_report(title, facts, sections, run.config.to_dict()),
-    }
-    for path, text in texts.items():
-        with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-    return list(texts)
+    report = render_report(title, facts, sections, run.config.to_dict())
+    write_json({"metrics": metrics}, run.folder.metrics)
+    write_text(report, run.folder.report)
+    return [run.folder.metrics, run.folder.report]
 
 
 def _facts_of_samples(run: Run) -> dict[str, Any]:

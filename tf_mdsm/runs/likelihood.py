@@ -20,7 +20,7 @@ from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import write_png
@@ -159,6 +159,7 @@ def _report(
 
 
 def _plot(estimate: LogZEstimate, title: str) -> np.ndarray:
+    """Draws the estimate by inverse temperature, and the weights of its chains."""
     return annealing_plot(estimate.betas[:-1], estimate.differences, estimate.log_weights, title)
 
 
@@ -166,7 +167,5 @@ def _write(stem: str, report: dict[str, object], picture: np.ndarray) -> list[st
     """Writes `<stem>.png` and then `<stem>.json`; returns their paths."""
     paths = [f"{stem}.json", f"{stem}.png"]
     write_png(picture, paths[1])
-    with atomic_write(paths[0]) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2, allow_nan=False)
-        file.write("\n")
+    write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", paths[0])
     return paths

@@ -1,7 +1,6 @@
-"""Mode `restore`: inpainting, super-resolution, deblurring, denoising with a trained model."""
+"""`--mode=restore`: inpainting, super-resolution, deblurring, denoising with a trained model."""
 
 import dataclasses
-import json
 import logging
 import os
 from typing import Any
@@ -23,7 +22,7 @@ from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.run import Run, load_run
 from tf_mdsm.samplers.base import Sampler
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import atomic_write, write_json
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
 from tf_mdsm.visualization.images import image_grid, write_png
 
@@ -256,7 +255,5 @@ def _write(
     rows = np.concatenate([*originals, problem.measured[:, None], restored], axis=1)[:_MAX_ROWS]
     grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
     write_png(grid, f"{path_stem}.png")
-    with atomic_write(f"{path_stem}.json") as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2)
-        file.write("\n")
+    write_json(report, f"{path_stem}.json")
     return [f"{path_stem}{ending}" for ending in (".npz", ".png", ".json")]

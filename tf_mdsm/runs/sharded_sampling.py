@@ -43,8 +43,8 @@ class ShardedSamples:
     """Samples in shards, and the run that they are from.
 
     Attributes:
-        shards: pieces with `images` [B, H, W, C] (uint8, or float32 for points) and `energies`
-            [B]; piece 0 also with `chain_states` [n, images, H, W, C] and `chain_energies`
+        shards: shards with `images` [B, H, W, C] (uint8, or float32 for points) and `energies`
+            [B]; shard 0 also with `chain_states` [n, images, H, W, C] and `chain_energies`
             [steps, images]. The chief removes them.
         run: the run, with its energy and sampler.
         is_chief: whether this process is the first worker, which writes the result.
@@ -145,7 +145,7 @@ def _compute(
 
         def compute_share(shards: Shards, run: Run, device: str) -> None:
             with tf.device(device):
-                compute_shard = _shard_function(run, settings, lambda steps: bar.update(steps))
+                compute_shard = _shard_function(run, settings, bar.update)
                 for _ in shards.compute(compute_shard):
                     if stop.is_set():
                         return

@@ -24,8 +24,9 @@ class Metropolis(Sampler):
 
     Calibrated: each move leaves the distribution exp(-E / T) invariant, so at constant T the
     distribution of the images is exact in the limit of many moves, whatever the step size. The
-    error that a fall of the temperature causes is not corrected. At temperature T the images are
-    those with noise of level sigma0 sqrt(T). The final image is D(x) = x + sigma0^2 score(x).
+    error that a fall of the temperature causes is not corrected. At temperature T the images
+    look like clean images with noise of level sigma0 sqrt(T). The final image is
+    D(x) = x + sigma0^2 score(x).
 
     The moves are TensorFlow Probability's. Each image has a kernel and a seed of its own (see
     `kernels`).

@@ -2,13 +2,15 @@
 
 import contextlib
 import glob
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["atomic_folder", "atomic_write"]
+__all__ = ["atomic_folder", "atomic_write", "write_json", "write_text"]
 
 # Beginning of the names of temporary folders, and the age at which they are removed.
 _TEMPORARY_FOLDER, _MAX_AGE_SECONDS = ".partial-folder-", 86_400
@@ -36,6 +38,26 @@ def atomic_write(path: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
+
+
+def write_text(text: str, path: str) -> None:
+    """Writes a text file in UTF-8; it appears complete, or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_json(content: Any, path: str) -> None:
+    """Writes a JSON file; it appears complete, or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+        TypeError: if JSON has no such value.
+    """
+    write_text(json.dumps(content, indent=2) + "\n", path)
 
 
 @contextlib.contextmanager

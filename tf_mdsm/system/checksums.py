@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json
 
 __all__ = ["changed_file", "forget", "record"]
 
@@ -71,7 +71,4 @@ def _load(folder: str) -> dict[str, str]:
 
 
 def _store(folder: str, known: dict[str, str]) -> None:
-    path = os.path.join(folder, _FILE_NAME)
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(known, file, indent=2, sort_keys=True)
-        file.write("\n")
+    write_json(dict(sorted(known.items())), os.path.join(folder, _FILE_NAME))

@@ -54,7 +54,7 @@ def read_images(
     """Reads the images of some files, in the order of the files.
 
     Args:
-        paths: `.png` or `.jpg` (converted to grey or color), `.npy`, or `.npz` with an array
+        paths: `.png` or `.jpg` (converted to gray or color), `.npy`, or `.npz` with an array
             `images`. Arrays are uint8, or floats for which [0, 1] is black to white and values
             beyond are allowed; an array holds one image or several.
         image_shape: height, width and channels that the images must have.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json
 
 __all__ = ["TrainingCheckpoints", "restore_weights"]
 
@@ -128,8 +128,7 @@ class TrainingCheckpoints:
             )
             _write(manager, step)
             path = os.path.join(folder, _DISTANCE_FILE)
-            with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-                json.dump({"distance": distance, "step": step, "measure": measure}, file)
+            write_json({"distance": distance, "step": step, "measure": measure}, path)
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
                 f"step {step}: the best checkpoint could not be written to {folder} "

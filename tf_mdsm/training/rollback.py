@@ -9,7 +9,7 @@ import logging
 import os
 
 from tf_mdsm.errors import RunError
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.atomic import write_json
 from tf_mdsm.training.session import TrainingSession
 
 __all__ = [
@@ -111,7 +111,4 @@ def record_rollback(folder: str, error: NonFiniteLoss) -> None:
     """
     rollback = {"from": error.step, "to": error.checkpoint_step or 0}
     rollbacks = [*read_rollbacks(folder), rollback]
-    path = os.path.join(folder, _FILE_NAME)
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump(rollbacks, file)
-        file.write("\n")
+    write_json(rollbacks, os.path.join(folder, _FILE_NAME))

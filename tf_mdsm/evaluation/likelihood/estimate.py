@@ -18,12 +18,13 @@ from tf_mdsm.evaluation.likelihood.bounds import (
     resample,
 )
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
+from tf_mdsm.system.seeds import MAX_SEED
 from tf_mdsm.system.shards import Shards
 
 __all__ = ["AnnealingSettings", "LogZEstimate", "estimate_log_z"]
 
 # First seed of the adapting chains, above the seeds of all other chains.
-_FIRST_ADAPTATION_SEED = 2**62 + 2**61
+_FIRST_ADAPTATION_SEED = MAX_SEED + 2**61
 
 # Arrays of a shard by name.
 _Arrays = dict[str, np.ndarray]
