@@ -1,17 +1,14 @@
 #!/usr/bin/env bash
-# Creates the environment .venv, runs the linter, then the tests. Arguments are passed to pytest:
-#   launch/test.sh                 all tests except the long ones
-#   launch/test.sh --long          also the long ones, which repeat other tests in another way
-#   launch/test.sh -k langevin     tests whose name contains "langevin"
+# Creates the environment .venv, runs the linter and the type checker, then the tests:
+#   launch/test.sh                 the fast tests
+#   launch/test.sh --all           the fast tests, and the slow ones in tests/slow
+# With other arguments it runs pytest with them, without linter and type checker:
+#   launch/test.sh tests/slow      the slow tests alone
+#   launch/test.sh -k langevin     fast tests whose name contains "langevin"
 #   launch/test.sh -n0             one test after the other, in one process
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
-
-# PyTorch (the authors' checkpoints), and the libraries that tests and benchmarks compare with:
-# torchmetrics and JAX. Without these packages their tests are skipped.
-install torch.installed pyproject.toml -- --editable '.[torch,peers]' ||
-  echo "PyTorch could not be installed: its tests are skipped"
 
 # debian FILE PACKAGE...
 # Installs Debian packages unless FILE exists; does nothing without apt-get or without root's rights.
@@ -24,12 +21,21 @@ debian() {
     echo "Debian's $* could not be installed: tests are skipped"
 }
 
-# Fashion-MNIST for tests of the data, and a browser for tests of the evaluation report.
-debian /usr/share/datasets/fashion-mnist dataset-fashion-mnist
-debian /usr/bin/chromedriver chromium chromium-driver
+# Only slow tests need more: PyTorch (the authors' checkpoints), torchmetrics and JAX (what others
+# compute), a browser (the evaluation report) and Fashion-MNIST. Without them their tests are skipped.
+case "$*" in
+  *--all* | *tests/slow*)
+    install slow.installed pyproject.toml -- --editable '.[slow]' ||
+      echo "PyTorch or JAX could not be installed: their tests are skipped"
+    debian /usr/share/datasets/fashion-mnist dataset-fashion-mnist
+    debian /usr/bin/chromedriver chromium chromium-driver
+    ;;
+esac
 
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-.venv/bin/pyright --pythonpath .venv/bin/python
+if [ $# = 0 ] || [ "$*" = --all ]; then
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  .venv/bin/pyright --pythonpath .venv/bin/python
+fi
 # Two test files run at the same time, since tracing graphs, which takes long, uses one thread only.
-.venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"
+.venv/bin/python -m pytest --numprocesses=2 "$@"

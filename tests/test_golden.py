@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from golden import FILES, load, relative_error
 
+from tests.helpers.golden import FILES, load, relative_error
 from tf_mdsm import losses
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.training.optimizers import Adam

@@ -1,16 +1,16 @@
-"""The package's layout: floors, imports that go down only, and what each floor may know."""
+"""The layout: floors, imports that go down only, what each floor may know; tests as the package."""
 
 import ast
 import functools
 import graphlib
 import pathlib
-import subprocess
-import sys
+from collections.abc import Iterable
 
 import pytest
-from small_runs import ROOT
 
-PACKAGE = ROOT / "tf_mdsm"
+from tests.helpers.small_runs import ROOT
+
+PACKAGE, TESTS = ROOT / "tf_mdsm", ROOT / "tests"
 
 # Every entry of `tf_mdsm/` and its floor: it imports from lower floors only, never sideways.
 FLOORS = {
@@ -52,12 +52,17 @@ def modules() -> dict[str, ast.Module]:
 @functools.cache
 def imports_of(module: str) -> frozenset[str]:
     """All that a module imports, anywhere in it, by absolute names."""
+    return imported_by(ast.walk(modules()[module]))
+
+
+def imported_by(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """All that import statements import, by absolute names; other statements are left out."""
     found = set()
-    for node in ast.walk(modules()[module]):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports relatively"
+            assert node.level == 0, f"a relative import: {ast.unparse(node)}"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}".removeprefix("tf_mdsm.")
                 found.add(f"tf_mdsm.{inner}" if inner in modules() else node.module)
@@ -118,14 +123,49 @@ def test_only_config_and_runs_read_a_configuration():
             assert entry(module) in {"main", "runs", "config", PUBLIC_NAMES}, module
 
 
+def loaded_with(module: str) -> set[str]:
+    """The module and all modules of this package that are loaded when it is imported."""
+    loaded, waiting = set(), {module, PUBLIC_NAMES}
+    while waiting:
+        name = waiting.pop()
+        loaded.add(name)
+        packages = {".".join(name.split(".")[:depth]) for depth in range(1, name.count(".") + 1)}
+        names = {
+            own
+            for imported in imports_at_start_of(name)
+            if (own := imported.removeprefix("tf_mdsm.")) in modules()
+        }
+        waiting |= (names | packages) - loaded
+    return loaded
+
+
+@functools.cache
+def imports_at_start_of(module: str) -> frozenset[str]:
+    """What a module imports when it is itself imported: not within its functions, not for types."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    found, waiting = [], list(modules()[module].body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif not isinstance(node, functions) and not is_for_types(node):
+            waiting += ast.iter_child_nodes(node)
+    return imported_by(found)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
 def test_wrong_calls_are_refused_without_tensorflow():
     """A wrong call is answered at once, and the REST client needs no TensorFlow."""
     light = {"main", "config", "system", "errors"}
-    names = [module for module in modules() if entry(module) in light]
-    names += ["networks.architectures", "serving.client", "serving.rest_transport"]
-    imports = "".join(f"import tf_mdsm.{name}; " for name in names)
-    program = f"import sys; {imports}sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+    names = {module for module in modules() if entry(module) in light}
+    names |= {"networks.architectures", "serving.client", "serving.rest_transport"}
+    for name in names:
+        for module in loaded_with(name):
+            libraries = {imported.split(".")[0] for imported in imports_at_start_of(module)}
+            assert not libraries & {"tensorflow", "keras", "torch"}, f"{name} loads {module}"
 
 
 def test_networks_are_pure_keras():
@@ -157,3 +197,64 @@ def test_public_names_exist():
         assert getattr(tf_mdsm, name) is not None
     with pytest.raises(AttributeError):
         _ = tf_mdsm.nothing
+
+
+# Files of tests that ask about no single module, and what about.
+CROSS_CUTTING = {
+    "test_layout.py": "imports of the whole package, and the places of the tests",
+    "test_documents.py": "the README, WORKSPACE.md and docs/",
+    "test_recipes.py": "configs/",
+    "test_requirements.py": "requirements.txt and requirements.lock",
+    "test_golden.py": "the authors' numbers: network, loss, gradients, optimizer, sampler together",
+    "runs/test_old_runs.py": "runs of an earlier version",
+    "runs/test_best_checkpoint.py": "training, evaluation and sampling with the best checkpoint",
+    "runs/test_processes.py": "the program in processes of its own",
+}
+
+# Files outside of tests/slow that start a process of the program, and which.
+PROCESSES = {
+    "test_main.py": "a call that is refused",
+    "runs/test_processes.py": "a training run, one that is stopped, and sampling",
+    "distributed/test_watchdog.py": "a process that the watchdog ends, without TensorFlow",
+    "distributed/test_cluster_sources.py": "that a cluster is described without TensorFlow",
+}
+
+
+def mirror_of(module: str) -> str:
+    """Where the tests of a module stand: `samplers/test_heun.py`."""
+    *folders, name = module.split(".")
+    return "/".join([*folders, f"test_{name}.py"])
+
+
+def files_of_tests() -> dict[str, str]:
+    """Paths within `tests/` of all files of tests but the slow ones, and what they hold."""
+    paths = {path.relative_to(TESTS): path for path in TESTS.rglob("test_*.py")}
+    return {n.as_posix(): path.read_text() for n, path in paths.items() if n.parts[0] != "slow"}
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_every_module_has_its_tests(name):
+    packages, files = {module.rpartition(".")[0] for module in modules()}, files_of_tests()
+    for module in modules().keys() - packages:
+        if entry(module) == name and not module.endswith("__main__"):
+            assert "\ndef test_" in files.get(mirror_of(module), ""), f"tests/{mirror_of(module)}"
+
+
+def test_every_file_of_tests_asks_about_a_module():
+    """Besides the benchmarks' tests, and those of shell scripts and files for clusters."""
+    mirrors, elsewhere = {mirror_of(module) for module in modules()}, ("benchmarks", "launch")
+    names = {name for name in files_of_tests() if name.split("/")[0] not in elsewhere}
+    assert names - mirrors == CROSS_CUTTING.keys()
+
+
+def test_few_tests_start_a_process():
+    """It takes seconds to load: other tests call `main` in their own process."""
+    starts = {"subprocess", "multiprocessing", "call_process", "started", "fork"}
+    found = set()
+    for file, text in files_of_tests().items():
+        for node in ast.walk(ast.parse(text)):
+            names = {alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")}
+            if starts & {*names, getattr(node, "id", None), getattr(node, "attr", None)}:
+                found.add(file)
+    scripts = {file for file in found if file.startswith("launch/")}
+    assert found - scripts == PROCESSES.keys()

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tf_mdsm import losses
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels, assign_levels
 
@@ -107,3 +108,43 @@ def test_every_level_is_used_equally_often():
     probability = batch_size / num_levels
     standard_deviation = np.sqrt(steps * probability * (1 - probability))
     assert np.abs(counts - steps * probability).max() < 4.5 * standard_deviation
+
+
+levels = st.floats(1e-4, 1e3, allow_subnormal=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ends=st.tuples(levels, levels),
+    num_levels=st.integers(2, 400),
+    spacing=st.sampled_from(["linear", "geometric", "log_normal"]),
+    position=st.floats(0, 1),
+    log_std=st.floats(1e-3, 100),
+    weighting=st.sampled_from(["inverse_square", "constant", "edm", "score"]),
+)
+def test_training_noise_levels_are_finite_and_in_range(
+    ends, num_levels, spacing, position, log_std, weighting
+):
+    low, high = sorted(ends)
+    assume(high > 1.001 * low)
+    median = low ** (1 - position) * high**position
+    noise = NoiseLevels(
+        low,
+        high,
+        num_levels,
+        spacing,
+        weighting=weighting,
+        median=min(max(median, low), high),
+        log_std=log_std,
+    )
+    sigmas = noise.sigmas
+    assert sigmas.shape == (num_levels,)
+    assert np.isfinite(sigmas).all()
+    assert sigmas.min() >= low * (1 - 1e-5)
+    assert sigmas.max() <= high * (1 + 1e-5)
+    assert (np.diff(sigmas) >= -1e-6 * sigmas[1:]).all()
+    variance = losses.kernel_variances(sigmas, weighting, noise.sigma0)
+    weight = losses.loss_weights(sigmas, weighting, noise.sigma_data)
+    for values in (variance, weight):
+        assert np.isfinite(values).all()
+        assert (np.asarray(values) > 0).all()

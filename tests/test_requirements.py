@@ -2,7 +2,7 @@
 
 import re
 
-from small_runs import ROOT
+from tests.helpers.small_runs import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()
 

@@ -6,10 +6,10 @@ Duration: not recorded.
 
 Writes: WORKDIR/serving_benchmark.json, or FILE.json, after every batch size.
 
-The newest export of the run is served by tests/model_server.py in a process of its own: Python
-around the same graph and session, not TensorFlow Serving's binary. The same seeds are sampled by
-gRPC, by REST and by the sampler of --mode=sample, with the settings of the export. Every round
-takes all three, in an order that rotates, so that other work on the machine slows all of them
+The newest export of the run is served by tests/helpers/model_server.py in a process of its own:
+Python around the same graph and session, not TensorFlow Serving's binary. The same seeds are
+sampled by gRPC, by REST and by the sampler of --mode=sample, with the settings of the export. Every
+round takes all three, in an order that rotates, so that other work on the machine slows all of them
 alike. Compared are medians over the rounds of the ratios.
 
 The first request is timed twice: on a server that has only loaded the export, and on one that has
@@ -40,7 +40,7 @@ __all__ = ["main", "measure", "newest_export", "sampler_in_process", "server", "
 SampleFn = Callable[[np.ndarray], np.ndarray]
 
 _BATCH_SIZES = (1, 8)
-_SERVER = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "model_server.py")
+_ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 
 
 def newest_export(workdir: str) -> str:
@@ -92,9 +92,11 @@ def server(export: str, *options: str) -> Iterator[dict]:
         the ports `grpc` and `rest`; `start_seconds`, of which `load_seconds`, and, with
         `--warm_up`, `warm_up_seconds`.
     """
+    folder = os.path.abspath(os.path.dirname(export))
     begin = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, _SERVER, os.path.dirname(export), *options],
+        [sys.executable, "-m", "tests.helpers.model_server", folder, *options],
+        cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,7 @@
-"""Atomic writes: a file or folder appears complete under its name, or not at all."""
+"""Atomic writes: a file or folder appears complete under its name, or not at all.
+
+This holds after a kill and after a loss of power: the content is on the disk before the name is.
+"""
 
 import contextlib
 import glob
@@ -10,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_write", "write_json", "write_text"]
+__all__ = ["atomic_folder", "atomic_write", "sync", "write_json", "write_text"]
 
 # Beginning of the names of temporary folders, and the age at which they are removed.
 _TEMPORARY_FOLDER, _MAX_AGE_SECONDS = ".partial-folder-", 86_400
@@ -34,7 +37,9 @@ def atomic_write(path: str) -> Iterator[str]:
     partial = os.path.join(folder, f".partial-{name}")
     try:
         yield partial
+        sync(partial)
         os.replace(partial, path)
+        sync(folder)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
@@ -82,7 +87,22 @@ def atomic_folder(path: str) -> Iterator[str]:
         partial = os.path.join(private, name)
         os.mkdir(partial)
         yield partial
+        os.sync()  # All files at once: one after the other, ten thousand pictures take a minute.
         os.rename(partial, path)
+    sync(parent)
+
+
+def sync(path: str) -> None:
+    """Waits until a file's content, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: if the file does not exist, or the disk fails.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_leftovers(parent: str) -> None:

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from tf_mdsm.system.atomic import write_json
+from tf_mdsm.system.atomic import sync, write_json
 
 __all__ = ["changed_file", "forget", "record"]
 
 _FILE_NAME = "checksums.json"
 
 
-def record(folder: str, names: Iterable[str]) -> None:
+def record(folder: str, names: Collection[str]) -> None:
     """Records the checksums of some of a folder's files in its checksums.json.
 
-    Checksums of the folder's other files stay, unless the file no longer exists.
+    The files are on the disk before their checksums are. Checksums of the folder's other files
+    stay, unless the file no longer exists.
 
     Args:
         folder: path of the folder.
@@ -25,6 +26,8 @@ def record(folder: str, names: Iterable[str]) -> None:
         OSError: if a file cannot be read, or the checksums cannot be written.
     """
     known = {n: d for n, d in _load(folder).items() if os.path.exists(os.path.join(folder, n))}
+    for name in names:
+        sync(os.path.join(folder, name))
     _store(folder, known | {name: _digest(os.path.join(folder, name)) for name in names})
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_mdsm.system.atomic import sync
+
 __all__ = ["Arrays", "Shards"]
 
 Arrays = dict[str, np.ndarray]
@@ -109,6 +111,7 @@ class Shards:
         try:
             with open(partial, "wb") as file:
                 np.savez(file, **arrays)
+            sync(partial)
             os.replace(partial, os.path.join(self.folder, name))
         except FileNotFoundError:
             return False

@@ -1,0 +1,42 @@
+"""The benchmark of serving refuses what it cannot measure before it starts a server."""
+
+import json
+import shutil
+
+import pytest
+
+from benchmarks.cost import serving
+
+
+@pytest.fixture
+def workdir(exported_run, tmp_path):
+    """A run whose export is of another step than its checkpoint."""
+    for path in exported_run.iterdir():
+        if path.name != "export":
+            (tmp_path / path.name).symlink_to(path)
+    shutil.copytree(exported_run / "export" / "1", tmp_path / "export" / "1")
+    provenance = tmp_path / "export" / "1" / "assets.extra" / "tf_mdsm.json"
+    provenance.write_text(json.dumps(json.loads(provenance.read_text()) | {"step": 7}))
+    return tmp_path
+
+
+def test_invalid_arguments_are_refused_first(workdir, monkeypatch, capsys):
+    def start(*_):
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr(serving, "server", start)
+    for options, message in [
+        ([], "`--workdir` must have the exported step 7 as its newest checkpoint"),
+        (["--output=/nowhere/x.json"], "`--output` must be a file in a folder that can be"),
+        ([f"--output={workdir}"], "`--output` must be a file in a folder that can be"),
+    ]:
+        assert serving.main([f"--workdir={workdir}", *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("serving: ")
+        assert message in line
+
+
+def test_the_newest_export_is_the_one_of_the_largest_number(tmp_path):
+    for name in ("9", "10", "notes"):
+        (tmp_path / "export" / name).mkdir(parents=True)
+    assert serving.newest_export(str(tmp_path)) == f"{tmp_path}/export/10"

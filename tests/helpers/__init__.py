@@ -1,0 +1,1 @@
+"""What several test files use: small runs, golden numbers, a model server, test programs."""

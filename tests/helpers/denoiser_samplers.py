@@ -1,0 +1,92 @@
+"""Samplers on energies whose best denoiser is known, and functions that advance them."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.conditioning import NOTHING_KNOWN
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
+from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
+from tf_mdsm.samplers.starts import isotropic_start
+
+SHAPE, SIGMA0, MIDDLE, STD = (8, 8, 4), 0.1, 0.5, 0.3
+
+
+SIZE = int(np.prod(SHAPE))
+
+
+def one_image(x):
+    """Energy and score if MIDDLE is the only clean image."""
+    offset = x - MIDDLE
+    return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * SIGMA0**2), -offset / SIGMA0**2
+
+
+def gaussian(x):
+    """Energy and score for clean images N(MIDDLE, STD^2 I)."""
+    offset = x - MIDDLE
+    square = tf.reduce_sum(offset**2, (1, 2, 3), keepdims=True)
+    energy = (square / 2 - SIZE * STD**2 * tf.math.log(square) / 2) / SIGMA0**2
+    return tf.reshape(energy, [-1]), -offset * (1 - SIZE * STD**2 / square) / SIGMA0**2
+
+
+def constant_images(x):
+    """Energy and score if clean images are constant: D is the mean of the pixels, at any noise."""
+    offset = x - tf.reduce_mean(x, (1, 2, 3), keepdims=True)
+    return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * SIGMA0**2), -offset / SIGMA0**2
+
+
+def int_seeds(count, first=0):
+    return tf.range(first, first + count, dtype=tf.int64)
+
+
+def samplers(energy_and_score=constant_images, shape=SHAPE) -> dict:
+    sigmas = falling_sigmas(1.0, 0.01, 12)
+    shared = (energy_and_score, isotropic_start(shape), SIGMA0)
+
+    def denoise(x):
+        return x + SIGMA0**2 * energy_and_score(x)[1]
+
+    temperatures = annealing_temperatures(100.0, 3, 100, 20)
+    return {
+        "annealed_langevin": AnnealedLangevin(
+            energy_and_score, denoise, shared[1], temperatures, 0.07, SIGMA0
+        ),
+        "heun": Heun(*shared, sigmas),
+        "churned_heun": Heun(*shared, sigmas, churn=3.0),
+        "ancestral": AncestralEuler(*shared, sigmas),
+        "coarse_to_fine": CoarseToFine(*shared, growing_step_sizes(0.05, 60), 0.3, 1.0, 0.02),
+        "mala": MetropolisLangevin(*shared[:2], *tempered(sigmas), 2, SIGMA0),
+        "hmc": HamiltonianMonteCarlo(*shared[:2], *tempered(sigmas), 2, SIGMA0, leapfrog_steps=2),
+    }
+
+
+def tempered(sigmas):
+    """Temperatures and step sizes of MALA and HMC for given noise levels."""
+    return (sigmas / SIGMA0) ** 2, 0.5 * sigmas
+
+
+ALL = sorted(samplers())
+
+
+def advance(sampler, images, first_step=0, num_steps=None, seeds=None):
+    seeds = int_seeds(len(images)) if seeds is None else seeds
+    num_steps = sampler.num_steps if num_steps is None else num_steps
+
+    @tf.function(autograph=False)
+    def compiled(images):
+        return sampler.advance(images, seeds, first_step, num_steps)
+
+    return [result.numpy() for result in compiled(images)]
+
+
+def one_step(sampler, seeds, known=NOTHING_KNOWN):
+    """A compiled function of images and the index of a step, which runs this step."""
+
+    @tf.function(autograph=False)
+    def compiled(images, index):
+        return sampler.advance(images, seeds, index, 1, known)[0]
+
+    return lambda images, index: compiled(images, tf.constant(index)).numpy()

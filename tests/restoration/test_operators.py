@@ -1,0 +1,138 @@
+"""Linear operators: their closed forms, adjoints and pseudoinverses."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.restoration.operators import (
+    Downsampling,
+    Grayscale,
+    Inpainting,
+    LinearOperator,
+    LowPass,
+    RandomProjections,
+    require_orthonormal_rows,
+)
+
+
+def normal(shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape), tf.float32)
+
+
+OPERATORS = {
+    "inpainting": lambda shape, share, seed: Inpainting(
+        np.random.default_rng(seed).uniform(size=(*shape[:2], 1)) < share
+    ),
+    "downsampling by 2": lambda shape, share, seed: Downsampling(2),
+    "downsampling by 4": lambda shape, share, seed: Downsampling(4),
+    "low pass": lambda shape, share, seed: LowPass(shape, 0.7 * share),
+    "projections": lambda shape, share, seed: RandomProjections(
+        shape, max(1, round(share * np.prod(shape))), seed
+    ),
+    "grayscale": lambda shape, share, seed: Grayscale(3),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@settings(max_examples=8, deadline=None)
+@given(
+    sides=st.tuples(*[st.sampled_from([4, 8, 12])] * 2),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 2**32),
+)
+def test_adjoint_and_pseudoinverse(name, sides, share, seed):
+    """<A x, y> = <x, A'y>, A A' A x = A x, and |A'A x| <= |x|."""
+    shape = (*sides, 3)
+    operator = OPERATORS[name](shape, share, seed)
+    images = normal((2, *shape), seed)
+    measured = operator.measure(images)
+    values = normal(measured.shape, seed + 1)
+    rounding = 1e-5 * float(tf.norm(images) * tf.norm(values))
+    product = float(tf.reduce_sum(measured * values))
+    adjoint_product = float(tf.reduce_sum(images * operator.adjoint(values)))
+    assert product == pytest.approx(adjoint_product, abs=rounding)
+    projected = operator.adjoint(measured)
+    np.testing.assert_allclose(operator.measure(projected), measured, atol=2e-5)
+    assert float(tf.norm(projected)) <= float(tf.norm(images)) * (1 + 1e-5)
+    require_orthonormal_rows(operator, shape)
+
+
+def test_inpainting_keeps_the_pixels_of_the_mask():
+    images, mask = normal((2, 4, 4, 3)), np.zeros((4, 4, 1))
+    mask[1, 2] = 1
+    measured = Inpainting(mask).measure(images).numpy()
+    np.testing.assert_array_equal(measured[:, 1, 2], images[:, 1, 2])
+    assert np.count_nonzero(measured) == 2 * 3
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_downsampling_measures_means_of_blocks(factor):
+    images = normal((2, 8, 4, 3)).numpy()
+    blocks = images.reshape(2, 8 // factor, factor, 4 // factor, factor, 3)
+    measured = Downsampling(factor).measure(tf.constant(images))
+    np.testing.assert_allclose(measured, factor * blocks.mean((2, 4)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "is_kept"), [((0, 0), True), ((2, 0), True), ((0, 2), True), ((2, 2), False)]
+)
+def test_low_pass_keeps_waves_up_to_its_cutoff(cycles, is_kept):
+    """In 8 x 12 pixels: 2 waves down are 0.25 cycles per pixel, and 2 across are 0.167."""
+    rows, columns = np.indices((8, 12))
+    wave = np.cos(2 * np.pi * (cycles[0] * rows / 8 + cycles[1] * columns / 12))
+    images = wave[None, ..., None].astype(np.float32)
+    measured = LowPass((8, 12, 1), 0.26).measure(tf.constant(images))
+    np.testing.assert_allclose(measured, images * is_kept, atol=1e-5)
+
+
+def test_projections_follow_from_their_seed():
+    images = normal((2, 4, 4, 1))
+    measured = [RandomProjections((4, 4, 1), 5, seed).measure(images) for seed in (1, 1, 2)]
+    first, again, other = measured
+    assert first.shape == (2, 5)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "message"),
+    [
+        ((64, 65, 1), 3, "hold at most 4096 values"),
+        ((4, 4, 1), 0, r"lie in \[1, 16\]"),
+        ((4, 4, 1), 17, r"lie in \[1, 16\]"),
+    ],
+)
+def test_projections_that_cannot_be_are_refused(shape, count, message):
+    with pytest.raises(InvalidArgument, match=message):
+        RandomProjections(shape, count, seed=0)
+
+
+def test_grayscale_averages_channels():
+    images = normal((2, 4, 4, 3))
+    measured = Grayscale(3).measure(images)
+    np.testing.assert_allclose(measured[..., 0], 3**0.5 * images.numpy().mean(-1), atol=1e-5)
+
+
+class Twice(LinearOperator):
+    def measure(self, images):
+        return 2 * images
+
+    def adjoint(self, values):
+        return 2 * values
+
+
+class WrongAdjoint(LinearOperator):
+    def measure(self, images):
+        return images
+
+    def adjoint(self, values):
+        return tf.reverse(values, [1])
+
+
+@pytest.mark.parametrize("wrong", [Twice, WrongAdjoint])
+def test_operators_without_orthonormal_rows_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match=f"orthonormal rows.*{wrong.__name__}"):
+        require_orthonormal_rows(wrong(), (4, 4, 1))

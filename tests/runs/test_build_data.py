@@ -1,0 +1,73 @@
+"""From the settings of the data to images."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.small_runs import small_config
+from tf_mdsm.datasets.synthetic import mixture_energy
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.runs import build_data
+from tf_mdsm.runs.build_data import build_images, build_true_energy, image_shape
+
+
+def test_the_shape_of_images():
+    assert image_shape(small_config(data__image_size=12, data__channels=3)) == (12, 12, 3)
+
+
+def test_settings_are_arguments_of_the_loader(monkeypatch):
+    """Folders may begin with "~"; whether images are flipped is not a matter of loading."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    received = {}
+
+    def load_images(**settings):
+        received.update(settings)
+        return np.zeros((20, 8, 8, 1)), np.zeros((3, 8, 8, 1))
+
+    monkeypatch.setattr(build_data, "load_images", load_images)
+    config = small_config(data__path="~/images", data__cache="~/cache", data__data_dir="/tfds")
+    training, validation = build_images(config)
+    assert (len(training), len(validation)) == (20, 3)
+    expected = {**config.data.to_dict(), "path": "/home/someone/images"}
+    expected.update(cache="/home/someone/cache", data_dir="/tfds")
+    del expected["flip"]
+    assert received == expected
+
+
+def test_errors_name_the_setting():
+    with pytest.raises(InvalidArgument, match=r"`config\.data\.channels` must be 1"):
+        build_images(small_config(data__channels=2))
+
+
+def test_a_batch_of_more_images_than_there_are_is_refused():
+    at_most = r"`config\.training\.batch_size` must not exceed .*\(1617\)\. Received: 1618"
+    with pytest.raises(InvalidArgument, match=at_most):
+        build_images(small_config(training__batch_size=1_618))
+    assert len(build_images(small_config(training__batch_size=1_617))[0]) == 1_617
+
+
+# TensorFlow Probability compares versions as it did in 2020.
+@pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")
+def test_the_true_energy_is_that_of_the_mixture_at_the_levels_of_training():
+    points = tf.constant(np.random.default_rng(0).uniform(size=(5, 1, 1, 2)), tf.float32)
+    config = small_config(data__source="synthetic", data__name="mixture", noise__sigma_max=0.7)
+    sigmas = NoiseLevels(**config.noise).sigmas
+    assert sigmas.max() == pytest.approx(0.7)
+    energy = build_true_energy(config)(points)
+    np.testing.assert_allclose(energy, mixture_energy(points, sigmas), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("source", "name"), [("digits", ""), ("synthetic", "blobs")])
+def test_other_data_have_no_known_energy(source, name):
+    assert build_true_energy(small_config(data__source=source, data__name=name)) is None
+
+
+def test_images_of_a_cache_are_on_disk(tmp_path):
+    config = small_config()
+    expected = build_images(config)
+    config.data.cache = str(tmp_path / "cache")
+    for _ in range(2):
+        for ours, theirs in zip(build_images(config), expected, strict=True):
+            assert isinstance(ours, np.memmap)
+            np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,202 @@
+"""From a configuration to a training session, and folders in which no session is opened."""
+
+import logging
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers import small_runs as runs
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.runs import build_session
+from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.build_session import open_session
+from tf_mdsm.runs.train import train
+from tf_mdsm.system.locks import training_lock
+
+
+def contents(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def copied(whole, tmp_path) -> pathlib.Path:
+    """A copy of the uninterrupted run, which a test may change."""
+    return shutil.copytree(whole, tmp_path / "copied")
+
+
+@pytest.fixture(scope="module")
+def new_session(tmp_path_factory):
+    """A session in a new folder, the folder, and what was logged at the start."""
+    workdir = tmp_path_factory.mktemp("new")
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger("tf_mdsm")
+    logger.addHandler(handler)
+    level, _ = logger.level, logger.setLevel(logging.INFO)
+    config = runs.small_config(data__flip=True, training__validate_every=3, seed=5)
+    try:
+        with open_session(config, str(workdir)) as session:
+            yield session, workdir, [record.getMessage() for record in records]
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def test_a_session_has_its_settings(new_session):
+    session, workdir, _ = new_session
+    settings = session.settings
+    assert (settings.num_steps, settings.steps_per_call) == (40, 5)
+    assert (settings.log_every, settings.checkpoint_every) == (4, 10)
+    assert (settings.validate_every, settings.sample_every, settings.evaluate_every) == (3, 0, 0)
+    assert (settings.max_rollbacks, session.workers.world_size) == (0, 1)
+    assert session.model.noise_seed == 5
+    assert session.checkpoints.folder == str(workdir / "checkpoints")
+    assert session.checkpoints.latest_step is None
+
+
+def test_a_session_writes_configuration_and_statistics_before_step_1(new_session):
+    _, workdir, _ = new_session
+    assert runs.saved_config(workdir)["seed"] == 5
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"lock", "statistics.npz"}
+    images, _ = build_images(runs.small_config())
+    with np.load(workdir / "checkpoints" / "statistics.npz") as arrays:
+        (mean,) = [array for name, array in arrays.items() if name == "mean"]
+    np.testing.assert_allclose(mean, images.mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_the_start_is_logged(new_session):
+    session, workdir, messages = new_session
+    parameters = f"{session.model.network.count_params():,}"
+    assert messages == [
+        f"{workdir}: 1617 training images, {parameters} parameters, 1 CPU replica(s), "
+        "from step 0 to 40"
+    ]
+
+
+def test_batches_depend_on_the_seed_and_are_flipped(new_session):
+    session, _, _ = new_session
+    images, _ = build_images(runs.small_config())
+    expected = training_batches(images, batch_size=16, seed=5, flip=True)
+    for ours, theirs in zip(range(2), expected, strict=False):
+        del ours
+        np.testing.assert_array_equal(next(session.batches), theirs)
+
+
+def test_a_resumed_session_goes_on_at_its_step(copied):
+    """With the batches that follow."""
+    images, _ = build_images(runs.small_config())
+    expected = training_batches(images, batch_size=16, seed=0, first_step=40)
+    with open_session(runs.small_config(), str(copied)) as session:
+        assert (session.checkpoints.step, session.checkpoints.latest_step) == (40, 40)
+        np.testing.assert_array_equal(next(session.batches), next(iter(expected)))
+
+
+def test_saved_statistics_are_used(copied, monkeypatch):
+    """They are those of the start of the run, whatever the data are now."""
+
+    def fail(images):
+        raise AssertionError
+
+    monkeypatch.setattr(build_session, "fit_statistics", fail)
+    with open_session(runs.small_config(), str(copied)):
+        pass
+
+
+def test_workers_other_than_the_chief_write_nothing(tmp_path, monkeypatch):
+    """They log warnings only."""
+
+    class Second(build_session.Workers):
+        def __init__(self, strategy):
+            super().__init__(strategy)
+            self.rank = 1
+
+    monkeypatch.setattr(build_session, "Workers", Second)
+    logger = logging.getLogger("tf_mdsm")
+    level = logger.level
+    try:
+        config = runs.small_config(training__evaluate_every=2)
+        with open_session(config, str(tmp_path / "run")) as session:
+            assert logger.level == logging.WARNING
+            session.checkpoints.save()
+    finally:
+        logger.setLevel(level)
+    assert contents(tmp_path) == {}
+
+
+# Folders in which no session is opened
+
+
+def test_other_settings_than_those_of_the_run_are_refused(whole):
+    before = contents(whole)
+    with pytest.raises(InvalidArgument, match=r"config\.seed"):
+        train(runs.small_config(seed=1), str(whole))
+    assert contents(whole) == before
+
+
+def test_a_checkpoint_of_another_network_is_refused(copied):
+    (copied / "config.json").unlink()
+    before = contents(copied / "checkpoints")
+    with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
+        train(runs.small_config(network__channels=4), str(copied))
+    assert not (copied / "config.json").exists()
+    assert contents(copied / "checkpoints") == before
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(copied):
+    with training_lock(str(copied / "checkpoints")):
+        before = contents(copied)
+        with pytest.raises(InvalidArgument, match=rf"one process at a time.* {os.getpid()} on "):
+            train(runs.small_config(), str(copied))
+        assert contents(copied) == before
+
+
+def test_the_lock_is_released_after_a_refusal(copied):
+    (copied / "config.json").unlink()
+    with pytest.raises(InvalidArgument):
+        train(runs.small_config(network__channels=4), str(copied))
+    with training_lock(str(copied / "checkpoints")):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    answer = runs.call(*runs.flags(), f"--workdir={tmp_path}/file/run")
+    assert answer.returncode == 2
+    assert "`--workdir` must be writable" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_settings_that_cannot_be_used_leave_no_folder(tmp_path):
+    with pytest.raises(InvalidArgument, match="accumulation_steps"):
+        train(runs.small_config(training__accumulation_steps=3), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lost_worker_at_the_start_is_not_taken_for_a_folder_that_cannot_be_written(
+    tmp_path, monkeypatch
+):
+    class First(build_session.Workers):
+        def __init__(self, strategy):
+            super().__init__(strategy)
+            self.world_size = 2
+
+        def agree_on(self, numbers):
+            raise tf.errors.UnavailableError(None, None, "gone")
+
+    monkeypatch.setattr(build_session, "Workers", First)
+    with pytest.raises(RunError, match="the start: a worker was lost"):
+        train(runs.small_config(), str(tmp_path))
+
+
+def test_places_of_data_may_differ_between_workers():
+    here = runs.small_config(data__path="/here", data__data_dir="/a", data__cache="/b")
+    there = runs.small_config(data__path="/there")
+    other = runs.small_config(data__flip=True)
+    shared = [build_session._shared_settings(config) for config in (here, there, other)]
+    assert shared[0] == shared[1] != shared[2]

@@ -1,0 +1,181 @@
+"""Restoring of images with a trained run, by the command and by its function."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.eager import uncompiled
+from tests.helpers.small_runs import call
+from tf_mdsm.config.file import get_config
+from tf_mdsm.config.rules import validate
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.restoration.tasks import fitting_tasks
+from tf_mdsm.runs import restore as module
+from tf_mdsm.runs.restore import restore
+
+
+@pytest.fixture
+def workdir(small_run, tmp_path):
+    return shutil.copytree(small_run, tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def without_compilation():
+    """Each sampler takes few steps."""
+    with uncompiled():
+        yield
+
+
+def run(workdir, sampler="heun", **changes):
+    config = get_config(str(workdir))
+    config.sampling.update(num_levels=4, max_steps=9)
+    config.restoration.update(sampler=sampler, max_steps=9, num_images=3, num_solutions=2)
+    config.restoration.update(changes)
+    return restore(validate(config), str(workdir))
+
+
+def arrays(workdir, task) -> dict:
+    with np.load(workdir / "restorations" / f"{task}.npz") as saved:
+        return dict(saved)
+
+
+def test_all_tasks_that_fit(workdir):
+    written = run(workdir, task="all")
+    names = fitting_tasks((8, 8, 1), has_mask=False)
+    stem = workdir / "restorations"
+    assert written == [f"{stem / name}{e}" for name in names for e in (".npz", ".png", ".json")]
+    for name in names:
+        saved = arrays(workdir, name)
+        assert saved["restored"].shape == (3, 2, 8, 8, 1), name
+        assert saved["original"].shape == saved["measured"].shape == (3, 8, 8, 1), name
+        # This energy has hardly been trained: the sampler takes the noisy images for clean ones.
+        differ = np.abs(saved["restored"][:, 0] - saved["restored"][:, 1]).max() > 1e-4
+        assert differ or name == "denoise", name
+        report = json.loads((stem / f"{name}.json").read_text())
+        assert len(report["methods"]["solution"]["psnr_of_each"]) == 3, name
+        assert {"psnr", "ssim"} <= report["methods"]["mean of solutions"].keys(), name
+        with Image.open(stem / f"{name}.png") as picture:
+            picture.verify()
+
+
+@pytest.mark.parametrize("sampler", ["annealed_langevin", "heun", "ancestral", "coarse_to_fine"])
+def test_known_pixels_are_unchanged(workdir, sampler):
+    run(workdir, sampler, task="inpaint_half")
+    saved = arrays(workdir, "inpaint_half")
+    for solution in range(2):
+        np.testing.assert_array_equal(saved["restored"][:, solution, :4], saved["original"][:, :4])
+        assert (saved["restored"][:, solution, 4:] != saved["original"][:, 4:]).any()
+
+
+def test_restored_images_agree_with_the_values(workdir):
+    run(workdir, task="super_resolution_2")
+    saved = arrays(workdir, "super_resolution_2")
+    means = saved["restored"].reshape(3, 2, 4, 2, 4, 2).mean((3, 5))
+    expected = saved["original"].reshape(3, 1, 4, 2, 4, 2).mean((3, 5))
+    np.testing.assert_allclose(means, np.broadcast_to(expected, means.shape), atol=1e-5)
+
+
+def test_own_originals_own_mask_and_the_command(workdir, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :5] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    result = call(
+        f"--workdir={workdir}",
+        "--mode=restore",
+        "--config.restoration.task=inpaint_mask",
+        f"--config.restoration.images={tmp_path / 'images'}",
+        f"--config.restoration.mask={tmp_path / 'mask.png'}",
+        "--config.restoration.num_solutions=1",
+        "--config.restoration.sampler=heun",
+        "--config.sampling.num_levels=3",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "inpaint_mask: PSNR solution" in result.stderr
+    assert result.stdout.split()[0] == f"{workdir}/restorations/inpaint_mask.npz"
+    restored = arrays(workdir, "inpaint_mask")["restored"][:, 0, ..., 0]
+    expected = pixels[:, :, :5].astype(np.float32) / 255
+    np.testing.assert_array_equal(restored[:, :, :5], expected)
+
+
+def test_own_measured_images(workdir, tmp_path):
+    """An image of 4x4 becomes one of 8x8 with the same means; there is no original to compare."""
+    small = np.random.default_rng(0).uniform(size=(1, 4, 4, 1)).astype(np.float32)
+    np.savez(tmp_path / "small.npz", images=small)
+    path = str(tmp_path / "small.npz")
+    run(workdir, task="super_resolution_2", images=path, measured=True)
+    saved = arrays(workdir, "super_resolution_2")
+    assert "original" not in saved
+    means = saved["restored"][0].reshape(2, 4, 2, 4, 2).mean((2, 4))
+    np.testing.assert_allclose(means, np.broadcast_to(small[0, ..., 0], (2, 4, 4)), atol=1e-5)
+    report = json.loads((workdir / "restorations" / "super_resolution_2.json").read_text())
+    assert "methods" not in report
+
+
+def test_the_sampler_is_that_of_config_restoration(workdir):
+    """It is not that of config.sampling, and its settings are checked by the same rules."""
+    run(workdir, "ancestral", task="inpaint_box", start="gaussian")
+    report = json.loads((workdir / "restorations" / "inpaint_box.json").read_text())
+    assert (report["sampler"], report["start"]) == ("ancestral", "gaussian")
+    assert report["sampling"]["sampler"] == "ancestral"
+    config = get_config(str(workdir))
+    assert config.sampling.sampler == "annealed_langevin"
+    config.restoration.update(start="images")
+    with pytest.raises(InvalidArgument, match=r"config.sampling.start_images"):
+        restore(config, str(workdir))
+
+
+def test_the_same_seeds_give_the_same_images(workdir):
+    run(workdir, task="inpaint_box")
+    first = arrays(workdir, "inpaint_box")["restored"]
+    run(workdir, task="inpaint_box", num_images=2)
+    np.testing.assert_allclose(
+        arrays(workdir, "inpaint_box")["restored"], first[:2], rtol=1e-4, atol=1e-5
+    )
+    run(workdir, task="inpaint_box", seed=100)
+    assert np.abs(arrays(workdir, "inpaint_box")["restored"] - first).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "colorize"}, "colorize"),
+        ({"task": "inpaint_mask"}, "restoration.mask"),
+        ({"task": "inpaint_mask", "mask": "WRONG"}, "restoration.mask"),
+        ({"task": "inpaint_box", "images": "WRONG"}, "restoration.images"),
+        ({"task": "inpaint_box", "images": "nowhere.png"}, "restoration.images"),
+        ({"task": "inpaint_box", "measured": True}, "restoration.images"),
+        ({"task": "compressive_sensing", "measured": True, "images": "RIGHT"}, "measured"),
+        ({"task": "deblur", "images": "NAN"}, "finite"),
+        ({"hole": 1.0}, "restoration.hole"),
+        ({"known_share": 0.0}, "restoration.known_share"),
+        ({"num_images": 0}, "restoration.num_images"),
+        ({"beta": 1.5}, "restoration.beta"),
+        ({"start": "nowhere"}, "restoration.start"),
+    ],
+)
+def test_wrong_settings_are_refused_and_nothing_is_written(workdir, tmp_path, changes, message):
+    for name, array in {
+        "WRONG": np.ones((2, 5, 5, 1), np.float32),
+        "RIGHT": np.ones((2, 8, 8, 1), np.float32),
+        "NAN": np.full((2, 8, 8, 1), np.nan, np.float32),
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", images=array, mask=array)
+        changes = {k: f"{tmp_path}/{v}.npz" if v == name else v for k, v in changes.items()}
+    with pytest.raises(InvalidArgument, match=message):
+        run(workdir, **changes)
+    assert not (workdir / "restorations").exists()
+
+
+def test_images_that_are_not_finite_end_the_run(workdir, monkeypatch):
+    restored = np.full((3, 2, 8, 8, 1), np.nan, np.float32)
+    monkeypatch.setattr(module, "solve", lambda *_, **__: restored)
+    with pytest.raises(RunError, match="deblur: the restored images are not finite"):
+        run(workdir, task="deblur")
+    assert not (workdir / "restorations").exists()

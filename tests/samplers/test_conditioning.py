@@ -1,0 +1,51 @@
+"""Known pixels: they keep their values, and have the noise of the current level."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.denoiser_samplers import ALL, SHAPE, SIZE, int_seeds, one_step, samplers
+from tf_mdsm.samplers.base import NoiseGridSampler
+from tf_mdsm.samplers.conditioning import KnownPixels
+
+ON_A_NOISE_GRID = [name for name in ALL if isinstance(samplers()[name], NoiseGridSampler)]
+
+
+def upper_part(count, rows=6):
+    mask = np.zeros((count, *SHAPE[:2], 1), np.float32)
+    mask[:, :rows] = 1
+    return tf.constant(mask)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unknown_pixels_follow_the_known_ones(name):
+    """Clean images are constant: the unknown pixels get the gray of the known ones."""
+    grays = np.float32([0.1, 0.5, 0.8])
+    images = np.broadcast_to(grays[:, None, None, None], (3, *SHAPE)).copy()
+    mask = upper_part(3)
+    inpaint = tf.function(samplers()[name].inpaint, autograph=False)
+    sampled = inpaint(tf.constant(images), mask, int_seeds(3)).numpy()
+    np.testing.assert_array_equal(sampled[:, :6], images[:, :6])
+    np.testing.assert_allclose(sampled[:, 6:], images[:, 6:], atol=0.03)
+    # The given values of the unknown pixels do not matter.
+    images[:, 6:] = 1e3
+    again = inpaint(tf.constant(images), mask, int_seeds(3)).numpy()
+    np.testing.assert_array_equal(sampled, again)
+
+
+@pytest.mark.parametrize("name", ON_A_NOISE_GRID)
+def test_known_pixels_have_noise_of_the_current_level(name):
+    """Their noise has the level sigma_i, from the start to the last level."""
+    count = 300
+    sampler = samplers()[name]
+    images = tf.random.stateless_uniform((count, *SHAPE), [5, 6])
+    known = KnownPixels(images, upper_part(count), int_seeds(count))
+    state, step = sampler.start(int_seeds(count), known), one_step(sampler, int_seeds(count), known)
+    pixels = count * SIZE * 6 / 8
+    for index, sigma in enumerate(sampler.sigmas):
+        error = (state - images)[:, :6]
+        spread = np.std(error)
+        assert spread == pytest.approx(sigma, rel=5 / np.sqrt(2 * pixels) + 1e-4), index
+        if index < sampler.num_steps:
+            state = step(tf.constant(state), index)
+    np.testing.assert_allclose(sampler.finish(state, known)[:, :6], images[:, :6], atol=1e-6)

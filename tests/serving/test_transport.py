@@ -1,0 +1,175 @@
+"""What both connections to a server do alike: its status, its refusals, and errors of one line."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from tests.helpers.served_inputs import SHAPE
+from tf_mdsm.serving import Client, InvalidArgument, ServingError, VersionStatus
+from tf_mdsm.serving.rest_transport import RestTransport
+from tf_mdsm.serving.transport import clean_message
+
+
+def connection(**changes) -> RestTransport:
+    options = {"address": "http://localhost:1", "model": "mine", "timeout": 0.5, "version": None}
+    return RestTransport(**{**options, **changes})
+
+
+# --- Messages
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("", "it gave no reason"),
+        ("  two\n  lines  \t of words\n", "two lines of words"),
+        ("kept\n[[{{node a}}]]\n  [[b]]\nkept too", "kept kept too"),
+        ("[[{{node a}}]]", "it gave no reason"),
+        (
+            "assertion failed: [`seed` must be 1. Received:] [-1]",
+            "`seed` must be 1. Received: [-1]",
+        ),
+        ("assertion failed: [something else]", "assertion failed: [something else]"),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 300 + " …"),
+    ],
+)
+def test_a_message_is_one_short_line(message, expected):
+    assert clean_message(message) == expected
+
+
+def test_each_error_names_the_server_and_the_reason():
+    ours = connection(version=7)
+    at = "http://localhost:1"
+    assert [
+        str(error)
+        for error in (
+            ours.unavailable_error("a\nb"),
+            ours.timeout_error(),
+            ours.unknown_model_error("a\nb"),
+            ours.refused_error("a\nb"),
+            ours.failed_error("a\nb"),
+            ours.wrong_server_error("a\nb"),
+            ours.wrong_model_error("a\nb"),
+        )
+    ] == [
+        f"{at} is not available: a b",
+        f"{at} gave no answer within 0.5 s",
+        f"{at} has no model mine in version 7: a b",
+        f"{at} refused the request: a b",
+        f"{at} failed in the request: a b",
+        f"the program at {at} is not TensorFlow Serving over http: a b",
+        f"model mine at {at} is not an export of tf_mdsm: a b",
+    ]
+    assert "has no model mine: a" in str(connection().unknown_model_error("a"))
+
+
+@pytest.mark.parametrize(
+    ("field", "valid", "invalid"),
+    [
+        ("timeout", [1e-3, 1, 1_000_000], [0, -1, 1_000_001, float("nan"), float("inf"), "1"]),
+        ("version", [None, 0, 2**63 - 1], [-1, 2**63, 1.5, "1"]),
+    ],
+)
+def test_ranges_of_timeout_and_version(field, valid, invalid):
+    for value in valid:
+        assert getattr(connection(**{field: value}), field) == value
+    for value in invalid:
+        with pytest.raises(InvalidArgument, match=f"`{field}` must be a"):
+            connection(**{field: value})
+
+
+# --- Answers of a server
+
+
+def test_status_and_version(address):
+    assert Client(address).status() == [VersionStatus(1, "AVAILABLE", "")]
+    assert Client(address, version=1).status() == [VersionStatus(1, "AVAILABLE", "")]
+    assert Client(address, version=1).energy(np.zeros((1, *SHAPE))).shape == (1,)
+
+
+def test_unknown_model_version_and_signature(address):
+    with pytest.raises(ServingError, match=r"has no model other: .*other"):
+        Client(address, model="other").sample([0])
+    with pytest.raises(ServingError, match=r"has no model other"):
+        Client(address, model="other").status()
+    with pytest.raises(ServingError, match=r"has no model tf_mdsm in version 7: .*7"):
+        Client(address, version=7).sample([0])
+    transport = Client(address)._transport
+    with pytest.raises(ServingError, match=r'refused the request: .*"classify" not found'):
+        transport.predict("classify", {"images": np.zeros((1, *SHAPE), np.float32)}, ("energy",))
+    with pytest.raises(ServingError, match="is not an export of tf_mdsm: it has no signature"):
+        transport.input_sizes("classify", "images")
+    with pytest.raises(ServingError, match=r"is not an export of tf_mdsm: .*other outputs"):
+        transport.predict("sample", {"seed": np.array([0])}, ("images", "score"))
+
+
+def test_the_largest_timeout_and_version_can_be_sent(address):
+    with pytest.raises(ServingError, match="has no model tf_mdsm in version 9223372036854775807"):
+        Client(address, timeout=1_000_000, version=2**63 - 1).sample([0])
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("sample", {"seed": [-1]}, "`seed` must lie in .*-1"),
+        ("energy", {"images": np.full((1, *SHAPE), np.nan)}, "`images` must be finite"),
+        ("energy", {"images": np.zeros((1, 9, 8, 1))}, r"`images` must be .*\[1 9 8 1\]"),
+        (
+            "inpaint",
+            {
+                "images": np.zeros((1, *SHAPE)),
+                "mask": np.full((1, *SHAPE), 0.5),
+                "seed": [0],
+            },
+            "`mask` must be 1",
+        ),
+        ("energy", {"seed": [0]}, "input size does not match signature"),
+    ],
+)
+def test_the_graph_refuses_invalid_inputs_of_other_clients(address, signature, inputs, message):
+    arrays = {
+        name: np.asarray(value, np.int64 if name == "seed" else np.float32)
+        for name, value in inputs.items()
+    }
+    with pytest.raises(ServingError, match=f"refused the request: {message}") as refusal:
+        Client(address)._transport.predict(signature, arrays, ("images",))
+    assert "\n" not in str(refusal.value)
+
+
+def test_requests_larger_than_the_limits(server, color_server, interface):
+    """The limit of a server that merges requests, and the export's of one that does not."""
+    with pytest.raises(ServingError, match="larger than maximum input batch size 64"):
+        Client(getattr(server, interface), batch_size=65).sample(range(65))
+    with pytest.raises(ServingError, match="`seed` must be a batch of 1 to 512"):
+        Client(getattr(color_server, interface), batch_size=513).sample(range(513))
+
+
+# --- No answer
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_an_address_without_server(scheme):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    address = f"{scheme}://localhost:{port}"
+    with pytest.raises(ServingError, match=f"{address} is not available: .*refused"):
+        Client(address).sample([0])
+
+
+def test_a_timeout(address):
+    # Shorter than the time for which the server waits for requests to merge.
+    with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s"):
+        Client(address, timeout=0.002).sample(range(16))
+
+
+def test_the_port_of_the_other_interface(server, interface):
+    """gRPC is sent to the REST port, and REST to the gRPC port."""
+    address = {
+        "grpc": server.rest.replace("http", "grpc"),
+        "rest": server.grpc.replace("grpc", "http"),
+    }[interface]
+    with pytest.raises(ServingError, match=f"program at {address} is not TensorFlow Serving"):
+        Client(address).sample([0])

@@ -1,0 +1,17 @@
+"""The README's example with its own network, for fewer steps."""
+
+import pytest
+
+from tests.helpers.readme import run_example
+
+
+# Keras warns that a data set is not shuffled a second time.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+def test_the_example_runs():
+    names = run_example(
+        {
+            "steps_per_epoch=1_000": "steps_per_epoch=5",
+            "annealing_temperatures()": "annealing_temperatures(4.0, 2, 3, 2)",
+        }
+    )
+    assert names["samples"].shape == (16, 8, 8, 1)

@@ -1,0 +1,76 @@
+"""All samplers once more: MALA by properties that HMC is tested for, on networks and as exports."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.denoiser_samplers import advance, gaussian, int_seeds, samplers
+from tests.helpers.sampler_runs import model_and_sampler, settings
+from tests.helpers.served_model import Model
+from tf_mdsm.runs.export import export
+from tf_mdsm.runs.sample import sample
+from tf_mdsm.samplers.chain import compile_chain
+
+
+def test_an_exported_heun_sampler_gives_the_same_images(workdir):
+    config = settings(workdir, "heun", sigma_min=0.2, churn=1.0)
+    config.export.version = 7
+    (folder,) = export(config, str(workdir))
+    assert folder == str(workdir / "export" / "7")
+    served, (_, live) = Model(str(workdir / "export")), model_and_sampler(config, workdir)
+    assert served.version == 7
+    sampled = served.run("sample", {"seed": np.arange(4)})
+    expected = np.clip(compile_chain(live)(range(4)).images, 0, 1)
+    np.testing.assert_allclose(sampled["images"], expected, atol=1e-5)
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    mask = np.zeros((3, 8, 8, 1), np.float32)
+    mask[:, :4] = 1
+    inputs = {"images": images, "mask": mask, "seed": np.arange(3)}
+    inpainted = served.run("inpaint", inputs)["images"]
+    inpaint = tf.function(live.inpaint, autograph=False)
+    tensors = tf.constant(images), tf.constant(mask), tf.range(3, dtype=tf.int64)
+    expected = np.clip(inpaint(*tensors), 0, 1)
+    np.testing.assert_allclose(inpainted, expected, atol=1e-5)
+    np.testing.assert_array_equal(inpainted[:, :4], images[:, :4])
+
+
+def test_coarse_to_fine_ascent_runs_in_an_exported_model(workdir, tmp_path):
+    """Its loop ends early when all images are finished."""
+    config = settings(workdir, "coarse_to_fine")
+    model, sampler = model_and_sampler(config, workdir)
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.inference_network.variables]
+    module.sample = tf.function(
+        lambda seed: {"images": sampler.sample(seed)},
+        input_signature=[tf.TensorSpec([None], tf.int64, "seed")],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"sample": module.sample})
+    served = Model(str(tmp_path))
+    sampled = served.run("sample", {"seed": np.arange(3)})["images"]
+    np.testing.assert_allclose(sampled, compile_chain(sampler)(range(3)).images, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mala", "hmc"])
+def test_mala_and_hmc_sample_a_network(workdir, name):
+    """An image does not depend on its batch, and an exported model gives the same images."""
+    config = settings(workdir, name)
+    assert f"{workdir}/samples/{name}_6.npz" in sample(config, str(workdir))
+    draw = compile_chain(model_and_sampler(config, workdir)[1])
+    together = draw(range(5)).images
+    alone = np.concatenate([draw([seed]).images for seed in range(5)])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+    config.export.version = 20 + (name == "hmc")
+    export(config, str(workdir))
+    served = Model(str(workdir / "export")).run("sample", {"seed": np.arange(5)})
+    np.testing.assert_allclose(served["images"], np.clip(together, 0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mala", "hmc"])
+def test_eager_and_compiled_agree(name):
+    """In the first step; the other samplers are compared in tests/samplers/test_base.py."""
+    sampler = samplers(gaussian)[name]
+    images = sampler.start(int_seeds(3))
+    eager = sampler.advance(images, int_seeds(3), tf.constant(0), tf.constant(1))
+    for ours, theirs in zip(eager, advance(sampler, images, 0, 1), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

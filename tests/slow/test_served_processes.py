@@ -1,0 +1,62 @@
+"""The command line client and a server's warm-up, each in a process of its own."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.helpers.serving import serving
+from tests.helpers.small_runs import ROOT, environment
+from tf_mdsm.serving import Client
+
+
+def python(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("interface", ["grpc", "rest"])
+def test_the_command_samples_and_prints_nothing(model_server, tmp_path, interface):
+    output = tmp_path / "samples.npz"
+    result = python(
+        *("-m", "tf_mdsm.serving", "sample", f"--address={getattr(model_server, interface)}"),
+        *("--num_images=5", "--seed=3", f"--output={output}"),
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    images, energies = Client(model_server.rest).sample(range(3, 8))
+    with np.load(output) as arrays:
+        np.testing.assert_array_equal(arrays["seeds"], range(3, 8))
+        np.testing.assert_allclose(arrays["images"], images, atol=1 / 255)
+        np.testing.assert_allclose(arrays["energies"], energies, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_an_address_without_server_is_one_line(scheme, tmp_path):
+    """Neither gRPC nor TensorFlow add lines of their own."""
+    address, output = f"--address={scheme}://localhost:9", f"--output={tmp_path}/samples.png"
+    result = python("-m", "tf_mdsm.serving", "sample", address, output)
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"tf_mdsm.serving: {scheme}://localhost:9 is not available: ")
+
+
+def test_a_client_by_rest_does_not_load_tensorflow(model_server):
+    program = (
+        "import sys; from tf_mdsm.serving import Client; client = Client(sys.argv[1]); "
+        "assert client.sample([0])[0].shape == (1, 8, 8, 1); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert python("-c", program, model_server.rest).returncode == 0
+
+
+def test_a_server_answers_warm_up_requests_before_it_is_ready(exported_run):
+    with serving(exported_run / "export", "--warm_up") as running:
+        names = ("sample", "energy", "score", "denoise", "inpaint")
+        assert running.runs() == dict.fromkeys(names, 1) | {"serving_default": 0}

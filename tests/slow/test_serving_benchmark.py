@@ -1,0 +1,30 @@
+"""The benchmark of serving, as a command."""
+
+import json
+import subprocess
+import sys
+
+from tests.helpers.small_runs import ROOT, environment
+
+
+def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
+    output = tmp_path / "numbers.json"
+    command = [sys.executable, "-m", "benchmarks", "serving", "--repeats=1"]
+    result = subprocess.run(
+        [*command, f"--workdir={exported_run}", f"--output={output}"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    numbers = json.loads(output.read_text())
+    assert set(numbers["rows"]) == {"1", "8"}
+    for batch in numbers["rows"].values():
+        assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
+        assert all(len(seconds) == 1 for seconds in batch["seconds"].values())
+        assert batch["median_ratio"]["in_process"] == 1
+    assert set(numbers["first_request_seconds"]) == {"cold", "after_warm_up"}
+    # Five requests; two of them sample images.
+    assert numbers["warm_up_seconds"] > 0
+    assert "export's loading" in result.stdout

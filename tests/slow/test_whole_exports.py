@@ -1,0 +1,74 @@
+"""Whole exports by the command line, of the networks that are trained: res6 and a U-Net."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from tests.helpers.served_inputs import some_images
+from tests.helpers.served_model import Model, Refusal
+from tests.helpers.small_runs import call, small_config
+from tf_mdsm.config.file import get_config
+from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.train import train
+from tf_mdsm.samplers.chain import compile_chain
+
+NETWORKS = {
+    "res6": {"network__name": "res6", "network__channels": 2},
+    "unet": {"network__name": "unet", "network__channels": 4, "network__head": "distance"},
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_exported_network_gives_the_answers_of_the_model_in_memory(network, tmp_path):
+    """Samples bit for bit; energies, scores and denoised images up to rounding."""
+    train(small_config(training__num_steps=2, **NETWORKS[network]), str(tmp_path))
+    result = call(f"--workdir={tmp_path}", "--mode=export")
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/export/1\n"), result.stderr
+    session = Model(str(tmp_path / "export"))
+    run, noisy = load_run(get_config(str(tmp_path)), str(tmp_path)), some_images(5, scale=3.0) - 1
+    for name, key, function in [
+        ("energy", "energy", run.model.energy),
+        ("score", "score", run.model.score),
+        ("denoise", "images", run.model.denoise),
+    ]:
+        expected = np.asarray(function(noisy))
+        answer = session.run(name, {"images": noisy})[key]
+        np.testing.assert_allclose(
+            answer, expected, atol=1e-5 * np.abs(expected).max(), err_msg=name
+        )
+    samples = session.run("sample", {"seed": np.arange(4)})["images"]
+    expected = compile_chain(run.sampler)(range(4)).images
+    np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
+
+
+def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
+    """Settings of sampling and the largest batch size are set on the command line."""
+    workdir = shutil.copytree(exported_run, tmp_path / "run")
+    leftover = workdir / "export" / ".partial-folder-old"
+    leftover.mkdir()
+    os.utime(leftover, (time.time() - 2 * 86_400,) * 2)
+    changes = {"sampling.start": "gaussian", "sampling.hot_steps": 1, "export.max_batch_size": 2}
+    result = call(
+        f"--workdir={workdir}",
+        "--mode=export",
+        *(f"--config.{name}={value}" for name, value in changes.items()),
+    )
+    assert (result.returncode, result.stdout) == (0, f"{workdir}/export/2\n"), result.stderr
+    # What is written, and that it is compared with the model in memory.
+    assert len(result.stderr.splitlines()) == 2, result.stderr
+    assert sorted(os.listdir(workdir / "export")) == ["1", "2"]
+    config = get_config(str(workdir))
+    config.sampling.update(start="gaussian", hot_steps=1)
+    expected = compile_chain(load_run(config, str(workdir)).sampler)(range(2)).images
+    session = Model(str(workdir / "export"))
+    samples = session.run("sample", {"seed": np.arange(2)})["images"]
+    np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
+    with pytest.raises(Refusal, match="1 to 2"):
+        session.run("sample", {"seed": np.arange(3)})
+    written = json.loads((workdir / "export" / "2" / "assets.extra" / "tf_mdsm.json").read_text())
+    assert (written["step"], written["weights"]) == (10, "averaged")
+    assert written["config"]["sampling"]["start"] == "gaussian"

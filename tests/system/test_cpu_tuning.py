@@ -1,0 +1,56 @@
+"""CPU tuning of the process: what is set, and what is left as it is."""
+
+import ctypes
+import os
+import platform
+import types
+
+import pytest
+
+from tf_mdsm.system import cpu_tuning
+
+# Numbers of malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD.
+PARAMETERS = {-1: 2**31 - 1, -2: 2**26, -3: 2**30}
+
+
+def c_library(monkeypatch, **functions):
+    library = types.SimpleNamespace(**functions)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+
+
+@pytest.mark.parametrize("accepted", [0, 1])
+def test_malloc_is_told_to_keep_memory(monkeypatch, accepted):
+    """It answers 1 for each parameter that it accepts."""
+    calls = {}
+
+    def mallopt(parameter, value):
+        calls[parameter] = value
+        return accepted if parameter == -3 else 1
+
+    c_library(monkeypatch, mallopt=mallopt)
+    assert cpu_tuning.keep_freed_memory() is bool(accepted)
+    assert calls == PARAMETERS
+
+
+def test_other_c_libraries_are_left_unchanged(monkeypatch):
+    c_library(monkeypatch)
+    assert not cpu_tuning.keep_freed_memory()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_glibc_accepts_the_parameters():
+    assert cpu_tuning.keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("machine", "before", "after"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("x86_64", "0", "0"), ("aarch64", None, None)],
+)
+def test_onednn_is_used_unless_the_environment_says_otherwise(monkeypatch, machine, before, after):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    monkeypatch.setenv(name, before or "")
+    if before is None:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    cpu_tuning.tune_process()
+    assert os.environ.get(name) == after

@@ -1,0 +1,63 @@
+"""Reading of .npz files."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system import npz
+from tf_mdsm.system.npz import read_npz_arrays, require_memory
+
+
+def test_arrays_are_read_by_name(tmp_path):
+    path = str(tmp_path / "data.npz")
+    np.savez_compressed(path, a=np.arange(3), b=np.eye(2), c=np.zeros(1))
+    arrays = read_npz_arrays(path, ["b"], optional=["a", "d"])
+    assert list(arrays) == ["b", "a"]
+    np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+    np.testing.assert_array_equal(arrays["b"], np.eye(2))
+
+
+def test_a_missing_array_is_named(tmp_path):
+    np.savez(tmp_path / "data.npz", a=np.arange(3))
+    with pytest.raises(InvalidArgument, match=r"hold an array named `b`\. Received: .*data\.npz"):
+        read_npz_arrays(str(tmp_path / "data.npz"), ["a", "b"])
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    for member in ("a", "a.npy"):
+        with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+            archive.writestr(member, b"text")
+        with pytest.raises(InvalidArgument, match="hold an array named `a`"):
+            read_npz_arrays(str(tmp_path / "data.npz"), ["a"])
+
+
+# NumPy leaves a damaged archive to the garbage collector to close.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
+    with open(tmp_path / "plain.npz", "wb") as file:
+        np.save(file, np.arange(3))
+    for path in (*tmp_path.iterdir(), tmp_path / "missing.npz", tmp_path):
+        with pytest.raises(InvalidArgument, match=r"be a readable \.npz file"):
+            read_npz_arrays(str(path), ["a"])
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    """Unpickling would run code from the file."""
+    np.savez(tmp_path / "objects.npz", a=np.array([print, "hurt"], object))
+    with pytest.raises(InvalidArgument, match="allow_pickle=False"):
+        read_npz_arrays(str(tmp_path / "objects.npz"), ["a"])
+
+
+def test_half_of_the_memory_is_the_limit(tmp_path, monkeypatch):
+    pages = {"SC_PAGE_SIZE": 100, "SC_PHYS_PAGES": 20}
+    monkeypatch.setattr(npz.os, "sysconf", pages.__getitem__)
+    require_memory(1_000, "file")
+    with pytest.raises(InvalidArgument, match=r"at most 1,000 bytes.*file, 1,001 bytes"):
+        require_memory(1_001, "file")
+    np.savez_compressed(tmp_path / "data.npz", a=np.zeros(2_000, np.uint8), b=np.zeros(9))
+    assert len(read_npz_arrays(str(tmp_path / "data.npz"), ["b"])["b"]) == 9
+    with pytest.raises(InvalidArgument, match="unpack to at most 1,000 bytes"):
+        read_npz_arrays(str(tmp_path / "data.npz"), ["a"])

@@ -1,0 +1,214 @@
+"""The energy model: E(x), its score, D(x), and the training step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mdsm import losses, randomness
+from tf_mdsm.datasets.synthetic import blobs
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.training.optimizers import Adam
+
+SHAPE = (8, 8, 1)
+
+
+LEARNING_RATE = 1e-4
+
+
+def make_model(optimizer="sgd", **arguments):
+    network = build_network("dense", SHAPE, 8, seed=1)
+    model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8), **arguments)
+    model.compile(
+        optimizer=keras.optimizers.SGD(LEARNING_RATE) if optimizer == "sgd" else optimizer
+    )
+    return model
+
+
+def some_images(count=8, seed=0):
+    return tf.constant(np.random.default_rng(seed).uniform(size=(count, *SHAPE)), tf.float32)
+
+
+def test_energy_score_and_denoise_agree():
+    model, images = make_model(), some_images()
+    energy, gradient = losses.energy_and_gradient(model.network, images)
+    np.testing.assert_array_equal(model.energy(images), energy)
+    np.testing.assert_array_equal(model(images), energy)
+    np.testing.assert_array_equal(model.score(images), -gradient)
+    energy_again, score = model.energy_and_score(images)
+    np.testing.assert_array_equal(energy_again, energy)
+    np.testing.assert_array_equal(score, -gradient)
+    np.testing.assert_allclose(model.denoise(images), images - 0.01 * gradient, rtol=1e-6)
+    assert model.image_shape == SHAPE
+
+
+def test_wrong_momentum_is_refused():
+    with pytest.raises(InvalidArgument, match=r"`ema_momentum` must lie in \[0, 1\)"):
+        make_model(ema_momentum=1.0)
+
+
+def test_wrong_clip_norm_is_refused():
+    with pytest.raises(InvalidArgument, match="`clip_norm` must not be negative"):
+        make_model(clip_norm=-1.0)
+
+
+def test_wrong_accumulation_steps_are_refused():
+    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be positive"):
+        make_model(accumulation_steps=0)
+
+
+def expected_update(model, images, step):
+    """Normalized loss and its gradients, computed from the definition."""
+    batch = len(images)
+    seed = tf.constant(model.noise_seed, tf.int64)
+    place = tf.range(batch)
+    levels = assign_levels(
+        place, batch, model.noise.num_levels, seed=seed, step=tf.constant(step, tf.int64)
+    )
+    sigma = tf.gather(model.noise.sigmas, levels)
+    normal = randomness.normal(tf.fill([batch], seed), (step, place), "training_noise", SHAPE)
+    noisy = images + sigma[:, None, None, None] * normal
+    with tf.GradientTape() as tape:
+        _, gradient = losses.energy_and_gradient(model.network, noisy)
+        residual = images - noisy + model.noise.sigma0**2 * gradient
+        each = tf.reduce_sum(residual**2, (1, 2, 3)) / sigma**2
+        loss = tf.reduce_mean(each)
+    return loss, tape.gradient(loss, [v.value for v in model.network.trainable_variables])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_accumulated_gradients_are_those_of_the_whole_batch(compiled):
+    """Loss and update are the same, up to rounding: sums have another order."""
+    images = some_images(12)
+    whole = make_model(seed=5)
+    in_parts = make_model(seed=5, accumulation_steps=3, compile_gradients=compiled)
+    before = [v.numpy() for v in whole.network.trainable_variables]
+    logs, logs_in_parts = whole.train_step(images), in_parts.train_step(images)
+    for name, value in logs.items():
+        assert float(logs_in_parts[name]) == pytest.approx(float(value), rel=1e-5)
+    np.testing.assert_allclose(
+        in_parts.band_tracker.result(), whole.band_tracker.result(), rtol=1e-5
+    )
+    for old, weight, expected in zip(
+        before,
+        in_parts.network.trainable_variables,
+        whole.network.trainable_variables,
+        strict=True,
+    ):
+        update = expected.numpy() - old
+        rounding = 2**-22 * np.linalg.norm(old)
+        error = np.linalg.norm(weight.numpy() - expected.numpy())
+        assert error < 1e-4 * np.linalg.norm(update) + rounding, weight.path
+
+
+def test_gradients_are_clipped_and_the_norm_before_clipping_is_reported():
+    images = some_images()
+    # No limit, a limit below the gradients' norm, and a limit above it.
+    models = [make_model(clip_norm=norm) for norm in (0.0, 1e-3, 1e6)]
+    before = [v.numpy() for v in models[0].network.trainable_variables]
+    logs = [model.train_step(images) for model in models]
+    norm = float(logs[0]["gradient_norm"])
+    assert norm > 1e-3
+    for other_logs in logs[1:]:
+        assert float(other_logs["gradient_norm"]) == norm
+    for old, unclipped, clipped, below_limit in zip(
+        before, *(model.network.trainable_variables for model in models), strict=True
+    ):
+        np.testing.assert_array_equal(unclipped, below_limit)
+        # The clipped gradient is the gradient, scaled from its norm to the norm 1e-3.
+        expected = (unclipped.numpy() - old) * 1e-3 / norm
+        rounding = 2**-22 * np.linalg.norm(old)
+        error = np.linalg.norm(clipped.numpy() - old - expected)
+        assert error < 1e-4 * np.linalg.norm(expected) + rounding, clipped.path
+
+
+def test_train_step_is_gradient_descent_on_the_raw_loss():
+    model, images = make_model(seed=5), some_images()
+    for step in range(2):
+        before = [v.numpy() for v in model.network.trainable_variables]
+        loss, gradients = expected_update(model, images, step)
+        model.reset_metrics()
+        logs = model.train_step(images)
+        assert float(logs["loss"]) == pytest.approx(float(loss), rel=1e-5)
+        norm = float(tf.linalg.global_norm(gradients))
+        assert float(logs["gradient_norm"]) == pytest.approx(norm, rel=1e-4)
+        for old, variable, gradient in zip(
+            before, model.network.trainable_variables, gradients, strict=True
+        ):
+            update = -LEARNING_RATE * gradient / model.noise.sigma0**4
+            # Most of the error of the difference comes from the rounding of the weights.
+            rounding = 2**-22 * np.linalg.norm(old)
+            error = np.linalg.norm(variable.numpy() - old - update)
+            assert error < 1e-4 * np.linalg.norm(update) + rounding, variable.path
+
+
+def test_mean_of_the_losses_per_band_is_the_loss():
+    model, images = make_model(), some_images(16)
+    model.train_step(images)
+    bands = model.band_tracker.result().numpy()
+    assert bands.shape == (8,)
+    assert np.mean(bands) == pytest.approx(float(model.loss_tracker.result()), rel=1e-5)
+
+
+def test_averaged_weights_follow_their_recursion():
+    model = make_model(keras.optimizers.SGD(1e-4), ema_momentum=0.5)
+    assert model.inference_network is model.ema_network
+    expected = [v.numpy() for v in model.network.variables]
+    for step in range(1, 15):
+        model.train_step(some_images(seed=step))
+        momentum = min(0.5, (1 + step) / (10 + step))
+        expected = [
+            momentum * average + (1 - momentum) * weight.numpy()
+            for average, weight in zip(expected, model.network.variables, strict=True)
+        ]
+    for average, value in zip(model.ema_network.variables, expected, strict=True):
+        np.testing.assert_allclose(average, value, rtol=1e-5, atol=1e-6)
+    differs = [
+        not np.array_equal(average, weight)
+        for average, weight in zip(
+            model.ema_network.variables, model.network.variables, strict=True
+        )
+        if average.path != "energy/constant"
+    ]
+    assert all(differs)
+
+
+def test_validation_losses_are_the_same_at_every_call():
+    model, images = make_model(), some_images()
+    first = model.validation_losses(images, tf.constant(0))
+    model.train_step(images)
+    model.network.set_weights(make_model().network.get_weights())
+    np.testing.assert_array_equal(first, model.validation_losses(images, tf.constant(0)))
+    assert not np.array_equal(first, model.validation_losses(images, tf.constant(1)))
+
+
+def test_compiled_gradients_agree_with_uncompiled_ones():
+    images = some_images()
+    expected = make_model().train_step(images)
+    logs = make_model(compile_gradients=True).train_step(images)
+    for name, value in expected.items():
+        assert float(logs[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_fit_and_evaluate_of_keras():
+    images = tf.data.Dataset.from_tensor_slices(blobs(256, 8, 1) / np.float32(255))
+    batches = images.repeat().batch(32)
+    model = EnergyModel(build_network("res6", SHAPE, 8), NoiseLevels(0.1, 1.0), ema_momentum=0.9)
+    model.compile(optimizer=Adam(3e-3, beta_2=0.95))
+    history = model.fit(batches, steps_per_epoch=60, epochs=2, verbose=0).history
+    assert set(history) == {"loss", "gradient_norm"}
+    assert history["loss"][1] < 0.7 * history["loss"][0] < 64
+    validation_loss = model.evaluate(images.batch(32), verbose=0)
+    assert validation_loss < 0.7 * history["loss"][0]
+    assert int(model.optimizer.iterations.numpy()) == 120
+
+
+def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):
+    model, other = make_model(ema_momentum=0.5), make_model(ema_momentum=0.5)
+    model.train_step(some_images())
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(model.energy(some_images()), other.energy(some_images()))
