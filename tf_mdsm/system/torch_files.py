@@ -99,7 +99,7 @@ def write_state_dict(path: str, state: Mapping[str, np.ndarray]) -> None:
 def _import_torch(field: str, requirement: str, received: str) -> types.ModuleType:
     """Imports PyTorch, an optional dependency, or refuses with the command that installs it."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InvalidArgument(field, f"{requirement} ({_INSTALL})", received) from error
     return torch
