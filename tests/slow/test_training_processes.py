@@ -81,7 +81,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
 
-    result = runs.call(f"--workdir={tmp_path}", preexec_fn=limit)
+    result = runs.call_process(f"--workdir={tmp_path}", preexec_fn=limit)
     assert result.returncode == 1
     assert "the checkpoint could not be written" in result.stderr.splitlines()[-1]
     assert runs.latest_step(tmp_path) == 40
