@@ -9,8 +9,6 @@ from tests.helpers.readme import run_example
 from tests.helpers.small_runs import ROOT
 
 
-# Keras warns that a data set is not shuffled a second time.
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 def test_the_example_of_the_readme_runs():
     """With a small network and few steps."""
     names = run_example(
@@ -44,6 +42,9 @@ def test_links_and_commands_name_files_that_exist(document):
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
     for name in re.findall(r"python -m benchmarks ([a-z_]+)", text):
         assert list((ROOT / "benchmarks").glob(f"*/{name}.py")), f"{document}: {name}"
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_[a-z0-9_]+)`", text):
+        assert f"def {name}(" in tests, f"{document}: {name}"
 
 
 def test_functions_of_the_equations_exist():

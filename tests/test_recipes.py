@@ -2,13 +2,14 @@
 
 import pytest
 
-from tests.helpers.recipes import RECIPES, load_recipe, recipe
+from tests.helpers.recipes import RECIPES, recipe
+from tf_mdsm.config.file import load_recipe
 from tf_mdsm.config.rules import validate
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_says_how_to_run_it(path):
-    config = load_recipe(path)
+    config = load_recipe(str(path))
     assert validate(config) is config
     assert config.is_locked
     assert f"--config=configs/{path.name}" in path.read_text().split('"""')[1]

@@ -80,9 +80,6 @@ def test_files_with_other_content_are_refused(tmp_path, arrays, message):
         load_feature_statistics(str(tmp_path / "reference.npz"), 5)
 
 
-# NumPy leaves a truncated archive open.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_unreadable_files_are_refused(tmp_path):
     path = tmp_path / "reference.npz"
     save_feature_statistics(fit(normal(40, 5)), str(path))

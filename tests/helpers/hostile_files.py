@@ -48,6 +48,14 @@ class Reader:
             return False
         return True
 
+    def assert_read_or_refused(self, folder: str) -> None:
+        """A valid file is read; changed bytes raise no error but a refusal; others are refused."""
+        assert self.try_bytes(self.valid, folder)
+        for seed in range(20):
+            self.try_bytes(changed(self.valid, seed), folder)
+        for content in (b"", bytes(200), b"\x93NUMPY", b"PK\x03\x04", b"\x1f\x8b", b"\x89PNG\r\n"):
+            assert not self.try_bytes(content, folder)
+
 
 def _npz(**arrays: np.ndarray) -> bytes:
     file = io.BytesIO()

@@ -108,11 +108,16 @@ def call_process(*arguments: object, **options) -> subprocess.CompletedProcess:
     )
 
 
-@contextlib.contextmanager
 def started(*arguments: str):
     """The program, running; killed at the end if it still does."""
+    return running(command(*arguments))
+
+
+@contextlib.contextmanager
+def running(arguments: list[str]):
+    """A process; killed at the end if it still runs."""
     process = subprocess.Popen(
-        command(*arguments),
+        arguments,
         cwd=ROOT,
         env=environment(),
         stderr=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """Processes of benchmarks: stopped and continued, failed peers, an interrupted training."""
 
-import contextlib
 import dataclasses
 import json
 import pathlib
@@ -15,7 +14,7 @@ from benchmarks.cost import steps
 from benchmarks.cost.peers import timing
 from benchmarks.cost.peers.case import CASES
 from benchmarks.quality.equal_time_training import watch_process
-from tests.helpers.small_runs import ROOT, environment
+from tests.helpers.small_runs import ROOT, environment, running
 from tf_mdsm.errors import RunError
 
 TINY = dataclasses.replace(CASES["res12_16"], network="res6", channels=2, batch_size=3)
@@ -110,20 +109,9 @@ sys.exit(run_benchmark("toy", benchmark))
 """
 
 
-@contextlib.contextmanager
 def toy(folder: pathlib.Path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", TOY, str(folder)],
-        cwd=ROOT,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    """The toy benchmark, running."""
+    return running([sys.executable, "-c", TOY, str(folder)])
 
 
 def run_until_first_row(folder: pathlib.Path, stop: signal.Signals) -> tuple[int, str]:

@@ -5,21 +5,13 @@ import json
 import pytest
 
 from benchmarks.quality.noise_levels import main
-
-RECIPE = """
-from tests.helpers.small_runs import small_config
-
-def get_config():
-    config = small_config(training__num_steps=4, sampling__batch_size=64)
-    config.sampling.update(hot_steps=1, cooling_steps=2)
-    return config
-"""
+from tests.helpers.recipes import SHORT_RECIPE
 
 
 @pytest.fixture
 def recipe(tmp_path):
     path = tmp_path / "recipe.py"
-    path.write_text(RECIPE)
+    path.write_text(SHORT_RECIPE)
     return str(path)
 
 

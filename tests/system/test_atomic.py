@@ -1,9 +1,11 @@
 """Atomic writes: complete under their name or not at all, and on the disk before that."""
 
+import errno
 import json
 import os
 import pathlib
 import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -157,3 +159,14 @@ def test_sync_closes_what_it_opened(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     sync(str(tmp_path))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_that_cannot_wait_is_left_alone(tmp_path, monkeypatch, number):
+    def fail(_):
+        raise OSError(number, "fsync")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="fsync") if number == errno.EIO else nullcontext():
+        write_text("new", str(tmp_path / "a.txt"))
+    assert (tmp_path / "a.txt").exists() == (number != errno.EIO)

@@ -33,8 +33,6 @@ def test_a_member_that_is_no_array_is_refused(tmp_path):
             read_npz_arrays(str(tmp_path / "data.npz"), ["a"])
 
 
-# NumPy leaves a damaged archive to the garbage collector to close.
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
     with open(tmp_path / "plain.npz", "wb") as file:

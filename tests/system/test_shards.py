@@ -1,12 +1,16 @@
 """Shards of a long job: shared by several workers, and kept after a kill."""
 
 import os
+import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from tests.helpers.eager import uncompiled
+from tf_mdsm.config.file import get_config
+from tf_mdsm.runs.sharded_sampling import sample_in_shards
 from tf_mdsm.system import shards as module
 from tf_mdsm.system.shards import Shards
 
@@ -99,3 +103,50 @@ def test_single_shards_are_read(tmp_path):
     np.testing.assert_array_equal(shards.read(1, ["squares"])["squares"], [4, 9])
     with pytest.raises(KeyError):
         shards.read(1, ["cubes"])
+
+
+def sample_four(workdir, seed=0):
+    """Samples four images in four shards; returns images and energies."""
+    config = get_config(str(workdir))
+    config.sampling.update(sampler="heun", num_levels=2, num_samples=4, batch_size=1, seed=seed)
+    with uncompiled():
+        samples = sample_in_shards(config, str(workdir), str(workdir / "samples" / "four"))
+    return samples.shards.load(["images", "energies"])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small_run, tmp_path_factory):
+    return sample_four(shutil.copytree(small_run, tmp_path_factory.mktemp("whole") / "run"))
+
+
+def writing(numbers, last):
+    """`Shards._write` that notes the numbers of the shards, and is interrupted after some."""
+    write = Shards._write
+
+    def write_and_note(shards, number, arrays):
+        if len(numbers) == last:
+            raise KeyboardInterrupt
+        numbers.append(number)
+        return write(shards, number, arrays)
+
+    return write_and_note
+
+
+@pytest.mark.parametrize(("seed", "missing"), [(0, [2, 3]), (5, [0, 1, 2, 3])])
+def test_interrupted_sampling_goes_on(
+    small_run, uninterrupted, tmp_path, monkeypatch, seed, missing
+):
+    """What is there is not sampled again, unless it was sampled with another seed."""
+    workdir = shutil.copytree(small_run, tmp_path / "run")
+    first, second = [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "_write", writing(first, last=2))
+        with pytest.raises(KeyboardInterrupt):
+            sample_four(workdir, seed)
+    assert first == [0, 1]
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "_write", writing(second, last=None))
+        resumed = sample_four(workdir)
+    assert second == missing
+    for name, values in uninterrupted.items():
+        np.testing.assert_array_equal(resumed[name], values)

@@ -81,7 +81,8 @@ def load_statistics(path: str) -> ImageStatistics | None:
         RunError: if the file cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # NumPy would leave a damaged file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             fields = {
                 field.name: arrays[field.name] for field in dataclasses.fields(ImageStatistics)
             }

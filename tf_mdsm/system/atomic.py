@@ -4,6 +4,7 @@ This holds after a kill and after a loss of power: the content is on the disk be
 """
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -95,12 +96,17 @@ def atomic_folder(path: str) -> Iterator[str]:
 def sync(path: str) -> None:
     """Waits until a file's content, or the names in a folder, are on the disk.
 
+    Does nothing on a file system that cannot wait, as some network file systems cannot for folders.
+
     Raises:
         OSError: if the file does not exist, or the disk fails.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

@@ -136,7 +136,8 @@ def _read_array(path: str, channels: int, key: str, field: str) -> np.ndarray:
         if ending in _PICTURE_ENDINGS:
             return _read_picture(path, channels, field)
         if ending == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
+            with open(path, "rb") as file:  # NumPy would leave a damaged file open.
+                return np.asarray(np.load(file, allow_pickle=False))
         if ending == ".npz":
             with errors_about(field):
                 return read_npz_arrays(path, [key])[key]

@@ -66,7 +66,8 @@ def read_npz_arrays(
     """
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy would leave a damaged file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in (*names, *(name for name in optional if name in archive)):
                 require_memory(archive.zip.getinfo(f"{name}.npy").file_size, path)
                 arrays[name] = archive[name]
