@@ -5,10 +5,12 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from tests.helpers.image_data import idx_bytes
+from tf_mdsm.datasets import readers
 from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument
@@ -115,6 +117,15 @@ def test_tfds_names_without_labels_are_refused():
             load_labels("tfds", name="celeb_a")
         with pytest.raises(InvalidArgument, match="`held_out_split` must differ"):
             load_labels("tfds", name="cifar10", held_out_split="train")
+
+
+@pytest.mark.parametrize("labels", [np.zeros((3, 2), np.int64), np.zeros(3)])
+def test_tfds_labels_that_are_no_classes_are_refused(monkeypatch, labels):
+    """Several labels an image, or labels that are no integers."""
+    data = tf.data.Dataset.from_tensor_slices(labels)
+    monkeypatch.setattr(readers, "read_tfds", lambda *_: data)
+    with pytest.raises(InvalidArgument, match="`label` is one class per image"):
+        load_labels("tfds", name="anything")
 
 
 @pytest.mark.parametrize("source", ["folder", "synthetic", "imagenet"])

@@ -31,6 +31,12 @@ def test_scaling_by_a_half_takes_means_of_2x2_pixels_of_a_smooth_image():
     np.testing.assert_allclose(halved[2:-2, 5, 0], smooth[4:-4:2, 5, 0] + 1 / 64, atol=1e-5)
 
 
+def test_bytes_are_rounded():
+    """The mean of four pixels is 0.75."""
+    image = np.array([[0, 1], [1, 1]], np.uint8)[..., None]
+    np.testing.assert_array_equal(resize(image, 1, 1), [[[1]]])
+
+
 def test_wide_images_are_cropped_to_their_central_square():
     wide = np.zeros((10, 20, 1), np.uint8)
     wide[:, 5:15] = 200

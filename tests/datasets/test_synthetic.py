@@ -26,8 +26,6 @@ def test_means_are_on_a_circle_around_the_center():
     np.testing.assert_allclose(offsets[::2], [[0.3, 0], [0, 0.3], [-0.3, 0], [0, -0.3]], atol=1e-6)
 
 
-# TensorFlow Probability compares versions as it did in 2020.
-@pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")
 def test_energy_of_the_mixture():
     """Compared with the sum of Gaussians, computed explicitly."""
     sigmas = np.array([0.1, 0.4], np.float32)

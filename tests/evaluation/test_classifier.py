@@ -23,7 +23,7 @@ def test_a_classifier_of_digits(tmp_path):
     training, validation = load_images("digits", image_size=8, channels=1)
     labels, validation_labels = load_labels("digits")
     path = str(tmp_path / "classifier.keras")
-    trained = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
+    trained = classifier_features(train_classifier(training, labels, path, steps=100), "digits")
     assert accuracy(trained, validation, validation_labels) > 0.9
     assert trained.name == "classifier(digits)"
     assert len(trained.fingerprint) == 16
@@ -33,7 +33,7 @@ def test_a_classifier_of_digits(tmp_path):
     assert features.dtype == logits.dtype == np.float64
     (file,) = tmp_path.iterdir()
     written = file.stat().st_mtime_ns
-    loaded = classifier_features(train_classifier(training, labels, path, steps=150), "digits")
+    loaded = classifier_features(train_classifier(training, labels, path, steps=100), "digits")
     assert file.stat().st_mtime_ns == written
     assert loaded.fingerprint == trained.fingerprint
     np.testing.assert_array_equal(loaded.extract(validation)[0], features)

@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers.served_inputs import SHAPE
-from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
 
 LIMIT = 64
@@ -52,7 +51,7 @@ def served_energy(shape=SHAPE, max_batch_size: int = LIMIT, half: float = 0.5) -
 
 
 def write_known_export(folder, shape=SHAPE, max_batch_size: int = LIMIT) -> str:
-    """Writes it as version 1 into a folder of versions, which is returned."""
+    """Saves it as version 1 into a folder of versions, which is returned."""
     served = served_energy(shape, max_batch_size)
-    write_saved_model(served, f"{folder}/1", image_shape=shape, provenance={"step": 10})
+    tf.saved_model.save(served, f"{folder}/1", signatures=served.signatures)
     return str(folder)

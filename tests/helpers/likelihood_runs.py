@@ -15,7 +15,7 @@ SETTINGS = {
     "pilot_temperatures": 5,
     "pilot_rounds": 2,
     "rest_rounds": 3,
-    "num_images": 20,
+    "num_images": 200,
     "leapfrog_steps": 1,
 }
 

@@ -1,21 +1,22 @@
-"""A Gaussian target, and MALA and HMC on it."""
+"""Targets of known distribution, and MALA and HMC on them."""
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN
-from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
+from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, Metropolis, MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 
 SHAPE, MIDDLE = (2, 2, 1), 0.5
 
-
 # Positively correlated pixels.
 PRECISION = (4.0 * np.eye(4) - 0.9).astype(np.float32)
 
-
 # So few leapfrog steps that they turn no direction of the Gaussian by half a circle.
 KINDS = {"mala": (MetropolisLangevin, {}), "hmc": (HamiltonianMonteCarlo, {"leapfrog_steps": 2})}
+
+# Images with two known pixels, given to the tests of the distribution of the others.
+KNOWN, UNKNOWN, KNOWN_VALUES = [0, 3], [1, 2], np.float32([0.9, 0.2])
 
 
 def gaussian(x):
@@ -25,19 +26,32 @@ def gaussian(x):
     return 0.5 * tf.reduce_sum(flat * gradient, 1), -tf.reshape(gradient, tf.shape(x))
 
 
+def two_modes(x):
+    """Energy and score of one pixel: modes -1 and 1 of weights 0.3 and 0.7, each of width 0.5."""
+    weights, means, variance = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.25
+    log_terms = -((x - means) ** 2) / (2 * variance) + tf.math.log(weights)
+    score = tf.reduce_sum(tf.nn.softmax(log_terms) * (means - x), 3, keepdims=True) / variance
+    return -tf.reduce_logsumexp(log_terms, axis=(1, 2, 3)), score
+
+
+# The probability of a positive pixel: 2.3 % of each mode are beyond the middle.
+POSITIVE_OF_TWO_MODES = 0.7 * 0.97725 + 0.3 * 0.02275
+
+
 def int_seeds(count, first=0):
     return tf.range(first, first + count, dtype=tf.int64)
 
 
-def sampler(kind, energy=gaussian, temperature=1.0, steps=25, moves=1, step_size=0.6, **options):
+def sampler(kind, energy=gaussian, temperature=1.0, steps=25, step_size=0.6, **options):
+    """A sampler of constant temperature and step size, or of those of each step."""
     cls, extra = KINDS[kind]
-    schedule = np.full(steps, temperature, np.float32), np.full(steps, step_size, np.float32)
-    start = options.pop("start", isotropic_start(SHAPE))
-    sigma0 = options.pop("sigma0", 0.1)
-    return cls(energy, start, *schedule, moves, sigma0, **{**extra, **options})
+    schedule = (np.full(steps, value, np.float32) for value in (temperature, step_size))
+    shared = {"moves": 1, "sigma0": 0.1, **extra}
+    return cls(energy, isotropic_start(SHAPE), *schedule, **{**shared, **options})
 
 
-def advance(sampler, images, seeds, known=NOTHING_KNOWN):
+def advance(sampler: Metropolis, images, seeds, known=NOTHING_KNOWN) -> np.ndarray:
+    """Images after all steps of a sampler."""
     compiled = tf.function(
         lambda images, seeds: sampler.advance(images, seeds, 0, sampler.num_steps, known),
         autograph=False,
@@ -45,7 +59,22 @@ def advance(sampler, images, seeds, known=NOTHING_KNOWN):
     return compiled(images, seeds)[0].numpy()
 
 
-def accepted_fractions(sampler, images, seeds):
+def accepted_fractions(sampler: Metropolis, images, seeds) -> np.ndarray:
     """The fraction of accepted moves of each image in the first step."""
     move = tf.function(lambda x, s: sampler.move(x, s, tf.constant(0))[2], autograph=False)
     return move(images, seeds).numpy()
+
+
+def assert_moments(samples, mean, covariance):
+    """Requires mean and covariance of samples [N, d], within five standard deviations."""
+    spread, count = np.sqrt(np.diag(covariance)), len(samples)
+    assert np.abs((samples.mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
+    errors = (np.cov(samples.T) - covariance) / np.outer(spread, spread)
+    assert np.abs(errors).max() < 5 * np.sqrt(2 / count), errors
+
+
+def conditional_moments() -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the unknown pixels of the Gaussian, given the known ones."""
+    inner = PRECISION[np.ix_(UNKNOWN, UNKNOWN)].astype(float)
+    pull = PRECISION[np.ix_(UNKNOWN, KNOWN)] @ (KNOWN_VALUES - MIDDLE)
+    return MIDDLE - np.linalg.solve(inner, pull), np.linalg.inv(inner)

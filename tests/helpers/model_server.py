@@ -187,6 +187,17 @@ class Rest(BaseHTTPRequestHandler):
         pass
 
 
+class RestServer(ThreadingHTTPServer):
+    """Answers each request in a thread of its own."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Prints the error, unless a client has given up and does not read its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def start(core: Core) -> tuple[grpc.Server, ThreadingHTTPServer, dict[str, int]]:
     """Starts both interfaces; returns both servers, to be kept alive, and their ports."""
     unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -195,8 +206,7 @@ def start(core: Core) -> tuple[grpc.Server, ThreadingHTTPServer, dict[str, int]]
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(core), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    rest = ThreadingHTTPServer(("127.0.0.1", 0), type("ServedRest", (Rest,), {"core": core}))
-    rest.daemon_threads = True
+    rest = RestServer(("127.0.0.1", 0), type("ServedRest", (Rest,), {"core": core}))
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     return server, rest, {"grpc": port, "rest": rest.server_address[1]}
 

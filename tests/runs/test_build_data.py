@@ -47,8 +47,6 @@ def test_a_batch_of_more_images_than_there_are_is_refused():
     assert len(build_images(small_config(training__batch_size=1_617))[0]) == 1_617
 
 
-# TensorFlow Probability compares versions as it did in 2020.
-@pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")
 def test_the_true_energy_is_that_of_the_mixture_at_the_levels_of_training():
     points = tf.constant(np.random.default_rng(0).uniform(size=(5, 1, 1, 2)), tf.float32)
     config = small_config(data__source="synthetic", data__name="mixture", noise__sigma_max=0.7)

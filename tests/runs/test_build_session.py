@@ -3,7 +3,6 @@
 import logging
 import os
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
@@ -21,12 +20,6 @@ from tf_mdsm.system.locks import training_lock
 
 def contents(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture
-def copied(whole, tmp_path) -> pathlib.Path:
-    """A copy of the uninterrupted run, which a test may change."""
-    return shutil.copytree(whole, tmp_path / "copied")
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,24 @@ from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood import estimate
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.runs import likelihood as module
 
 
 @pytest.fixture(scope="module")
-def failed_run(small_run, tmp_path_factory):
+def compiled_once():
+    """In place of `AnnealingPath`: the path of the first run also for a run that continues it."""
+    paths = []
+
+    def path(*arguments, **options):
+        paths.append(paths[0] if paths else AnnealingPath(*arguments, **options))
+        return paths[-1]
+
+    return path
+
+
+@pytest.fixture(scope="module")
+def failed_run(small_run, compiled_once, tmp_path_factory):
     """A run whose chains up have finished, and whose chains down have failed."""
     workdir = tmp_path_factory.mktemp("likelihood") / "run"
     shutil.copytree(small_run, workdir)
@@ -24,6 +37,7 @@ def failed_run(small_run, tmp_path_factory):
         raise RunError("at inverse temperature 1 the energy of a chain is not finite")
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "AnnealingPath", compiled_once)
         patch.setattr(AnnealedImportanceSampling, "run_down", fail)
         with pytest.raises(RunError, match="not finite"):
             run_likelihood(workdir)
@@ -42,9 +56,10 @@ def test_a_run_that_fails_keeps_its_finished_shards(failed_run):
         assert not (failed_run / "evaluation" / f"likelihood.{ending}").exists()
 
 
-def test_a_run_that_has_failed_continues(failed_run, tmp_path, monkeypatch):
+def test_a_run_that_has_failed_continues(failed_run, compiled_once, tmp_path, monkeypatch):
     """Nothing adapts or goes up again; four temperatures do not give a value."""
     workdir = shutil.copytree(failed_run, tmp_path / "run")
+    monkeypatch.setattr(module, "AnnealingPath", compiled_once)
     monkeypatch.setattr(estimate, "adapt", None)
     monkeypatch.setattr(AnnealedImportanceSampling, "run_up", None)
     written = run_likelihood(workdir)
@@ -53,7 +68,9 @@ def test_a_run_that_has_failed_continues(failed_run, tmp_path, monkeypatch):
     report = likelihood_report(workdir)
     assert not report["converged"]
     assert report["images"]["held_out"]["bits_per_dim"] is None
-    assert report["images"]["training"]["num_images"] == 20
+    # At most 200 images of each set, of which one has fewer.
+    counts = {name: entry["num_images"] for name, entry in report["images"].items()}
+    assert counts == {"held_out": 180, "training": 200}
     assert (report["step"], report["weights"], report["dimension"]) == (10, "averaged", 64)
     assert report["settings"]["num_chains"] == 6
     with Image.open(workdir / "evaluation" / "likelihood.png") as picture:

@@ -73,10 +73,9 @@ def test_intervals_do_not_change_the_run(whole, shown):
     assert runs.events(whole, "loss") == runs.events(shown, "loss")
 
 
-def test_training_a_finished_run_changes_no_file(whole, tmp_path):
-    workdir = shutil.copytree(whole, tmp_path / "run")
-    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
-    train(runs.small_config(), str(workdir))
+def test_training_a_finished_run_changes_no_file(copied):
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    train(runs.small_config(), str(copied))
     for path, content in before.items():
         assert path.read_bytes() == content, path
 
@@ -196,21 +195,20 @@ def test_a_run_after_all_this_ends_as_the_uninterrupted_one(whole, interrupted):
     assert runs.events(whole, "loss") == runs.events(workdir, "loss")
 
 
-def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(whole, tmp_path):
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(whole, copied):
     """A limit on the size of files has the effect of a full disk on whoever writes."""
-    workdir = shutil.copytree(whole, tmp_path / "run")
-    config = (workdir / "config.json").read_text()
-    (workdir / "config.json").write_text(config.replace('"num_steps": 40', '"num_steps": 42'))
+    config = (copied / "config.json").read_text()
+    (copied / "config.json").write_text(config.replace('"num_steps": 40', '"num_steps": 42'))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, limits[1]))
     try:
-        answer = runs.call(f"--workdir={workdir}")
+        answer = runs.call(f"--workdir={copied}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert answer.returncode == 1
     assert "step 42: the checkpoint could not be written" in answer.stderr.splitlines()[-1]
-    assert runs.latest_step(workdir) == 40
-    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(workdir))
+    assert runs.latest_step(copied) == 40
+    runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(copied))
 
 
 # A loss that is not finite

@@ -1,7 +1,6 @@
 """What all samplers hold: an image is a function of its seed, whatever the batch."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -22,21 +21,45 @@ def flat(x):
 # Their images are a function of the start: no noise is added on the way.
 DETERMINISTIC = ["heun"]
 
-
-NOISY = [name for name in ALL if name not in DETERMINISTIC]
-
-
-@functools.cache
-def compiled_chain(name: str):
-    """The whole run of a sampler on `gaussian`, compiled once for all tests."""
-    return compile_chain(samplers(gaussian)[name], show_every=1_000)
+# TensorFlow needs seconds for each compilation of MALA and HMC: they are compiled once here, and
+# tests/slow asks the rest.
+CHEAP = [name for name in ALL if name not in ("mala", "hmc")]
 
 
-@functools.cache
-def compiled_sample(name: str):
-    """A function from seeds to images, compiled once for all tests."""
-    signature = [tf.TensorSpec([None], tf.int64)]
-    return tf.function(samplers(gaussian)[name].sample, input_signature=signature, autograph=False)
+def start_of_pairs(seeds):
+    """Seeds 2k and 2k + 1 start at the same image."""
+    return isotropic_start(SHAPE)(seeds // 2)
+
+
+@dataclasses.dataclass
+class Compiled:
+    """A sampler on `gaussian` that counts its gradient evaluations, and its compiled chain."""
+
+    name: str
+
+    def __post_init__(self):
+        self.evaluations = tf.Variable(0)
+        sampler = samplers(self._energy_and_score)[self.name]
+        self.sampler = dataclasses.replace(sampler, start_fn=start_of_pairs)
+        self.draw = compile_chain(self.sampler, show_every=5)
+
+    def _energy_and_score(self, images):
+        # A variable does not work in HMC's loop over leapfrog steps.
+        if self.name != "hmc":
+            self.evaluations.assign_add(1)
+        return gaussian(images)
+
+
+@pytest.fixture(scope="module")
+def compiled(request):
+    """The sampler of this name, compiled once for all tests."""
+    compiled = Compiled(request.param)
+    compiled.draw([0])
+    return compiled
+
+
+each_sampler = pytest.mark.parametrize("compiled", ALL, indirect=True)
+each_cheap_sampler = pytest.mark.parametrize("compiled", CHEAP, indirect=True)
 
 
 @pytest.mark.parametrize("wrong", [[1.0, 2.0], [1.0, np.nan], [], [[1.0]], [-1.0], [np.inf, 1.0]])
@@ -49,82 +72,85 @@ def test_schedules_that_rise_or_are_not_finite_are_refused(wrong):
             dataclasses.replace(sampler, **{field: np.array(wrong, np.float32)})
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_batches_of_1_7_and_64_give_the_same_images(name):
-    """The noise is the same bit for bit; the images differ by the order of sums only."""
-    draw = compiled_chain(name)
-    all_64 = draw(range(64))
-    for size in (1, 7):
-        # The batches that contain the first and the last image.
-        for first in (0, 63 // size * size):
-            seeds = range(first, min(first + size, 64))
-            part = draw(seeds)
-            np.testing.assert_array_equal(part.states[0], all_64.states[0][first : first + size])
-            np.testing.assert_allclose(
-                part.images, all_64.images[first : first + size], rtol=1e-4, atol=1e-5
-            )
+@each_sampler
+def test_an_image_depends_on_its_own_seed_only(compiled):
+    """In batches of 64, 7 and 1 the noise is the same; the images differ by the order of sums."""
+    all_64 = compiled.draw(range(64))
+    for seeds in ([0], [63], range(7), [63, 62, 61], [5, 40]):
+        part, same = compiled.draw(seeds), list(seeds)
+        np.testing.assert_array_equal(part.states[0], all_64.states[0][same])
+        np.testing.assert_allclose(part.images, all_64.images[same], rtol=1e-4, atol=1e-5)
+    assert len(np.unique(all_64.states[0][:, 0, 0, 0])) == 32
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_an_image_depends_on_its_own_seed_only(name):
-    draw = compiled_sample(name)
-    together = draw(int_seeds(5)).numpy()
-    alone = np.concatenate([draw(int_seeds(1, seed)) for seed in range(5)])
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
-    backwards = draw(int_seeds(5)[::-1]).numpy()
-    np.testing.assert_allclose(together, backwards[::-1], rtol=1e-5, atol=1e-6)
-    assert len(np.unique(together[:, 0, 0, 0])) == 5
+@each_sampler
+def test_noise_is_a_function_of_the_seed(compiled):
+    """From the same image, two seeds give different images, unless no noise is added on the way."""
+    chain = compiled.draw(range(10))
+    np.testing.assert_array_equal(chain.states[0][::2], chain.states[0][1::2])
+    if compiled.name in DETERMINISTIC:
+        np.testing.assert_array_equal(chain.images[::2], chain.images[1::2])
+    else:
+        differences = np.abs(chain.images[::2] - chain.images[1::2])
+        assert differences.max((1, 2, 3)).min() > 0.01
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_splitting_a_sampling_run_into_parts_does_not_change_it(name):
-    sampler = samplers(gaussian)[name]
-    steps = []
-    unsplit = compiled_chain(name)(range(4))
-    split = compile_chain(sampler, 5)(range(4), steps.append)
-    sampled = compiled_sample(name)(int_seeds(4))
+@each_sampler
+def test_states_energies_and_schedule_are_those_of_all_steps(compiled):
+    steps, num_steps = [], compiled.sampler.num_steps
+    chain = compiled.draw(range(4), steps.append)
+    assert sum(steps) == num_steps
+    assert chain.energies.shape == (num_steps, 4)
+    assert len(chain.states) == 1 + len(steps) + 1
+    quantity, values = compiled.sampler.schedule
+    assert quantity
+    assert len(values) == num_steps
+
+
+@pytest.mark.parametrize("compiled", sorted({*ALL} - {"hmc"}), indirect=True)
+def test_max_gradient_evaluations(compiled):
+    compiled.evaluations.assign(0)
+    compiled.draw(range(2))
+    # The chain records the energies of the final images as well.
+    number, largest = int(compiled.evaluations) - 1, compiled.sampler.max_gradient_evaluations
+    assert number < largest if compiled.name == "coarse_to_fine" else number == largest
+
+
+@pytest.mark.parametrize("compiled", ["coarse_to_fine"], indirect=True)
+def test_an_ascent_that_does_not_end_makes_all_gradient_evaluations(compiled):
+    sampler = dataclasses.replace(compiled.sampler, sigma_end=0.0)
+    compiled.evaluations.assign(0)
+    tf.function(sampler.sample, autograph=False)(int_seeds(2))
+    assert int(compiled.evaluations) == sampler.max_gradient_evaluations
+
+
+@each_cheap_sampler
+def test_splitting_a_sampling_run_into_parts_does_not_change_it(compiled):
+    unsplit = compile_chain(compiled.sampler, show_every=1_000)(range(4))
+    split = compiled.draw(range(4))
     np.testing.assert_array_equal(unsplit.images, split.images)
     np.testing.assert_array_equal(unsplit.energies, split.energies)
-    np.testing.assert_allclose(sampled, split.images, rtol=1e-5, atol=1e-6)
-    assert sum(steps) == sampler.num_steps
-    assert split.energies.shape == (sampler.num_steps, 4)
-    assert len(split.states) == 1 + len(steps) + 1
-    quantity, values = sampler.schedule
-    assert quantity
-    assert len(values) == sampler.num_steps
 
 
-@pytest.mark.parametrize("name", sorted({*ALL} - {"mala", "hmc"}))
-def test_eager_and_compiled_agree(name):
-    """Not of MALA and HMC: eager execution traces each of their steps again."""
-    sampler = samplers(gaussian)[name]
-    images = sampler.start(int_seeds(3))
-    eager = sampler.advance(images, int_seeds(3), tf.constant(0), tf.constant(2))
+@each_cheap_sampler
+def test_eager_and_compiled_agree(compiled):
+    """Eager, in the first two steps, as all steps take long."""
+    sampler, seeds = compiled.sampler, int_seeds(3)
+    images = sampler.start(seeds)
+    eager = sampler.advance(images, seeds, tf.constant(0), tf.constant(2))
     for ours, theirs in zip(eager, advance(sampler, images, 0, 2), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NOISY)
-def test_noise_is_a_function_of_the_seed(name):
-    """From the same image, two seeds give different images, and equal seeds the same image."""
-    sampler = samplers(gaussian)[name]
-    images = tf.repeat(isotropic_start(SHAPE)(int_seeds(1)), 3, axis=0)
-    sampled, _ = advance(sampler, images, 0, 3, tf.constant([5, 6, 5], tf.int64))
-    np.testing.assert_allclose(sampled[0], sampled[2], rtol=1e-5, atol=1e-6)
-    assert np.abs(sampled[0] - sampled[1]).max() > 0.01
+@pytest.mark.parametrize("compiled", ["annealed_langevin", "heun"], indirect=True)
+def test_sample_draws_the_images_of_the_chain(compiled):
+    """`sample` makes start, all steps and end in one; the chain makes them in parts."""
+    sampled = tf.function(compiled.sampler.sample, autograph=False)(int_seeds(3))
+    np.testing.assert_allclose(sampled, compiled.draw(range(3)).images, rtol=1e-5, atol=1e-6)
 
 
 def test_every_sampler_of_the_configuration_is_tested_here():
     assert set(CHOICES["sampling.sampler"]) <= set(ALL)
-
-
-@pytest.mark.parametrize("name", DETERMINISTIC)
-def test_deterministic_samplers_add_no_noise(name):
-    sampler = samplers(gaussian)[name]
-    images = isotropic_start(SHAPE)(int_seeds(2))
-    one, _ = advance(sampler, images)
-    other, _ = advance(sampler, images, seeds=int_seeds(2, first=100))
-    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["heun", "coarse_to_fine"])
@@ -132,19 +158,3 @@ def test_images_do_not_change_without_gradient(name):
     images = isotropic_start(SHAPE)(int_seeds(2))
     sampled, _ = advance(samplers(flat)[name], images)
     np.testing.assert_array_equal(sampled, images)
-
-
-# The counter does not work in HMC's loop over leapfrog steps.
-@pytest.mark.parametrize("name", [name for name in ALL if name != "hmc"])
-def test_max_gradient_evaluations(name):
-    evaluations = tf.Variable(0)
-
-    def counted(x):
-        evaluations.assign_add(1)
-        return gaussian(x)
-
-    sampler = samplers(counted)[name]
-    if name == "coarse_to_fine":
-        sampler = dataclasses.replace(sampler, sigma_end=0.0)
-    tf.function(sampler.sample, autograph=False)(int_seeds(2))
-    assert int(evaluations) == sampler.max_gradient_evaluations

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm.samplers.chain import compile_chain
+from tests.helpers.metropolis_targets import POSITIVE_OF_TWO_MODES, two_modes
 from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
@@ -45,29 +45,31 @@ def compiled_langevin(energy_and_score, images, seeds, temperatures, step_size):
 @pytest.mark.parametrize("temperature", [1.0, 0.25])
 def test_stationary_variance(temperature):
     """Exact for the discretized dynamics: variance T s^2 / (1 - eps^2 / (4 s^2))."""
-    std, step_size, count = 0.5, 0.4, 4_000
+    std, step_size, count = 0.5, 0.4, 2_000
     start = tf.zeros((count, *SHAPE))
-    temperatures = np.full(60, temperature, np.float32)
+    temperatures = np.full(15, temperature, np.float32)
     images, _ = compiled_langevin(gaussian(std), start, int_seeds(count), temperatures, step_size)
     expected = temperature * std**2 / (1 - step_size**2 / (4 * std**2))
     pixels = count * np.prod(SHAPE)
-    # After 60 steps the start has a weight of (1 - 0.32)^120, practically zero.
+    # After 15 steps the start has a weight of (1 - 0.32)^30, practically zero.
     assert np.var(images) == pytest.approx(expected, rel=4.5 * np.sqrt(2 / pixels))
     assert abs(np.mean(images)) < 4.5 * np.sqrt(expected / pixels)
 
 
 def test_temperature_is_the_square_of_the_noise_level():
     """If E is the energy of noise of level sigma0, exp(-E/T) is noise of level sigma0 sqrt(T)."""
-    sigma0, temperature, count = 0.1, 16.0, 2_000
+    sigma0, temperature, count = 0.1, 16.0, 1_000
     images, _ = compiled_langevin(
         gaussian(sigma0),
         0.4 * tf.random.stateless_normal((count, *SHAPE), [1, 2]),
         int_seeds(count),
-        np.full(100, temperature, np.float32),
+        np.full(60, temperature, np.float32),
         0.04,
     )
     corrected = np.std(images) * np.sqrt(1 - 0.04**2 / (4 * sigma0**2))
-    assert corrected == pytest.approx(sigma0 * np.sqrt(temperature), rel=0.02)
+    assert corrected == pytest.approx(
+        sigma0 * np.sqrt(temperature), rel=5 / np.sqrt(2 * count * np.prod(SHAPE))
+    )
 
 
 def test_images_do_not_change_without_gradient_and_temperature():
@@ -81,73 +83,17 @@ def test_images_do_not_change_without_gradient_and_temperature():
     assert energies.shape == (7, 3)
 
 
-def test_eager_and_compiled_agree():
-    start = isotropic_start(SHAPE)(int_seeds(4))
-    arguments = (gaussian(0.3), start, int_seeds(4), annealing_temperatures(4.0, 2, 5, 3), 0.05)
-    eager, eager_energies = langevin(*arguments)
-    compiled, compiled_energies = compiled_langevin(*arguments)
-    np.testing.assert_allclose(eager, compiled, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(eager_energies, compiled_energies, rtol=1e-5)
-
-
-def test_an_image_depends_on_its_own_seed_only():
-    temperatures = annealing_temperatures(4.0, 2, 5, 3)
-
-    def sample(seeds):
-        start = isotropic_start(SHAPE)(seeds)
-        return compiled_langevin(gaussian(0.3), start, seeds, temperatures, 0.05)[0].numpy()
-
-    together = sample(int_seeds(6))
-    alone = np.concatenate([sample(int_seeds(1, seed)) for seed in range(6)])
-    np.testing.assert_array_equal(together, alone)
-    backwards = sample(int_seeds(6)[::-1])
-    np.testing.assert_array_equal(together, backwards[::-1])
-    assert len(np.unique(together[:, 0, 0, 0])) == 6
-
-
-def test_splitting_a_sampling_run_into_parts_does_not_change_it():
-    temperatures = annealing_temperatures(4.0, 3, 8, 6)
-
-    def sample(show_every, on_steps=lambda _: None):
-        energy_and_score = gaussian(0.3)
-        start, halve = isotropic_start(SHAPE), lambda x: 0.5 * x
-        sampler = AnnealedLangevin(energy_and_score, halve, start, temperatures, 0.05, 0.1)
-        return compile_chain(sampler, show_every)(np.arange(5), on_steps)
-
-    steps = []
-    unsplit, split = sample(100), sample(4, steps.append)
-    np.testing.assert_array_equal(unsplit.images, split.images)
-    np.testing.assert_array_equal(unsplit.energies, split.energies)
-    assert steps == [4, 4, 4, 4, 1]
-    assert split.energies.shape == (17, 5)
-    # The start, the images after each part, and the denoised images.
-    assert split.states.shape == (1 + 5 + 1, 5, *SHAPE)
-    np.testing.assert_array_equal(split.states[0], isotropic_start(SHAPE)(int_seeds(5)))
-    np.testing.assert_allclose(split.images, 0.5 * split.states[-2])
-    np.testing.assert_allclose(split.energy, gaussian(0.3)(split.images)[0], rtol=1e-6)
-
-
 def test_weights_of_two_modes_are_sampled():
     """Annealing down to T = 1, with modes of weights 0.3 and 0.7."""
-    weights, means, std = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.5
-
-    def energy_and_score(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            log_terms = -((x - means) ** 2) / (2 * std**2) + tf.math.log(weights)
-            energy = -tf.reduce_logsumexp(log_terms, axis=(1, 2, 3))
-        return energy, -tape.gradient(energy, x)
-
     count = 1_000
     seeds = int_seeds(count)
     temperatures = annealing_temperatures(4.0, 30, 120, 0)
     temperatures = np.concatenate([temperatures, np.ones(100, np.float32)])
     start = isotropic_start((1, 1, 1))(seeds)
-    images, _ = compiled_langevin(energy_and_score, start, seeds, temperatures, 0.2)
+    images, _ = compiled_langevin(two_modes, start, seeds, temperatures, 0.2)
     share = np.mean(images.numpy() > 0)
-    right, left = 0.7, 0.3
-    expected = right * 0.97725 + left * 0.02275  # 2.3 % of each mode are beyond the middle
-    assert share == pytest.approx(expected, abs=4.5 * np.sqrt(0.21 / count) + 0.01)
+    # The steps are not exact: hence the additional tolerance.
+    assert share == pytest.approx(POSITIVE_OF_TWO_MODES, abs=4.5 * np.sqrt(0.21 / count) + 0.01)
 
 
 def inpainting_sampler(temperatures):
@@ -227,12 +173,3 @@ def test_known_pixels_have_noise_of_the_temperatures_level():
         level = sigma0 * np.sqrt(temperature)
         assert np.mean(state) == pytest.approx(0.7, abs=5 * level / np.sqrt(4 * count))
         assert np.std(state) == pytest.approx(level, rel=5 / np.sqrt(2 * 4 * count))
-
-
-def test_draw_and_compile_chain_give_the_same_images():
-    """`draw` runs all steps in one loop, `compile_chain` in parts."""
-    start, temperatures = isotropic_start(SHAPE), annealing_temperatures(4.0, 3, 5, 3)
-    sampler = AnnealedLangevin(gaussian(0.3), lambda x: 0.5 * x, start, temperatures, 0.05, 0.1)
-    sampled = tf.function(sampler.sample, autograph=False)(int_seeds(5))
-    in_parts = compile_chain(sampler, show_every=4)(range(5)).images
-    np.testing.assert_allclose(sampled, in_parts, rtol=1e-6, atol=1e-7)

@@ -1,138 +1,150 @@
-"""MALA and HMC: exact distributions for large steps, acceptance rates."""
+"""MALA and HMC: exact distributions for large steps, acceptance rates, known pixels."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tests.helpers.metropolis_targets import (
     KINDS,
+    KNOWN,
+    KNOWN_VALUES,
     MIDDLE,
     PRECISION,
     SHAPE,
-    accepted_fractions,
-    advance,
+    UNKNOWN,
+    assert_moments,
+    conditional_moments,
     gaussian,
     int_seeds,
     sampler,
 )
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.restoration.conditioning import KnownMeasurement
-from tf_mdsm.restoration.operators import LinearOperator
-from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.metropolis import MetropolisLangevin
 from tf_mdsm.samplers.starts import isotropic_start
 
-
-def assert_moments(samples, mean, covariance):
-    """Requires mean and covariance of samples [N, d], within five standard deviations."""
-    spread, count = np.sqrt(np.diag(covariance)), len(samples)
-    assert np.abs((samples.mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
-    errors = (np.cov(samples.T) - covariance) / np.outer(spread, spread)
-    assert np.abs(errors).max() < 5 * np.sqrt(2 / count), errors
+STEP_SIZE = 0.9
+# Steps of `compiled_move` at temperature 4, at temperature 1, and one too large to be accepted.
+HOT, COLD, TOO_LARGE = range(6), range(6, 18), 18
+TEMPERATURES = np.float32([4.0] * len(HOT) + [1.0] * (len(COLD) + 1))
+STEP_SIZES = STEP_SIZE * np.sqrt(TEMPERATURES) * np.append(np.ones(TOO_LARGE), 50)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_distribution_is_exact_for_large_steps(kind, temperature):
-    """The covariance is T PRECISION^-1; without the Metropolis test it would be far from it."""
-    count, step_size = 500, 0.9
-    built = sampler(kind, temperature=temperature, step_size=step_size * np.sqrt(temperature))
-    start = MIDDLE + 2 * tf.random.stateless_normal((count, *SHAPE), [1, 2])
-    sampled = advance(built, start, int_seeds(count)).reshape(count, 4)
-    assert_moments(sampled, MIDDLE, temperature * np.linalg.inv(PRECISION.astype(float)))
-    stiffest = np.linalg.eigvalsh(PRECISION).max()
-    assert 1 / (1 - step_size**2 * stiffest / 4) > 2 or step_size**2 * stiffest > 4
+class Moves:
+    """Moves of MALA or HMC on the Gaussian, compiled once for all tests."""
+
+    def __init__(self, kind: str):
+        built = sampler(kind, temperature=TEMPERATURES, steps=19, step_size=STEP_SIZES, sigma0=0.0)
+        images = tf.TensorSpec([None, *SHAPE])
+        seeds, step = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int32)
+
+        @tf.function(input_signature=[images, seeds, step, images, images], autograph=False)
+        def move(images, seeds, step, known_images, mask):
+            return built.move(images, seeds, step, KnownPixels(known_images, mask, seeds))
+
+        self.leapfrog_steps = 1 if kind == "mala" else built.leapfrog_steps
+        self._move = move
+
+    def one(self, images, step, mask=None):
+        """Images, energies, accepted moves after a step, given the pixels where the mask is 1."""
+        mask = tf.zeros_like(images) if mask is None else mask
+        return self._move(images, int_seeds(len(images)), tf.constant(step), images, mask)
+
+    def all(self, pixels, steps, known=()):
+        """Pixels [N, 4] after some steps; the known ones stay as they are."""
+        mask = np.zeros(pixels.shape, np.float32)
+        mask[:, known] = 1
+        mask = tf.reshape(mask, [-1, *SHAPE])
+        images = given = tf.reshape(pixels, [-1, *SHAPE])
+        for step in steps:
+            images, _, _ = self.one(tf.where(mask > 0.5, given, images), step, mask)
+        return images.numpy().reshape(-1, 4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_weights_of_two_modes_are_sampled(kind):
-    """Modes at -1 and 1 of weights 0.3 and 0.7; 2.3 % of each are beyond the middle."""
-    weights, means, std = tf.constant([0.3, 0.7]), tf.constant([-1.0, 1.0]), 0.5
-
-    def mixture(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            log_terms = -((x - means) ** 2) / (2 * std**2) + tf.math.log(weights)
-            energy = -tf.reduce_logsumexp(log_terms, axis=(1, 2, 3))
-        return energy, -tape.gradient(energy, x)
-
-    count = 500
-    built = sampler(kind, mixture, steps=30, step_size=0.7)
-    start = isotropic_start((1, 1, 1))(int_seeds(count))
-    sampled = advance(built, start, int_seeds(count))
-    expected = 0.7 * 0.97725 + 0.3 * 0.02275
-    assert np.mean(sampled > 0) == pytest.approx(expected, abs=5 * np.sqrt(0.21 / count))
+@pytest.fixture(scope="module", params=KINDS)
+def moves(request):
+    moves = Moves(request.param)
+    moves.one(tf.zeros((2, *SHAPE)), 0)
+    return moves
 
 
-def test_acceptance_rate_agrees_with_theory():
-    """MALA on N(0, I) in d dimensions accepts 2 Phi(-l^3 / 8) of moves of size l d^(-1/6).
+def normal(count, mean, covariance):
+    """Samples of a Gaussian, [N, d]."""
+    numbers = np.random.default_rng(1).standard_normal((count, len(covariance)))
+    return np.float32(mean + numbers @ np.linalg.cholesky(covariance).T)
 
-    Source: Roberts and Rosenthal, "Optimal scaling of discrete approximations to Langevin
-    diffusions" (1998), theorem 1, with K = 1/4 for a Gaussian.
+
+@pytest.mark.parametrize(("temperature", "steps"), [(4.0, HOT), (1.0, COLD)])
+def test_distribution_is_exact_for_large_steps(moves, temperature, steps):
+    """Exact samples stay exact: their covariance is T PRECISION^-1.
+
+    Without the Metropolis test six steps would lead far from it.
     """
-    shape, count, length = (8, 8, 16), 100, 1.5
-    size = int(np.prod(shape))
-
-    def unit(x):
-        return tf.reduce_sum(x**2, (1, 2, 3)) / 2, -x
-
-    step_size = length * size ** (-1 / 6)
-    built = sampler("mala", unit, step_size=step_size, moves=4)
-    images = tf.random.stateless_normal((count, *shape), [3, 4])
-    accepted = accepted_fractions(built, images, int_seeds(count)).mean()
-    expected = 2 * float(tfp.distributions.Normal(0.0, 1.0).cdf(-(length**3) / 8))
-    # Three of four moves start where another ended, and the theorem is about the limit of many
-    # dimensions: hence the additional tolerance.
-    assert accepted == pytest.approx(expected, abs=5 * np.sqrt(0.25 / count) + 0.02)
+    covariance = temperature * np.linalg.inv(PRECISION.astype(float))
+    before = normal(500, MIDDLE, covariance)
+    after = moves.all(before, steps)
+    assert_moments(after, MIDDLE, covariance)
+    assert (after != before).any(1).mean() > 0.7
+    # The stationary variance of the stiffest direction without the test, in units of the exact one.
+    share = STEP_SIZE**2 * np.linalg.eigvalsh(PRECISION).max() / 4
+    assert 1 / (1 - share) > 5
+    assert (1 - 2 * share) ** (2 * len(steps)) < 0.01
 
 
-def test_hmc_with_one_leapfrog_step_is_mala():
-    """Its mean acceptance rate from the same images is the same."""
+def acceptance_probabilities(images, temperature, step_size, leapfrog_steps):
+    """Of one move of each image [N, 4], with momenta from N(0, I). MALA is one leapfrog step.
+
+    Source: Neal, "MCMC using Hamiltonian dynamics" (2011), equation 2.28 and algorithm of figure 2.
+    """
+
+    def gradient(x):
+        return (x - MIDDLE) @ PRECISION.astype(float) / temperature
+
+    def hamiltonian(x, momentum):
+        return np.sum((x - MIDDLE) * gradient(x) + momentum**2, 1) / 2
+
+    momentum = np.random.default_rng(2).standard_normal(images.shape)
+    before, x = hamiltonian(images, momentum), images.astype(float)
+    for _ in range(leapfrog_steps):
+        momentum = momentum - step_size / 2 * gradient(x)
+        x = x + step_size * momentum
+        momentum = momentum - step_size / 2 * gradient(x)
+    return np.minimum(1, np.exp(before - hamiltonian(x, momentum)))
+
+
+@pytest.mark.parametrize(("temperature", "step"), [(4.0, 0), (1.0, 6)])
+def test_acceptance_rate_agrees_with_theory(moves, temperature, step):
+    """And the reported energies are those before the move."""
     count = 1_000
     images = MIDDLE + 0.7 * tf.random.stateless_normal((count, *SHAPE), [5, 6])
-    one = sampler("hmc", leapfrog_steps=1, step_size=0.8)
-    accepted = [
-        accepted_fractions(built, images, int_seeds(count)).mean()
-        for built in (one, sampler("mala", step_size=0.8))
-    ]
-    assert accepted[0] == pytest.approx(accepted[1], abs=5 * np.sqrt(2 * 0.25 / count))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("errors_about", ["pixels", "measurement"])
-def test_unknown_pixels_have_the_conditional_distribution(kind, errors_about):
-    """Given two pixels without noise (sigma0 = 0), the others are Gaussian."""
-    count, unknown, known_indices = 500, [1, 2], [0, 3]
-    images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
-    mask = np.zeros((count, *SHAPE), np.float32)
-    mask.reshape(count, 4)[:, known_indices] = 1
-    if errors_about == "pixels":
-        known = KnownPixels(images, tf.constant(mask), int_seeds(count))
-    else:
-        values = tf.gather(tf.reshape(images, [-1, 4]), known_indices, axis=1)
-        known = KnownMeasurement(TwoCorners(), values, int_seeds(count))
-    built = sampler(kind, step_size=0.8, sigma0=0.0)
-    sampled = (
-        tf.function(lambda: built.sample_given(known), autograph=False)().numpy().reshape(count, 4)
+    _, energy, accepted = moves.one(images, step)
+    np.testing.assert_allclose(energy, gaussian(images)[0], rtol=1e-5, atol=1e-6)
+    expected = acceptance_probabilities(
+        images.numpy().reshape(count, 4),
+        temperature,
+        STEP_SIZES[step],
+        moves.leapfrog_steps,
     )
-    np.testing.assert_allclose(sampled[:, known_indices], [[0.9, 0.2]] * count, atol=1e-6)
-    inner = PRECISION[np.ix_(unknown, unknown)].astype(float)
-    pull = PRECISION[np.ix_(unknown, known_indices)] @ [0.4, -0.3]
-    assert_moments(sampled[:, unknown], MIDDLE - np.linalg.solve(inner, pull), np.linalg.inv(inner))
+    # The errors of a mean of zeros and ones, and of the expected mean.
+    error = np.sqrt(2 * 0.25 / count)
+    assert np.mean(accepted) == pytest.approx(expected.mean(), abs=5 * error)
 
 
-class TwoCorners(LinearOperator):
-    """Measures the upper left and the lower right pixel."""
+def test_a_rejected_move_does_not_change_the_image(moves):
+    images = isotropic_start(SHAPE)(int_seeds(20))
+    after, _, accepted = moves.one(images, TOO_LARGE)
+    np.testing.assert_array_equal(after, images)
+    assert np.max(accepted) == 0
 
-    def measure(self, images):
-        return tf.gather(tf.reshape(images, [-1, 4]), [0, 3], axis=1)
 
-    def adjoint(self, values):
-        zeros = tf.zeros_like(values[:, 0])
-        flat = tf.stack([values[:, 0], zeros, zeros, values[:, 1]], 1)
-        return tf.reshape(flat, [-1, *SHAPE])
+def test_unknown_pixels_have_the_conditional_distribution(moves):
+    """Given two pixels without noise (sigma0 = 0), the others are Gaussian, and stay so."""
+    pixels = np.tile(np.float32(0), (500, 4))
+    pixels[:, KNOWN] = KNOWN_VALUES
+    pixels[:, UNKNOWN] = normal(500, *conditional_moments())
+    sampled = moves.all(pixels, COLD, KNOWN)
+    assert_moments(sampled[:, UNKNOWN], *conditional_moments())
+    assert (sampled != pixels)[:, UNKNOWN].any(1).mean() > 0.7
 
 
 @pytest.mark.parametrize(
@@ -146,7 +158,13 @@ def test_wrong_schedules_are_refused(temperatures, step_sizes):
 
 
 def test_the_final_image_is_denoised():
-    built = sampler("mala", steps=2)
-    chain = compile_chain(built, 1)(range(4))
-    expected = chain.states[-2] + 0.01 * gaussian(chain.states[-2])[1].numpy()
-    np.testing.assert_allclose(chain.images, expected, rtol=1e-5)
+    """D(x) = x + sigma0^2 score(x), where x has the known pixels."""
+    images = tf.random.stateless_normal((4, *SHAPE), [7, 8])
+    mask = np.zeros((4, *SHAPE), np.float32)
+    mask[:, 0] = 1
+    known = KnownPixels(tf.fill(images.shape, 0.9), tf.constant(mask), int_seeds(4))
+    built = sampler("mala", sigma0=0.3)
+    np.testing.assert_allclose(built.finish(images), images + 0.09 * gaussian(images)[1], rtol=1e-5)
+    images = known.project(images)
+    expected = images + 0.09 * gaussian(images)[1]
+    np.testing.assert_allclose(built.finish(images, known), expected, rtol=1e-5)

@@ -1,5 +1,7 @@
 """Warm-up requests: one for each signature, written so that a server can answer them."""
 
+import shutil
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
@@ -61,7 +63,12 @@ def test_the_written_requests_are_the_given_ones(tmp_path):
             np.testing.assert_array_equal(read[name][key], array)
 
 
-def test_a_server_answers_them_when_it_loads_an_export(known_export):
-    core = Core(Model(known_export), None)
+def test_a_server_answers_them_when_it_loads_an_export(known_export, tmp_path):
+    """A server reads them from a folder inside the export."""
+    folder = shutil.copytree(known_export, tmp_path / "export")
+    (folder / "1" / "assets.extra").mkdir()
+    path = folder / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    write_warmup_requests(str(path), example_requests(SHAPE))
+    core = Core(Model(str(folder)), None)
     core.warm_up()
     assert core.model.runs == dict.fromkeys(INPUTS, 1) | {"serving_default": 0}

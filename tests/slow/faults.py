@@ -7,7 +7,7 @@ moments, and are started again until they finish. Checkpoints are truncated or g
 images of a folder are damaged, the disk is full, the folder cannot be written, the clock jumps, a
 second process starts in the same folder, the loss diverges. Results are compared with those of runs
 without faults. Writes DIR/faults.{json,md}: a table of faults, counts and outcomes. Exits with
-status 1 if a result was lost or differs. `tests/test_faults.py` tries one fault of each kind.
+status 1 if a result was lost or differs. `tests/slow/test_faults.py` tries one fault of each kind.
 """
 
 import argparse
@@ -72,8 +72,8 @@ class Job:
         return [*self.arguments, f"--workdir={workdir}"]
 
     def run(self, workdir: pathlib.Path) -> subprocess.CompletedProcess:
-        """Runs the job and waits for its end."""
-        return runs.call(*self.command_line(workdir))
+        """Runs the job in a process and waits for its end."""
+        return runs.call_process(*self.command_line(workdir))
 
 
 def training_result(workdir: pathlib.Path) -> dict:
@@ -107,17 +107,17 @@ def export_result(workdir: pathlib.Path) -> dict:
 JOBS = {
     "train": Job(
         "train",
-        runs.flags(training__num_steps=200, training__steps_per_call=1),
+        runs.flags(training__num_steps=400, training__steps_per_call=1),
         training_result,
         needs_a_run=False,
     ),
     "sample": Job(
-        "sample", ["--mode=sample", "--config.sampling.num_samples=400"], sampling_result
+        "sample", ["--mode=sample", "--config.sampling.num_samples=2000"], sampling_result
     ),
     "evaluate": Job(
         "evaluate",
         [
-            *("--mode=evaluate", "--config.evaluation.num_samples=200"),
+            *("--mode=evaluate", "--config.evaluation.num_samples=1000"),
             *("--config.evaluation.num_images=64", "--config.evaluation.features=none"),
             "--config.evaluation.parts=memorisation,energies,outliers,denoising",
         ],
@@ -260,15 +260,17 @@ class Faults:
     def full_disk(self, count: int) -> None:
         """Fills up a small file system while a run writes to it; then makes space and restarts."""
         expected, _ = self.reference("train")
-        job = JOBS["train"]
+        job, reference = JOBS["train"], self.folder / "reference-train"
         for _ in range(count):
-            kind = "the disk is full"
-            with small_disk(self.folder / "disk", kilobytes=1_024) as disk:
+            kind, kilobytes = "the disk is full", 4_096
+            with small_disk(self.folder / "disk", kilobytes) as disk:
                 if disk is None:
                     self.note(kind, "not tried: no file system can be mounted")
                     return
+                # Space for a part of the run, so that it ends in the middle.
+                space = int(self.random.uniform(0.2, 0.8) * size_on_disk(reference))
                 filler = disk / "filler"
-                filler.write_bytes(bytes(1_024 * self.random.randrange(880, 1_000)))
+                filler.write_bytes(bytes(1_024 * kilobytes - space))
                 workdir = disk / "run"
                 done = job.run(workdir)
                 if done.returncode not in (1, 2) or "Traceback" in done.stderr:
@@ -385,6 +387,12 @@ class Faults:
         finite = all(np.isfinite(v).all() for v in runs.final_weights(workdir).values())
         outcome = "returned to the last checkpoint, finished at a lower learning rate"
         self.note(kind, outcome if finite else "weights that are not finite", count)
+
+
+def size_on_disk(folder: pathlib.Path) -> int:
+    """Returns the bytes that a folder's files take on a disk with pages of 4 KiB."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(-(-size // 4_096) * 4_096 for size in sizes)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,12 @@ def test_an_image_is_damaged(faults):
     assert_nothing_lost(faults, "an image in a folder is damaged", 1)
 
 
+def test_the_loss_diverges(faults):
+    faults.non_finite_loss()
+    assert sum(faults.table["the loss is not finite"].values()) >= 1, markdown(faults.table)
+    assert not failures(faults.table), markdown(faults.table)
+
+
 def test_lost_results_are_reported():
     table = {"the disk is full": {"reported; with free space again the same result": 2}}
     assert failures(table) == []

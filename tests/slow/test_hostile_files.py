@@ -16,9 +16,8 @@ def test_a_valid_file_is_read(name, tmp_path):
     assert READERS[name].try_bytes(READERS[name].valid, str(tmp_path))
 
 
-# Pillow warns about fields of damaged files; NumPy leaves them to the garbage collector to close.
+# Pillow warns about fields of damaged files.
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -19,4 +19,4 @@ def test_a_killed_run_continues(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "adapt", None)
     run_likelihood(workdir)
     assert not list(workdir.glob("evaluation/*.shards"))
-    assert likelihood_report(workdir)["images"]["training"]["num_images"] == 20
+    assert likelihood_report(workdir)["images"]["training"]["num_images"] == 200

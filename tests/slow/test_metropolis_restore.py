@@ -10,8 +10,6 @@ from tf_mdsm.config.rules import validate
 from tf_mdsm.runs.restore import restore
 
 
-# TensorFlow Probability compares versions as it did in 2020.
-@pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")
 @pytest.mark.parametrize("sampler", ["mala", "hmc"])
 def test_known_pixels_are_unchanged(small_run, tmp_path, sampler):
     workdir = shutil.copytree(small_run, tmp_path / "run")

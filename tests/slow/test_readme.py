@@ -1,12 +1,8 @@
 """The README's example with its own network, for fewer steps."""
 
-import pytest
-
 from tests.helpers.readme import run_example
 
 
-# Keras warns that a data set is not shuffled a second time.
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 def test_the_example_runs():
     names = run_example(
         {

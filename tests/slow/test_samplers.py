@@ -1,4 +1,4 @@
-"""All samplers once more: MALA by properties that HMC is tested for, on networks and as exports."""
+"""Samplers once more: exported, on networks; MALA and HMC run in several ways."""
 
 import numpy as np
 import pytest
@@ -67,10 +67,15 @@ def test_mala_and_hmc_sample_a_network(workdir, name):
 
 
 @pytest.mark.parametrize("name", ["mala", "hmc"])
-def test_eager_and_compiled_agree(name):
-    """In the first step; the other samplers are compared in tests/samplers/test_base.py."""
-    sampler = samplers(gaussian)[name]
-    images = sampler.start(int_seeds(3))
-    eager = sampler.advance(images, int_seeds(3), tf.constant(0), tf.constant(1))
+def test_all_ways_to_run_the_steps_give_the_same_images(name):
+    """In parts, without parts, with the start and the end; and eager, in the first step."""
+    sampler, seeds = samplers(gaussian)[name], int_seeds(3)
+    unsplit, split = (compile_chain(sampler, show_every)(range(3)) for show_every in (1_000, 5))
+    np.testing.assert_array_equal(unsplit.images, split.images)
+    np.testing.assert_array_equal(unsplit.energies, split.energies)
+    sampled = tf.function(sampler.sample, autograph=False)(seeds)
+    np.testing.assert_allclose(sampled, split.images, rtol=1e-5, atol=1e-6)
+    images = sampler.start(seeds)
+    eager = sampler.advance(images, seeds, tf.constant(0), tf.constant(1))
     for ours, theirs in zip(eager, advance(sampler, images, 0, 1), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -9,6 +9,7 @@ from tests.helpers.annealing import ExactPath
 from tf_mdsm.evaluation.likelihood import bounds, estimate
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
 from tf_mdsm.evaluation.likelihood.estimate import AnnealingSettings, estimate_log_z
+from tf_mdsm.system.shards import Shards
 
 # Seven temperatures up and down; three batches of 20 intervals up and 3 + 20 down.
 SETTINGS = AnnealingSettings(
@@ -56,6 +57,27 @@ def test_the_true_log_z_lies_between_the_bounds(path, tmp_path):
     assert estimated.bounds.lower.independent == 50
     origins = bounds.resample(estimated.log_weights["up"], 50, SETTINGS.seed)
     assert estimated.bounds.upper.independent == len(np.unique(origins)) < 50
+
+
+def test_chains_down_begin_at_resampled_and_equilibrated_states(path, tmp_path, monkeypatch):
+    given, equilibrated = [], []
+
+    class Recorded(AnnealedImportanceSampling):
+        def equilibrate(self, images, *arguments):
+            given.append(images)
+            chains = super().equilibrate(images, *arguments)
+            equilibrated.append(chains.images)
+            return chains
+
+        def run_down(self, images, *arguments):
+            np.testing.assert_array_equal(images, equilibrated[-1])
+            return super().run_down(images, *arguments)
+
+    monkeypatch.setattr(estimate, "AnnealedImportanceSampling", Recorded)
+    estimated = estimate_log_z(path, SETTINGS, str(tmp_path))
+    images = Shards(str(tmp_path / "up"), 3).load(["images"])["images"]
+    origins = bounds.resample(estimated.log_weights["up"], 50, SETTINGS.seed)
+    np.testing.assert_array_equal(np.concatenate(given), images[origins])
 
 
 def test_finished_shards_are_counted_and_not_computed_again(path, tmp_path, monkeypatch):

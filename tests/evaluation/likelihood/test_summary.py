@@ -72,18 +72,18 @@ def test_a_value_is_reported_if_the_bounds_have_converged():
         {"held_out": np.arange(3.0)},
         drift=1.0,
         size=64,
-        temperature=1.0,
+        temperature=2.0,
         tolerance=0.1,
         min_effective=5.0,
     )
     images = reported["images"]["held_out"]
     assert reported["converged"]
     assert images["bracket"][0] < images["bits_per_dim"] < images["bracket"][1]
-    assert images["bits_per_dim"] == bits_per_dim(1.0, reported["log_z"], 64)
-    log_z = [(bits - 8) * 64 * np.log(2) - 1 for bits in images["bracket"]]
+    assert images["bits_per_dim"] == bits_per_dim(1.0, reported["log_z"], 64, temperature=2.0)
+    log_z = [(bits - 8) * 64 * np.log(2) - 1 / 2 for bits in images["bracket"]]
     assert reported["log_z_bracket"] == pytest.approx(log_z)
     # The energies 0, 1, 2 have the standard deviation 1.
-    assert images["error_over_images"] == pytest.approx(1 / 3**0.5 / (64 * np.log(2)))
+    assert images["error_over_images"] == pytest.approx(1 / 3**0.5 / (2 * 64 * np.log(2)))
     assert (images["mean_energy"], images["num_images"]) == (1.0, 3)
     assert f"validation images {images['bits_per_dim']:.4f} in [" in reported["summary"]
 
