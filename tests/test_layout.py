@@ -158,10 +158,11 @@ def is_for_types(node: ast.AST) -> bool:
 
 
 def test_wrong_calls_are_refused_without_tensorflow():
-    """A wrong call is answered at once, and the REST client needs no TensorFlow."""
+    """A wrong call is answered at once, workers wait for each other, and the REST client runs."""
     light = {"main", "config", "system", "errors"}
     names = {module for module in modules() if entry(module) in light}
     names |= {"networks.architectures", "serving.client", "serving.rest_transport"}
+    names |= {f"distributed.{name}" for name in ("cluster_sources", "rendezvous", "watchdog")}
     for name in names:
         for module in loaded_with(name):
             libraries = {imported.split(".")[0] for imported in imports_at_start_of(module)}
@@ -216,7 +217,6 @@ PROCESSES = {
     "test_main.py": "a call that is refused",
     "runs/test_processes.py": "a training run, one that is stopped, and sampling",
     "distributed/test_watchdog.py": "a process that the watchdog ends, without TensorFlow",
-    "distributed/test_cluster_sources.py": "that a cluster is described without TensorFlow",
 }
 
 

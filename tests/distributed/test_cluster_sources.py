@@ -1,12 +1,8 @@
 """Which source describes the workers, and which descriptions a strategy accepts."""
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.helpers.clusters import SLURM, TWO_WORKERS, tf_config
-from tests.helpers.small_runs import ROOT
 from tf_mdsm.distributed.cluster_sources import SOURCES, read_worker_rank
 from tf_mdsm.distributed.strategies import create_strategy
 from tf_mdsm.errors import InvalidArgument
@@ -83,10 +79,3 @@ def test_workers_that_another_source_describes_are_refused(describe, described, 
     for function in (read_worker_rank, create_strategy):
         with pytest.raises(InvalidArgument, match=message):
             function("multi_worker_mirrored", asked)
-
-
-def test_a_cluster_is_described_and_awaited_without_tensorflow():
-    modules = ("cluster_sources", "rendezvous", "watchdog")
-    imports = ", ".join(f"tf_mdsm.distributed.{module}" for module in modules)
-    program = f"import sys, {imports}; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0

@@ -1,4 +1,4 @@
-"""The program in processes of its own: trained, stopped by SIGTERM, finished, sampled, refused."""
+"""The program in processes of its own: trained, stopped by SIGTERM, finished, sampled."""
 
 import pathlib
 import signal
@@ -56,10 +56,3 @@ def test_sampling_prints_the_files_that_it_writes(sampled):
     paths = sampled.stdout.split()
     assert len(paths) == 5
     assert all(pathlib.Path(path).is_file() for path in paths)
-
-
-def test_a_wrong_call_ends_with_status_2_and_one_line():
-    result = runs.call_process("--config=configs/digits.py", "--config.noise.sigma_mn=1")
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("tf_mdsm: `config.noise.sigma_mn` must be a known setting")
