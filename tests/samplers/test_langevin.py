@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.metropolis_targets import POSITIVE_OF_TWO_MODES, two_modes
-from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
 from tf_mdsm.samplers.starts import isotropic_start
@@ -134,26 +133,6 @@ def test_unknown_pixels_have_the_conditional_distribution():
     assert np.abs((sampled[:, unknown].mean(0) - mean) / spread).max() < 5 / np.sqrt(count)
     errors = (np.cov(sampled[:, unknown].T) - covariance) / np.outer(spread, spread)
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
-
-
-def test_project_noisy_adds_noise_to_known_pixels_only():
-    """The noise is independent from step to step, and zero at level 0."""
-    count, sigma = 4_000, 0.5
-    images, mask = tf.fill([count, 2, 2, 1], 0.7), np.zeros((count, 2, 2, 1), np.float32)
-    mask[:, 0] = 1
-    known = KnownPixels(images, tf.constant(mask), int_seeds(count))
-    state = tf.fill([count, 2, 2, 1], 3.0)
-    hot, next_one, cold = (
-        known.project_noisy(state, tf.constant(step), tf.constant(level)).numpy()
-        for step, level in ((0, sigma), (1, sigma), (2, 0.0))
-    )
-    for noisy in (hot, next_one):
-        assert noisy[:, 0].std() == pytest.approx(sigma, rel=5 / np.sqrt(2 * 2 * count))
-        assert (noisy[:, 1] == 3.0).all()
-    correlation = np.corrcoef(hot[:, 0].ravel(), next_one[:, 0].ravel())[0, 1]
-    assert abs(correlation) < 5 / np.sqrt(2 * count)
-    np.testing.assert_array_equal(cold[:, 0], images[:, 0])
-    np.testing.assert_array_equal(cold, known.project(state))
 
 
 def test_known_pixels_have_noise_of_the_temperatures_level():
