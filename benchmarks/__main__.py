@@ -20,8 +20,10 @@ FOLDERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "How good trained energies and their samples are",
         ("ablation", "noise_levels", "sampler_quality"),
     ),
-    # Benchmarks that need a GPU or TPU go into benchmarks/accelerator, and their names here.
-    "accelerator": ("What steps cost on GPUs and TPUs: none yet", ()),
+    "accelerator": (
+        "What runs cost on an accelerator, and what they train there",
+        ("prepare", "run", "collect"),
+    ),
 }
 
 

@@ -6,8 +6,10 @@ Data: TensorFlow Datasets downloads them; launch/prepare_fashion_mnist.py takes 
 package instead. Training uses the 60,000 training images. (The authors' loader read the 10,000 test
 images.)
 Network: the paper's Res12 with quadratic head, 64 channels, nine million parameters.
-Time: 100,000 updates. It needs a GPU. The time has not been measured here.
-Result: none has been measured here.
+Time: 100,000 updates. It needs a GPU. The compiled training step takes 6.7 ms on an NVIDIA H100
+in TensorFloat-32 (JAX's runtime): 11 minutes for all updates.
+Result: after 20,700 updates 10,000 samples of 9 gradients have a Fréchet distance of 42.4 in
+features of a small classifier (not FID). Source: docs/results/accelerators.md.
 """
 
 from ml_collections import ConfigDict
