@@ -92,12 +92,12 @@ def assert_same_training(found, expected, tolerance: float) -> None:
     assert found[1]["loss"] == pytest.approx(expected[1]["loss"], rel=max(tolerance, 1e-6))
 
 
-@pytest.mark.parametrize("key", [key for key in SETTINGS if key != "float16"])
+@pytest.mark.parametrize("key", SETTINGS)
 def test_training_follows_the_models_arguments_only(key, expected_training):
-    """Under floatx "float16" Keras keeps the learning rate, a variable of its own, in float16."""
     with SETTINGS[key]():
         found = trained()
-    assert_same_training(found, expected_training, tolerance=1e-7)
+    # Under floatx "float16" Keras rounds the learning rate, which is a variable of its own.
+    assert_same_training(found, expected_training, tolerance=1e-5 if key == "float16" else 1e-7)
 
 
 def test_a_seed_set_globally_changes_nothing(expected_training):

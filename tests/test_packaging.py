@@ -19,7 +19,7 @@ def packed_files(monkeypatch) -> set[str]:
     command = build_py(distribution)
     command.finalize_options()
     paths = [path for _, _, path in command.find_all_modules()]
-    for _, folder, _, names in command.data_files:
+    for _, folder, _, names in command.get_data_files_without_manifest():
         paths += [os.path.join(folder, name) for name in names]
     return {os.path.relpath(path, ROOT) for path in paths}
 
