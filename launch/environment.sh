@@ -1,6 +1,6 @@
 # Changes to the project's root and creates the virtual environment .venv there; other scripts
-# source this file. If .venv exists, dependencies are installed only after a change of
-# requirements.lock.
+# source this file. The locked dependencies are installed there, and the package itself, editable.
+# If .venv exists, each is installed again only after a change of the files that it depends on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,7 @@ install() {
   shift
   sum="$(cat "${files[@]}" | cksum)"
   if [ "$(cat "$stamp" 2> /dev/null)" = "$sum" ]; then return; fi
-  echo "Installing ${files[*]} (a minute or two the first time) …"
+  echo "Installing what ${files[*]} asks for (up to a minute or two) …"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || return
   echo "$sum" > "$stamp"
 }
@@ -32,3 +32,7 @@ fi
 # requirements.lock lists all packages with the hashes of their files. pip installs no other package
 # and refuses files with other hashes.
 install requirements.installed requirements.lock -- --require-hashes --no-deps -r requirements.lock
+# The package: `import tf_mdsm` and the command tf-mdsm work in every folder. Nothing is downloaded:
+# the locked setuptools builds it.
+install package.installed pyproject.toml requirements.txt -- \
+  --no-deps --no-build-isolation --editable .

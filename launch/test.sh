@@ -8,7 +8,7 @@
 #   launch/test.sh -n0             one test after the other, in one process
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-install tests.installed requirements.txt pyproject.toml -- --editable '.[test]'
+install tests.installed requirements.txt pyproject.toml -- --no-build-isolation --editable '.[test]'
 
 # debian FILE PACKAGE...
 # Installs Debian packages unless FILE exists; does nothing without apt-get or without root's rights.
@@ -22,11 +22,12 @@ debian() {
 }
 
 # Only slow tests need more: PyTorch (the authors' checkpoints), torchmetrics and JAX (what others
-# compute), a browser (the evaluation report) and Fashion-MNIST. Without them their tests are skipped.
+# compute), Jupyter's kernel (notebooks), a browser (the evaluation report) and Fashion-MNIST. Without
+# them their tests are skipped.
 case "$*" in
   *--all* | *tests/slow*)
-    install slow.installed pyproject.toml -- --editable '.[slow]' ||
-      echo "PyTorch or JAX could not be installed: their tests are skipped"
+    install slow.installed pyproject.toml -- --no-build-isolation --editable '.[slow]' ||
+      echo "PyTorch, JAX or Jupyter could not be installed: their tests are skipped"
     debian /usr/share/datasets/fashion-mnist dataset-fashion-mnist
     debian /usr/bin/chromedriver chromium chromium-driver
     ;;

@@ -206,6 +206,8 @@ CROSS_CUTTING = {
     "test_documents.py": "the README, WORKSPACE.md and docs/",
     "test_recipes.py": "configs/",
     "test_requirements.py": "requirements.txt and requirements.lock",
+    "test_packaging.py": "pyproject.toml: what pip installs",
+    "test_global_settings.py": "models under global settings of Keras and TensorFlow",
     "test_golden.py": "the authors' numbers: network, loss, gradients, optimizer, sampler together",
     "runs/test_old_runs.py": "runs of an earlier version",
     "runs/test_best_checkpoint.py": "training, evaluation and sampling with the best checkpoint",

@@ -157,6 +157,29 @@ def test_help(flag):
     assert "--mode=MODE" in result.stdout
 
 
+def test_the_usage_names_the_command_that_was_started(monkeypatch, capsys):
+    """The command that pip installs calls `main` without arguments."""
+    for path, command in (
+        ("/anywhere/tf_mdsm/main.py", "python -m tf_mdsm.main"),
+        ("/anywhere/bin/tf-mdsm", "tf-mdsm"),
+    ):
+        monkeypatch.setattr(sys, "argv", [path, "--help"])
+        assert program.main() == 0
+        shown = capsys.readouterr().out
+        assert f"\n    {command} --config=configs/digits.py" in shown
+        assert ("python -m" in shown) == ("python -m" in command)
+
+
+def test_another_backend_of_keras_is_refused(calls, monkeypatch):
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    answer = call(DIGITS)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith('tf_mdsm: `KERAS_BACKEND` must be "tensorflow" for tf_mdsm: ')
+    assert calls == []
+
+
 def test_every_mode_has_its_function_and_is_explained():
     for mode, (module, function) in program._MODES.items():
         assert callable(getattr(importlib.import_module(module), function))

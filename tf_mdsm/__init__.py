@@ -3,8 +3,12 @@
 The public names are in `__all__`. Each is imported when it is first used, so that
 `import tf_mdsm` takes no time and the command line can answer `--help` and refuse
 wrong settings without TensorFlow.
+
+The first use of a public name calls `tune_process`, so that CPUs are fast. It also refuses another
+backend of Keras than TensorFlow.
 """
 
+import functools
 import importlib
 from typing import Any
 
@@ -39,4 +43,15 @@ def __getattr__(name: str) -> Any:
     """Imports a public name from the module that defines it."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _prepare_process()
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+@functools.cache
+def _prepare_process() -> None:
+    """Does what must come before TensorFlow and Keras are imported."""
+    from tf_mdsm.system.cpu_tuning import tune_process
+    from tf_mdsm.system.keras_backend import require_tensorflow_backend
+
+    require_tensorflow_backend()
+    tune_process()

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_mdsm import losses, randomness
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
 
@@ -43,7 +44,7 @@ class EnergyModel(keras.Model):
             whole batch; the memory is that of one part.
 
     Raises:
-        InvalidArgument: for a value outside its range.
+        InvalidArgument: for a value outside its range, or another backend of Keras than TensorFlow.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class EnergyModel(keras.Model):
         clip_norm: float = 0.0,
         accumulation_steps: int = 1,
     ):
+        require_tensorflow_backend()
         if not 0 <= ema_momentum < 1:
             raise InvalidArgument("ema_momentum", "lie in [0, 1)", ema_momentum)
         if not clip_norm >= 0:
             raise InvalidArgument("clip_norm", "not be negative", clip_norm)
         if accumulation_steps < 1:
             raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
-        super().__init__(name="energy_model")
+        super().__init__(name="energy_model", dtype="float32")
         self.network = network
         self.noise = noise or NoiseLevels()
         self.ema_momentum = ema_momentum
@@ -75,9 +77,9 @@ class EnergyModel(keras.Model):
             self.ema_network = keras.models.clone_model(network)
             self.ema_network.set_weights(network.get_weights())
             self.ema_network.trainable = False
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm")
-        self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band")
+        self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float32")
+        self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm", dtype="float32")
+        self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band", dtype="float32")
         self.built = True
         self._compiled_losses_and_gradients = tf.function(
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False

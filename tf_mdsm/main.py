@@ -1,7 +1,7 @@
 """Energy-based models of images by multi-scale denoising score matching.
 
-    python -m tf_mdsm.main --config=configs/digits.py [--workdir=runs/digits] [--mode=MODE]
-                           [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
+    python -m tf_mdsm.main --config=configs/digits.py [--mode=MODE] [--workdir=runs/digits]
+        [--config.GROUP.FIELD=VALUE ...] [--verbosity=1]
 
     MODE         what it does                                       output in the run's folder
     train        trains, or resumes from the newest checkpoint      checkpoints/, tensorboard/
@@ -34,13 +34,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from absl.logging import converter
 
 from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.keras_backend import require_tensorflow_backend
 from tf_mdsm.system.stderr import quiet_stderr
 
 # The module and the function of each mode. A function takes the configuration and the run's folder
@@ -56,16 +57,22 @@ _MODES = {
 }
 
 
-def main(argv: list[str]) -> int:
+# The program as `__doc__` names it, and the command that pip installs.
+_PROGRAM, _COMMAND = "python -m tf_mdsm.main", "tf-mdsm"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Parses the command line, runs the mode, prints the paths it wrote; returns the exit status.
 
-    It may be called any number of times in a process.
+    It may be called any number of times in a process, also in a notebook.
 
     Args:
-        argv: the program's name and its arguments, as `sys.argv`.
+        argv: the program's name and its arguments. None: `sys.argv`.
     """
+    argv = sys.argv if argv is None else argv
     if {"--help", "-h", "-help", "--helpfull"} & set(argv):
-        print(__doc__)
+        started = _COMMAND if os.path.basename(argv[0]) == _COMMAND else _PROGRAM
+        print(str(__doc__).replace(_PROGRAM, started))
         return 0
     is_verbose = False
     try:
@@ -87,6 +94,7 @@ def main(argv: list[str]) -> int:
 
 def _run(command: CommandLine) -> list[str]:
     """Runs the mode and returns the paths of the files that it wrote."""
+    require_tensorflow_backend()
     _set_tensorflow_messages(command.verbosity)
     tune_process()
     options = {}
@@ -151,4 +159,4 @@ def _fail(error: Exception, status: int, is_verbose: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+import tf_mdsm
 from tf_mdsm.system import cpu_tuning
 
 # Numbers of malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD.
@@ -54,3 +55,16 @@ def test_onednn_is_used_unless_the_environment_says_otherwise(monkeypatch, machi
     monkeypatch.setattr(platform, "machine", lambda: machine)
     cpu_tuning.tune_process()
     assert os.environ.get(name) == after
+
+
+def test_the_first_use_of_a_public_name_tunes_the_process(monkeypatch):
+    """Once, and nothing does when the package is only imported."""
+    calls = []
+    monkeypatch.setattr(cpu_tuning, "tune_process", lambda: calls.append("tuned"))
+    tf_mdsm._prepare_process.cache_clear()
+    assert tf_mdsm.__version__
+    assert calls == []
+    for _ in range(2):
+        assert tf_mdsm.NoiseLevels
+        assert tf_mdsm.default_config
+    assert calls == ["tuned"]

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 
 import pytest
 
@@ -50,3 +51,18 @@ def test_a_sigint_is_raised_at_the_end():
 def test_an_error_in_the_block_restores_the_handlers():
     with pytest.raises(ZeroDivisionError), stop_on_signals():
         raise ZeroDivisionError
+
+
+def test_another_thread_leaves_the_signals_alone():
+    """Python allows only the main thread to handle them."""
+    outcomes = []
+
+    def run() -> None:
+        with stop_on_signals() as stop_requested:
+            outcomes.append((stop_requested(), [signal.getsignal(number) for number in NUMBERS]))
+
+    before = [signal.getsignal(number) for number in NUMBERS]
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert outcomes == [(False, before)]

@@ -83,7 +83,7 @@ def _load(path: str) -> Any:
 
 
 def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
-    """A classifier whose initial weights do not use the program's random generators."""
+    """A classifier that uses neither the program's random generators nor Keras' global settings."""
 
     def weights(seed: int) -> Any:
         return keras.initializers.GlorotUniform(seed)
@@ -94,21 +94,27 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             3,
             strides,
             padding="same",
+            data_format="channels_last",
             activation="relu",
             kernel_initializer=weights(seed),
+            dtype="float32",
         )
 
     return keras.Sequential(
         [
-            keras.Input(shape),
+            keras.Input(shape, dtype="float32"),
             convolution(16, 1, seed=0),
             convolution(32, 2, seed=1),
             convolution(64, 2, seed=2),
-            keras.layers.Flatten(),
+            keras.layers.Flatten("channels_last", dtype="float32"),
             keras.layers.Dense(
-                NUM_FEATURES, activation="relu", name="features", kernel_initializer=weights(3)
+                NUM_FEATURES,
+                activation="relu",
+                name="features",
+                kernel_initializer=weights(3),
+                dtype="float32",
             ),
-            keras.layers.Dense(classes, kernel_initializer=weights(4)),
+            keras.layers.Dense(classes, kernel_initializer=weights(4), dtype="float32"),
         ]
     )
 

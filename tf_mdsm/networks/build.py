@@ -28,6 +28,9 @@ def build_network(
 ) -> keras.Model:
     """Builds an energy network E(x) with random initial weights.
 
+    The arguments alone decide what it computes, and in which precision. Keras' global settings
+    (`set_dtype_policy`, `set_floatx`, `set_image_data_format`) do not change it.
+
     Args:
         name: one of `architectures.NETWORKS`.
         image_shape: height, width, channels of the images.

@@ -58,7 +58,7 @@ class MeanPooledConv2D(layers.Conv2D):
     def call(self, images: Any) -> Any:
         """Convolves the images [B, H, W, C] and averages each 2x2 pixels."""
         kernel = ops.cast(_sum_of_four_shifts(self.kernel) / 4, self.compute_dtype)
-        pooled = ops.conv(images, kernel, strides=2, padding="same")
+        pooled = ops.conv(images, kernel, strides=2, padding="same", data_format=self.data_format)
         return pooled + ops.cast(self.bias, self.compute_dtype) if self.use_bias else pooled
 
     def compute_output_shape(self, shape: tuple) -> tuple:
@@ -102,8 +102,12 @@ class JoinedConv2D(layers.Conv2D):
             _sum_of_four_shifts(ops.flip(small_kernel, (0, 1))), (0, 1, 3, 2)
         )
         small_kernel = ops.cast(small_kernel, self.compute_dtype)
-        joined = ops.conv_transpose(small, small_kernel, strides=2, padding="same")
-        joined = joined + ops.conv(large, large_kernel, padding="same")
+        joined = ops.conv_transpose(
+            small, small_kernel, strides=2, padding="same", data_format=self.data_format
+        )
+        joined = joined + ops.conv(
+            large, large_kernel, padding="same", data_format=self.data_format
+        )
         return joined + ops.cast(self.bias, self.compute_dtype) if self.use_bias else joined
 
     def compute_output_shape(self, shapes: Any) -> tuple:
@@ -145,6 +149,7 @@ def convolution(
         filters,
         size,
         padding="same",
+        data_format="channels_last",
         use_bias=use_bias,
         kernel_initializer=fan_in_uniform(fan_in, next(seeds)),
         bias_initializer=fan_in_uniform(fan_in, next(seeds)),

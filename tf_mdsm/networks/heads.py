@@ -111,7 +111,7 @@ def energy_of_features(
         seeds: seeds of the initial weights.
         dtype: dtype of the head and the energies.
     """
-    features = layers.Flatten(dtype=dtype)(features)
+    features = layers.Flatten("channels_last", dtype=dtype)(features)
     if head == "quadratic":
         return QuadraticHead([next(seeds) for _ in range(5)], name="energy", dtype=dtype)(features)
     features = layers.Activation("elu", dtype=dtype, name="head_elu")(features)

@@ -26,7 +26,8 @@ def mlp(
         seeds: seeds of the initial weights.
         dtype: a Keras dtype policy.
     """
-    x = layers.Rescaling(8.0, -4.0, dtype=dtype)(layers.Flatten(dtype=dtype)(images))
+    points = layers.Flatten("channels_last", dtype=dtype)(images)
+    x = layers.Rescaling(8.0, -4.0, dtype=dtype)(points)
     for depth in range(1, 4):
         fan_in = x.shape[-1]
         x = layers.Dense(

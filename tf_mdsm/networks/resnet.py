@@ -67,7 +67,10 @@ def _residual_block(
     """
     y = layers.Activation("elu", dtype=dtype, name=f"{name}_elu1")(x)
     if downsample:
-        x = layers.AveragePooling2D(2, dtype=dtype, name=f"{name}_shortcut_pool")(x)
+        pool = layers.AveragePooling2D(
+            2, data_format="channels_last", dtype=dtype, name=f"{name}_shortcut_pool"
+        )
+        x = pool(x)
     shortcut = convolution(x, filters, 1, seeds=seeds, dtype=dtype, name=f"{name}_shortcut")
     y = convolution(
         y, x.shape[-1], 3, seeds=seeds, dtype=dtype, name=f"{name}_conv1", use_bias=False

@@ -63,7 +63,10 @@ def unet(
     for level in range(last):
         x = blocks(x, level, f"down{level}")
         kept.append(x)
-        x = layers.AveragePooling2D(2, dtype=dtype, name=f"pool{level + 1}")(x)
+        pool = layers.AveragePooling2D(
+            2, data_format="channels_last", dtype=dtype, name=f"pool{level + 1}"
+        )
+        x = pool(x)
     x = blocks(x, last, f"down{last}")
     x = blocks(x, last, "middle", count=1)
 

@@ -1,12 +1,14 @@
 """Progress bar for training, sampling and all other long work."""
 
+import sys
+
 from tqdm import tqdm
 
 __all__ = ["progress_bar"]
 
 
 def progress_bar(description: str, total: int, unit: str, done: int = 0) -> tqdm:
-    """Returns a progress bar; it is shown on a terminal only, and silent elsewhere.
+    """Returns a progress bar; it is shown on a terminal and in a notebook, and silent elsewhere.
 
     Args:
         description: text before the bar.
@@ -15,5 +17,15 @@ def progress_bar(description: str, total: int, unit: str, done: int = 0) -> tqdm
         done: units that an earlier run has already done.
     """
     return tqdm(
-        desc=description, total=total, initial=done, unit=unit, disable=None, dynamic_ncols=True
+        desc=description,
+        total=total,
+        initial=done,
+        unit=unit,
+        disable=not (sys.stderr.isatty() or _is_notebook()),
+        dynamic_ncols=True,
     )
+
+
+def _is_notebook() -> bool:
+    """Whether standard error is shown below a notebook's cell."""
+    return type(sys.stderr).__module__.partition(".")[0] == "ipykernel"

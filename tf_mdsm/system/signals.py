@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import signal
+import threading
 import types
 from collections.abc import Callable, Iterator
 
@@ -16,12 +17,16 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Records SIGTERM and SIGINT in the block; yields a function: whether one has been received.
 
     The first signal only sets that flag, so that the run can save and stop. A second signal of
-    the same kind ends the process.
+    the same kind ends the process. Python delivers signals to the main thread only: in any other
+    thread nothing is recorded, and signals act as they did before.
 
     Raises:
         KeyboardInterrupt: at the end of the block, after a SIGINT, so that a script that called
             the program stops as well.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     received: list[int] = []
 
     def record(number: int, _frame: types.FrameType | None) -> None:
