@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.runs.build_method import build_method
-from tf_mdsm.runs.run import fingerprint
+from tf_mdsm.runs.loaded_run import fingerprint
 from tf_mdsm.runs.sharded_sampling import sampling_settings
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.system.atomic import atomic_write

@@ -67,7 +67,7 @@ def sampler_in_process(workdir: str, export: str) -> SampleFn:
         import tensorflow as tf
 
     from tf_mdsm.config import default_config
-    from tf_mdsm.runs.run import load_run
+    from tf_mdsm.runs.loaded_run import load_run
     from tf_mdsm.samplers.chain import compile_chain
 
     tf.config.experimental.enable_tensor_float_32_execution(False)

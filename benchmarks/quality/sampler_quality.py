@@ -202,7 +202,7 @@ def main(argv: list[str]) -> int:
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
         config = get_config(options.workdir)
         load_tensorflow()
-        from tf_mdsm.runs.run import fingerprint
+        from tf_mdsm.runs.loaded_run import fingerprint
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         distance = FrechetDistance(config, options.workdir)

@@ -5,7 +5,12 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.targets import FunctionTarget
-from tf_mdsm.restoration.solve import denoise_blindly, solve
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.restoration.operators import Downsampling, Inpainting
+from tf_mdsm.restoration.solve import default_method, denoise_blindly, restore, solve
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.schedules import growing_step_sizes
@@ -60,3 +65,65 @@ def test_denoise_blindly_starts_at_the_noisy_images():
     # The mean of 64 pixels with this noise, and the noise that the sampler adds.
     assert (errors < 5 * 2 * np.array([0.1, 0.4]) / 8).all()
     assert np.abs(denoised[:, 0] - denoised[:, 1]).max() > 1e-5
+
+
+MASK = np.arange(64).reshape(8, 8) % 3 > 0
+
+
+@pytest.fixture(scope="module")
+def grays():
+    return np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
+
+
+def test_restore_keeps_known_pixels_and_finds_the_others(grays):
+    """Known pixels are kept bit for bit; photos may be uint8."""
+    operator = Inpainting(MASK)
+    restored = restore(
+        TARGET, operator.measure(grays), operator, seeds=range(3), method=ascent(1.0)
+    )
+    assert (restored.shape, restored.dtype) == (grays.shape, np.float32)
+    np.testing.assert_array_equal(restored[:, MASK], grays[:, MASK])
+    np.testing.assert_allclose(restored, grays, atol=0.03)
+    photos = np.uint8(255 * grays)
+    np.testing.assert_array_equal(
+        operator.measure(photos), photos / np.float32(255) * MASK[..., None]
+    )
+
+
+def test_an_image_follows_from_its_values_and_its_seed(grays):
+    operator = Downsampling(2)
+    values, seeds = operator.measure(grays), [5, 9, 2]
+    together = restore(TARGET, values, operator, seeds=seeds, method=ascent(1.0), batch_size=2)
+    alone = restore(TARGET, values[1:2], operator, seeds=seeds[1:2], method=ascent(1.0))
+    np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"values": np.zeros((3, 4, 4, 1))}, r"`values` must be finite numbers \[N, 8, 8, 1\]"),
+        ({"values": np.zeros((8, 8, 1))}, r"Received: shape \[8, 8, 1\]"),
+        ({"values": np.full((3, 8, 8, 1), np.nan)}, "Received: NaN or infinity"),
+        ({"seeds": [1, 2]}, "`seeds` must be one for each of 3 values"),
+        ({"seeds": [1, 1, 2]}, "`seeds` must differ"),
+        ({"seeds": 3}, "`seeds` must be one for each image"),
+        ({"target": constant_images}, "`target` must have"),
+        ({"method": None}, "`method` must be given"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number"),
+    ],
+)
+def test_wrong_calls_are_refused(grays, change, match):
+    arguments = {"target": TARGET, "values": grays, "operator": Inpainting(MASK)}
+    arguments |= {"seeds": range(3), "method": ascent(1.0)}
+    with pytest.raises(InvalidArgument, match=match):
+        restore(**{**arguments, **change})
+
+
+def test_the_default_method_covers_the_trained_levels():
+    noise = NoiseLevels(0.2, 2.0)
+    model = EnergyModel(build_network("dense", (8, 8, 1), channels=4), noise)
+    method = default_method(model)
+    assert method.sigma_range(model) == (0.2, 2.0)
+    assert method.num_steps == 150
+    with pytest.warns(UserWarning, match=r"0\.01 to 5, but the model was trained for 0\.2 to 2"):
+        restore(model, np.zeros((1, 8, 8, 1)), Inpainting(MASK), seeds=[0], method=ascent(5.0))

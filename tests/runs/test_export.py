@@ -13,7 +13,7 @@ from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.export import export
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.samplers.chain import compile_chain
 
 

@@ -182,9 +182,7 @@ def test_wrong_shapes_of_a_target_are_refused():
 
 def test_a_start_of_another_shape_is_refused(model):
     start = GaussianStart(np.zeros((2, 2, 1)), np.zeros((0, 2, 2, 1)), [], 0.0, 1.0)
-    with pytest.raises(
-        InvalidArgument, match=r"`mean` must be of the target's images, \(4,"
-    ):
+    with pytest.raises(InvalidArgument, match=r"`mean` must be of the target's images, \(4,"):
         sample(model, Heun(SIGMAS, start=start), seeds=[0])
 
 

@@ -13,7 +13,7 @@ from tests.helpers.served_inputs import some_images
 from tests.helpers.served_model import Model
 from tests.helpers.small_runs import ROOT, environment
 from tf_mdsm.config.file import get_config
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.samplers.chain import compile_chain
 
 

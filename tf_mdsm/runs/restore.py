@@ -19,14 +19,14 @@ from tf_mdsm.restoration.operators import require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.build_data import build_images
-from tf_mdsm.runs.run import Run, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
 from tf_mdsm.visualization.images import image_grid, write_png
 
-__all__ = ["restore"]
+__all__ = ["restore", "with_own_sampler"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         RunError: if the checkpoint cannot be read, or restored images are not finite.
     """
     # The model, the tasks and the method. Wrong settings are refused before the model is built.
-    settings, own_config = config.restoration, _with_own_sampler(config)
+    settings, own_config = config.restoration, with_own_sampler(config)
     run = load_run(config, workdir)
     tasks = _create_tasks(settings, run.model.image_shape)
     solver = _Solver(
@@ -125,7 +125,7 @@ class _Solver:
     sampling: ConfigDict
 
 
-def _with_own_sampler(config: ConfigDict) -> ConfigDict:
+def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
     changed = ConfigDict(config.to_dict())
@@ -139,7 +139,7 @@ def _with_own_sampler(config: ConfigDict) -> ConfigDict:
         raise InvalidArgument(field, error.requirement, error.received) from error
 
 
-def _build_denoiser(run: Run) -> _Solver:
+def _build_denoiser(run: LoadedRun) -> _Solver:
     """Coarse-to-fine ascent, which estimates the noise level of an image by itself."""
     changed = ConfigDict(run.config.to_dict())
     changed.sampling.update(sampler="coarse_to_fine", start="isotropic")

@@ -16,14 +16,14 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs.run import Run, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
 from tf_mdsm.visualization.model_views import is_points
 
-__all__ = ["ShardedSamples", "sample_in_shards", "sampling_settings"]
+__all__ = ["ShardedSamples", "sample_in_shards", "sampling_settings", "stored_pixels"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ShardedSamples:
     """
 
     shards: Shards
-    run: Run
+    run: LoadedRun
     is_chief: bool
 
 
@@ -60,7 +60,7 @@ def sample_in_shards(
     workdir: str,
     stem: str,
     *,
-    run: Run | None = None,
+    run: LoadedRun | None = None,
     wait_seconds: float = _WAIT_SECONDS,
 ) -> ShardedSamples:
     """Samples `config.sampling.num_samples` images with a run's checkpoint.
@@ -102,7 +102,7 @@ def sample_in_shards(
         run.step,
         run.method.max_gradient_evaluations,
     )
-    runs = [run, *(load_run(config, workdir, device) for device in devices[1:])]
+    runs = [run, *(load_run(config, workdir, device, run.checkpoint) for device in devices[1:])]
     if any(other.step != run.step for other in runs):
         raise RunError(f"another checkpoint than that of step {run.step} has come; run again")
     _compute(shares, runs, devices, settings)
@@ -133,7 +133,7 @@ def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:
 
 
 def _compute(
-    shares: list[Shards], runs: list[Run], devices: list[str], settings: ConfigDict
+    shares: list[Shards], runs: list[LoadedRun], devices: list[str], settings: ConfigDict
 ) -> None:
     """Samples the missing shards on all devices at a time."""
     count, steps = shares[0].count, runs[0].method.num_steps
@@ -143,7 +143,7 @@ def _compute(
     stop = threading.Event()
     with progress_bar("sampling", count * steps, "step", done * steps) as bar:
 
-        def compute_share(shards: Shards, run: Run, device: str) -> None:
+        def compute_share(shards: Shards, run: LoadedRun, device: str) -> None:
             with tf.device(device):
                 compute_shard = _shard_function(run, settings, bar.update)
                 for _ in shards.compute(compute_shard):
@@ -161,7 +161,7 @@ def _compute(
 
 
 def _shard_function(
-    run: Run, settings: ConfigDict, on_steps: Callable[[int], object]
+    run: LoadedRun, settings: ConfigDict, on_steps: Callable[[int], object]
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """A function from a shard's number to its arrays; the method is compiled once for all."""
     sample = compile_chain(run.model, run.method, settings.show_every)
@@ -177,10 +177,14 @@ def _shard_function(
     return compute_shard
 
 
+def stored_pixels(images: np.ndarray) -> np.ndarray:
+    """Samples as they are stored: uint8 [N, H, W, C]; points stay float32."""
+    return images if is_points(images.shape[1:]) else to_uint8(images)
+
+
 def _arrays_of(chain: Chain, keep_states: bool) -> dict[str, np.ndarray]:
     """The arrays of a shard; the first shard keeps the states of some images as well."""
-    images = chain.images if is_points(chain.images.shape[1:]) else to_uint8(chain.images)
-    arrays = {"images": images, "energies": chain.energy}
+    arrays = {"images": stored_pixels(chain.images), "energies": chain.energy}
     if keep_states:
         arrays["chain_states"] = chain.states[:, :_KEPT_STATES]
         arrays["chain_energies"] = chain.energies[:, :_KEPT_ENERGIES]
