@@ -168,6 +168,6 @@ def test_samples_are_written_by_the_first_worker_only(small_run, tmp_path, monke
 
 
 def test_points_of_the_plane_are_refused(small_run, monkeypatch):
-    monkeypatch.setattr(evaluation_context, "image_shape", lambda config: (1, 1, 2))
+    monkeypatch.setattr(evaluation_context, "is_points", lambda image_shape: True)
     with pytest.raises(InvalidArgument, match=r"--workdir.*hold a run on images, not on points"):
         context_of(small_run)

@@ -30,6 +30,23 @@ def test_values_of_equal_content_are_equal(sigmas):
     assert MALA([1.0], [0.1]) != HMC([1.0], [0.1])
 
 
+def test_a_start_of_ones_own_need_not_be_comparable():
+    """A class with arrays, as a user would write it, has no hash."""
+
+    @dataclasses.dataclass
+    class Start:
+        image: np.ndarray
+
+        def noisy_images(self, seeds, image_shape):
+            return tf.repeat(self.image[None], tf.size(seeds), 0)
+
+    start = Start(np.zeros((2, 2, 1), np.float32))
+    method = Heun([1.0, 0.5], start=start)
+    assert method == Heun([1.0, 0.5], start=start)
+    assert method != Heun([1.0, 0.5], start=Start(start.image))
+    assert len({method, Heun([1.0, 0.5], start=start)}) == 1
+
+
 def test_values_do_not_change():
     """Neither by the array that they were made from, nor by their own."""
     sigmas = np.float32([1.0, 0.5])

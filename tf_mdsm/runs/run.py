@@ -97,7 +97,8 @@ class Run(LoadedRun):
             InvalidArgument: for data or features that do not fit, before anything is sampled.
             RunError: if something cannot be read, or an energy is not finite.
         """
-        evaluate_run(self)
+        with _names_of_arguments({"--workdir": "workdir"}):
+            evaluate_run(self)
         with open(self.folder.metrics, encoding="utf-8") as file:
             return json.load(file)["metrics"]
 

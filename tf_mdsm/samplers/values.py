@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Value:
         return hash(self._content())
 
     def _content(self) -> tuple[Any, ...]:
-        """Type and fields; of an array its shape and bytes."""
+        """Type and fields in a form that can be hashed."""
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         return (type(self), *(_hashable(getattr(self, field.name)) for field in fields))
 
@@ -37,8 +37,11 @@ class Value:
             object.__setattr__(self, name, value)
 
 
-def _hashable(value: object) -> object:
-    return (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+def _hashable(value: object) -> Hashable:
+    """What a field is compared by; of an object that has no hash, only its identity."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    return value if isinstance(value, Hashable) else id(value)
 
 
 def float_array(name: str, values: object, requirement: str) -> np.ndarray:
