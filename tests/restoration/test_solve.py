@@ -109,6 +109,8 @@ def test_an_image_follows_from_its_values_and_its_seed(grays):
         ({"seeds": 3}, "`seeds` must be one for each image"),
         ({"target": constant_images}, "`target` must have"),
         ({"method": None}, "`method` must be given"),
+        ({"method": "heun"}, "`method` must be a method"),
+        ({"operator": "inpaint"}, "`operator` must be a LinearOperator"),
         ({"batch_size": 0}, "`batch_size` must be a whole number"),
     ],
 )

@@ -164,6 +164,14 @@ def test_what_is_no_target_is_refused(wrong):
         sample(wrong, METHODS["heun"], seeds=[0])
 
 
+@pytest.mark.parametrize("wrong", ["heun", Heun, [2.0, 0.1]])
+def test_what_is_no_method_is_refused(model, wrong):
+    """Its name, its class, or its noise levels alone."""
+    for function in (sample, compile_chain):
+        with pytest.raises(InvalidArgument, match="`method` must be a method, as Heun"):
+            function(model, wrong, **({"seeds": [0]} if function is sample else {}))
+
+
 def test_targets_are_told_by_their_attributes(model):
     assert isinstance(model, Target)
     assert isinstance(Gaussian(), Target)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import Inpainting, LinearOperator
-from tf_mdsm.samplers.base import Method, Target, require_target
+from tf_mdsm.samplers.base import Method, Target, require_method, require_target
 from tf_mdsm.samplers.chain import checked_seeds
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
@@ -55,6 +55,10 @@ def restore(
     """
     require_target(target)
     method = method or default_method(target)
+    require_method(method)
+    if not isinstance(operator, LinearOperator):
+        requirement = "be a LinearOperator, as Inpainting(mask)"
+        raise InvalidArgument("operator", requirement, type(operator).__name__)
     values = np.asarray(values, np.float32)
     blank = operator.measure(tf.zeros([1, *target.image_shape]))
     if values.shape[1:] != tuple(blank.shape[1:]) or not np.isfinite(values).all():

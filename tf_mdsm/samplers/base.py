@@ -20,6 +20,7 @@ __all__ = [
     "Target",
     "denoise",
     "energy_and_score",
+    "require_method",
     "require_target",
 ]
 
@@ -267,6 +268,13 @@ class Method(Value, abc.ABC):
             images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
         """
         return self.sample_given(target, KnownPixels(images, mask, seeds))
+
+
+def require_method(method: object) -> None:
+    """Raises InvalidArgument unless an object is a `Method`."""
+    if not isinstance(method, Method):
+        received = f"the class {method.__name__}" if isinstance(method, type) else method
+        raise InvalidArgument("method", "be a method, as Heun([2.0, 0.5, 0.1])", received)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

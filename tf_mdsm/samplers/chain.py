@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_target
+from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_method, require_target
 
 __all__ = ["Chain", "checked_seeds", "compile_chain", "require_finite"]
 
@@ -48,6 +48,7 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         one, all different.
     """
     require_target(target)
+    require_method(method)
     show_every = show_every or max(1, method.num_steps // 27)
     # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse
     # operations in another way, and the last bits of an image would depend on the batch size.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.samplers.base import Method, Target, require_target
+from tf_mdsm.samplers.base import Method, Target, require_method, require_target
 from tf_mdsm.samplers.chain import Chain, checked_seeds, compile_chain, require_finite
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.schedules import falling_sigmas
@@ -54,6 +54,7 @@ def sample(
     """
     require_target(target)
     method = method or default_method(target)
+    require_method(method)
     checked = checked_seeds(seeds)
     whole_number("batch_size", batch_size)
     warn_beyond_training(target, method, stacklevel=3)
