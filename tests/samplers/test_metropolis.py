@@ -158,6 +158,26 @@ def test_wrong_schedules_are_refused(temperatures, step_sizes):
         MALA(temperatures, step_sizes)
 
 
+class Recorded(Exception):
+    """Ends a move at its first use of the known data."""
+
+
+class Recorder(KnownPixels):
+    def project_noisy(self, images, step, sigma):
+        raise Recorded(int(step), float(sigma))
+
+
+def test_known_pixels_have_noise_of_the_temperatures_level():
+    """It is sigma0 sqrt(T)."""
+    images, seeds = tf.zeros((1, *SHAPE)), int_seeds(1)
+    hot = method("mala", temperature=[25.0, 4.0], steps=2)
+    for step, level in ((0, 0.5), (1, 0.2)):
+        with pytest.raises(Recorded) as recorded:
+            known = Recorder(images, images, seeds)
+            hot.move(target(sigma0=0.1), images, seeds, tf.constant(step), known)
+        assert recorded.value.args == (step, pytest.approx(level))
+
+
 def test_the_final_image_is_denoised():
     """D(x) = x + sigma0^2 score(x), where x has the known pixels."""
     images = tf.random.stateless_normal((4, *SHAPE), [7, 8])

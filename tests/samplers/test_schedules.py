@@ -11,6 +11,7 @@ from tf_mdsm.samplers.schedules import (
     checked_schedule,
     falling_sigmas,
     growing_step_sizes,
+    temperatures_of,
 )
 
 
@@ -37,6 +38,11 @@ def test_step_sizes_grow_from_the_first_towards_one():
     assert (np.diff(sizes) > 0).all()
     assert 0.99 < sizes[-1] < 1
     np.testing.assert_array_equal(growing_step_sizes(1.0, 5), 1)
+
+
+def test_a_temperature_is_the_square_of_the_noise_level_in_units_of_sigma0():
+    np.testing.assert_allclose(temperatures_of([1.0, 0.2, 0.1], sigma0=0.1), [100, 4, 1], rtol=1e-6)
+    assert temperatures_of([1.0], sigma0=0.1).dtype == np.float32
 
 
 def test_the_papers_temperatures():
