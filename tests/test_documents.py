@@ -5,20 +5,32 @@ import re
 
 import pytest
 
-from tests.helpers.readme import run_example
+from tests.helpers.readme import assert_example, run_example
 from tests.helpers.small_runs import ROOT
 
 
-def test_the_example_of_the_readme_runs():
-    """With a small network and few steps."""
-    names = run_example(
-        {
-            '"res12", (8, 8, 1), channels=16': '"dense", (8, 8, 1), channels=8',
-            "steps_per_epoch=1_000": "steps_per_epoch=2",
-            "annealing_temperatures()": "annealing_temperatures(4.0, 1, 1, 1)",
-        }
+@pytest.fixture
+def example(small_run, tmp_path, monkeypatch):
+    """The README's example with a small network and few steps; no export is written."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "digits").symlink_to(small_run)
+    monkeypatch.chdir(tmp_path)
+    exported = []
+    monkeypatch.setattr(
+        "tf_mdsm.runs.export.write_saved_model",
+        lambda served, folder, **_: exported.append(folder),
     )
-    assert names["samples"].shape == (16, 8, 8, 1)
+    small = {
+        '"unet", image_shape=(8, 8, 1), channels=24': '"dense", (8, 8, 1), channels=8',
+        "epochs=50": "epochs=1",
+    }
+    return run_example(small), exported
+
+
+def test_the_example_of_the_readme_runs(example):
+    names, exported = example
+    assert_example(names)
+    assert exported == ["served/1"]
 
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -1,50 +1,66 @@
 """Energy-based models of images by multi-scale denoising score matching.
 
-The public names are in `__all__`. Each is imported when it is first used, so that
-`import tf_mdsm` takes no time and the command line can answer `--help` and refuse
-wrong settings without TensorFlow.
+    import tf_mdsm as mdsm
 
-The first use of a public name calls `tune_process`, so that CPUs are fast. It also refuses another
-backend of Keras than TensorFlow.
+    model    EnergyModel, NoiseLevels, build_network
+    runs     default_config, train, load
+    use      sample, restore, export
+    methods  Heun, AncestralEuler, AnnealedLangevin, CoarseToFine, MALA, HMC
+
+The packages hold the rest under their own `__all__`: `mdsm.samplers.falling_sigmas`,
+`mdsm.restoration.Inpainting`. Each name is imported when it is first used, so that
+`import tf_mdsm` takes no time and the command line can answer `--help` and refuse wrong settings
+without TensorFlow. The first use of a public name also makes CPUs fast (`system.tune_process`), and
+refuses another backend of Keras than TensorFlow.
 """
 
 import functools
-import importlib
 from typing import Any
+
+from tf_mdsm.public_names import import_when_used
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Adam": "training.optimizers",
-    "AncestralEuler": "samplers.ancestral",
-    "AnnealedLangevin": "samplers.langevin",
-    "CoarseToFine": "samplers.coarse_to_fine",
-    "EnergyModel": "energy_model",
-    "HamiltonianMonteCarlo": "samplers.metropolis",
-    "Heun": "samplers.heun",
-    "MetropolisLangevin": "samplers.metropolis",
-    "NoiseLevels": "noise",
-    "annealing_temperatures": "samplers.schedules",
-    "build_network": "networks.build",
-    "compile_chain": "samplers.chain",
-    "default_config": "config",
-    "falling_sigmas": "samplers.schedules",
-    "gaussian_start": "samplers.starts",
-    "growing_step_sizes": "samplers.schedules",
-    "images_start": "samplers.starts",
-    "isotropic_start": "samplers.starts",
-    "tune_process": "system.cpu_tuning",
-}
-
-__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
+_import_name, __dir__, __all__ = import_when_used(
+    __name__,
+    {
+        "energy_model": ["EnergyModel"],
+        "noise": ["NoiseLevels"],
+        "networks.build": ["build_network"],
+        "config": ["default_config"],
+        "runs.run": ["train", "load", "export"],
+        "samplers.sampling": ["sample"],
+        "restoration.solve": ["restore"],
+        "samplers.heun": ["Heun"],
+        "samplers.ancestral": ["AncestralEuler"],
+        "samplers.langevin": ["AnnealedLangevin"],
+        "samplers.coarse_to_fine": ["CoarseToFine"],
+        "samplers.metropolis": ["MALA", "HMC"],
+    },
+    modules=[
+        "config",
+        "datasets",
+        "errors",
+        "evaluation",
+        "losses",
+        "networks",
+        "randomness",
+        "restoration",
+        "runs",
+        "samplers",
+        "serving",
+        "system",
+        "training",
+        "visualization",
+    ],
+)
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name from the module that defines it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _prepare_process()
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    """Imports a public name from the module that defines it, or a package by its name."""
+    if name in __all__:
+        _prepare_process()
+    return _import_name(name)
 
 
 @functools.cache

@@ -93,6 +93,11 @@ class EnergyModel(keras.Model):
         return tuple(self.network.input_shape[1:])
 
     @property
+    def sigma0(self) -> float:
+        """The fixed kernel width of the loss, in pixel units, which samplers need."""
+        return self.noise.sigma0
+
+    @property
     def inference_network(self) -> keras.Model:
         """The network to use after training: with averaged weights if there are any."""
         return self.ema_network or self.network

@@ -206,15 +206,15 @@ def _lower_samplers(
 
     from benchmarks.accelerator.lowering import lower
     from benchmarks.recipes import with_sampling
-    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.runs.build_method import build_method
 
     seeds = tf.TensorSpec([case.samples], tf.int64)
     images = tf.TensorSpec([case.samples, *model.image_shape], tf.float32)
     heun_config = with_sampling(config, {"sampler": "heun", "start": "gaussian"})
-    heun = build_sampler(heun_config, model, statistics)
+    heun = build_method(heun_config, statistics)
 
     def draw(seeds):
-        images = heun.sample(seeds)
+        images = heun.sample(model, seeds)
         return {"images": images, "energies": model.energy(images)}
 
     lower(
@@ -227,20 +227,20 @@ def _lower_samplers(
     if not case.chain_steps:
         return
     chain_config = with_sampling(config, {"sampler": "annealed_langevin", "start": "isotropic"})
-    chain = build_sampler(chain_config, model, None)
+    chain = build_method(chain_config, None)
 
     def start(seeds):
-        return {"images": chain.start(seeds)}
+        return {"images": chain.start_images(model, seeds)}
 
     # A variable: the compiler takes an argument that selects temperatures for a constant.
     first = keras.Variable(0, dtype="int32", trainable=False)
 
     def steps(images, seeds):
-        images, energies = chain.advance(images, seeds, first.value, case.chain_steps)
+        images, energies = chain.advance(model, images, seeds, first.value, case.chain_steps)
         return {"images": images, "energies": energies}
 
     def finish(images):
-        images = chain.finish(images)
+        images = chain.finish(model, images)
         return {"images": images, "energies": model.energy(images)}
 
     parts = {

@@ -96,11 +96,11 @@ def _sampling(trained: TrainedModel, fields: dict) -> dict:
 
 def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
     """Seconds of sampling a batch of 64 images, without compilation."""
-    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.runs.build_method import build_method
     from tf_mdsm.samplers.chain import compile_chain
 
     config = with_sampling(trained.config, _sampling(trained, fields))
-    run_sampler = compile_chain(build_sampler(config, trained.model, trained.statistics))
+    run_sampler = compile_chain(trained.model, build_method(config, trained.statistics))
 
     class Compiled(Exception):
         pass
@@ -202,7 +202,7 @@ def main(argv: list[str]) -> int:
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
         config = get_config(options.workdir)
         load_tensorflow()
-        from tf_mdsm.runs.run import fingerprint
+        from tf_mdsm.runs.loaded_run import fingerprint
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         distance = FrechetDistance(config, options.workdir)

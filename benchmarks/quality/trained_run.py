@@ -175,7 +175,7 @@ def load_trained_model(
         workdir: the run's folder.
         checkpoint: which one: "newest" or "best".
     """
-    from tf_mdsm.runs.run import load_run
+    from tf_mdsm.runs.loaded_run import load_run
 
     config = ConfigDict(config.to_dict())
     config.checkpoint = checkpoint

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.accelerator import collect
 from tests.helpers.small_runs import call, small_config
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import load_run
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from tf_mdsm.config.file import get_config
 from tf_mdsm.config.ranges import CHOICES
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import load_run
 
 # The samplers that use the denoiser.
 FAST = [s for s in CHOICES["sampling.sampler"] if s not in ("annealed_langevin", "mala", "hmc")]
@@ -14,6 +14,6 @@ def settings(workdir, sampler: str, **changes):
     return config
 
 
-def model_and_sampler(config, workdir):
+def model_and_method(config, workdir):
     run = load_run(config, str(workdir))
-    return run.model, run.sampler
+    return run.model, run.method

@@ -136,3 +136,33 @@ class WrongAdjoint(LinearOperator):
 def test_operators_without_orthonormal_rows_are_refused(wrong):
     with pytest.raises(InvalidArgument, match=f"orthonormal rows.*{wrong.__name__}"):
         require_orthonormal_rows(wrong(), (4, 4, 1))
+
+
+@pytest.mark.parametrize("mask", [np.eye(4), np.eye(4)[..., None], np.eye(4) == 1])
+def test_a_mask_may_be_flat_or_of_truth_values(mask):
+    assert Inpainting(mask).mask.shape == (4, 4, 1)
+    np.testing.assert_array_equal(Inpainting(mask).mask[..., 0], np.eye(4))
+
+
+@pytest.mark.parametrize("wrong", [np.eye(4)[None], np.ones((4, 4, 3)), np.eye(4) / 2, np.ones(4)])
+def test_wrong_masks_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`mask` must be"):
+        Inpainting(wrong)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Inpainting(np.eye(4)),
+        Downsampling(2),
+        LowPass((4, 4, 3), 0.3),
+        RandomProjections((4, 4, 3), 5, 0),
+        Grayscale(),
+    ],
+)
+def test_photos_of_any_dtype_are_measured(operator):
+    """uint8 is divided by 255; float64 is taken as it is."""
+    photos = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    expected = operator.measure(tf.constant(photos / 255, tf.float32))
+    np.testing.assert_allclose(operator.measure(photos), expected, atol=1e-6)
+    np.testing.assert_allclose(operator.measure(photos / 255), expected, atol=1e-6)

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.targets import FunctionTarget
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.restoration.solve import denoise_blindly, solve
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.restoration.operators import Downsampling, Inpainting
+from tf_mdsm.restoration.solve import default_method, denoise_blindly, restore, solve
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.schedules import growing_step_sizes
-from tf_mdsm.samplers.starts import isotropic_start
 
 
 def constant_images(x):
@@ -18,11 +22,11 @@ def constant_images(x):
     return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * 0.1**2), -offset / 0.1**2
 
 
+TARGET = FunctionTarget(constant_images, (8, 8, 1), sigma0=0.1)
+
+
 def ascent(sigma_start):
-    start = isotropic_start((8, 8, 1), sigma_start)
-    return CoarseToFine(
-        constant_images, start, 0.1, growing_step_sizes(0.05, 100), 0.5, sigma_start, 0.01
-    )
+    return CoarseToFine(sigma_start, 0.01, growing_step_sizes(0.05, 100), beta=0.5)
 
 
 @pytest.mark.parametrize("name", ["inpaint_half", "super_resolution_2"])
@@ -31,13 +35,17 @@ def test_solve_restores_images_by_their_values(name):
     originals = np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
     task = create_task(name, (8, 8, 1))
     values = task.operator.measure(tf.constant(originals)).numpy()
-    restored = solve(ascent(1.0), task, values, num_solutions=2, seed=7, batch_size=4)
+    restored = solve(
+        TARGET, ascent(1.0), task.operator, values, num_solutions=2, seed=7, batch_size=4
+    )
     assert restored.shape == (3, 2, 8, 8, 1)
     for solutions in restored.swapaxes(0, 1):
         np.testing.assert_allclose(task.operator.measure(tf.constant(solutions)), values, atol=1e-6)
         np.testing.assert_allclose(solutions, originals, atol=0.03)
     # Image 1 has the seeds 9 and 10.
-    one = solve(ascent(1.0), task, values[1:2], num_solutions=2, seed=9, batch_size=9)
+    one = solve(
+        TARGET, ascent(1.0), task.operator, values[1:2], num_solutions=2, seed=9, batch_size=9
+    )
     np.testing.assert_allclose(one[0], restored[1], rtol=1e-4, atol=1e-5)
     # Block means determine a constant image; known pixels do not determine the others exactly.
     if name == "inpaint_half":
@@ -45,21 +53,79 @@ def test_solve_restores_images_by_their_values(name):
         np.testing.assert_array_equal(restored[:, :, :4], np.stack([originals[:, :4]] * 2, 1))
 
 
-def test_solve_refuses_denoising():
-    task = create_task("denoise", (8, 8, 1))
-    with pytest.raises(InvalidArgument, match=r"`task` must have an operator.*denoise"):
-        solve(ascent(1.0), task, np.ones((1, 8, 8, 1)), num_solutions=1, seed=0, batch_size=1)
-
-
 def test_denoise_blindly_starts_at_the_noisy_images():
     """The noise levels differ, and neither is that of the sampler's own start."""
     grays = np.float32([0.2, 0.7])[:, None, None, None]
     noise = np.random.default_rng(0).standard_normal((2, 8, 8, 1))
     noisy = (grays + np.array([0.1, 0.4])[:, None, None, None] * noise).astype(np.float32)
-    denoised = denoise_blindly(ascent(30.0), noisy, num_solutions=2, seed=3)
+    denoised = denoise_blindly(TARGET, ascent(30.0), noisy, num_solutions=2, seed=3)
     assert denoised.shape == (2, 2, 8, 8, 1)
     assert denoised.std(axis=(2, 3, 4)).max() < 1e-5
     errors = np.abs(denoised - grays[:, None]).max(axis=(1, 2, 3, 4))
     # The mean of 64 pixels with this noise, and the noise that the sampler adds.
     assert (errors < 5 * 2 * np.array([0.1, 0.4]) / 8).all()
     assert np.abs(denoised[:, 0] - denoised[:, 1]).max() > 1e-5
+
+
+MASK = np.arange(64).reshape(8, 8) % 3 > 0
+
+
+@pytest.fixture(scope="module")
+def grays():
+    return np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
+
+
+def test_restore_keeps_known_pixels_and_finds_the_others(grays):
+    """Known pixels are kept bit for bit; photos may be uint8."""
+    operator = Inpainting(MASK)
+    restored = restore(
+        TARGET, operator.measure(grays), operator, seeds=range(3), method=ascent(1.0)
+    )
+    assert (restored.shape, restored.dtype) == (grays.shape, np.float32)
+    np.testing.assert_array_equal(restored[:, MASK], grays[:, MASK])
+    np.testing.assert_allclose(restored, grays, atol=0.03)
+    photos = np.uint8(255 * grays)
+    np.testing.assert_array_equal(
+        operator.measure(photos), photos / np.float32(255) * MASK[..., None]
+    )
+
+
+def test_an_image_follows_from_its_values_and_its_seed(grays):
+    operator = Downsampling(2)
+    values, seeds = operator.measure(grays), [5, 9, 2]
+    together = restore(TARGET, values, operator, seeds=seeds, method=ascent(1.0), batch_size=2)
+    alone = restore(TARGET, values[1:2], operator, seeds=seeds[1:2], method=ascent(1.0))
+    np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"values": np.zeros((3, 4, 4, 1))}, r"`values` must be finite numbers \[N, 8, 8, 1\]"),
+        ({"values": np.zeros((8, 8, 1))}, r"Received: shape \[8, 8, 1\]"),
+        ({"values": np.full((3, 8, 8, 1), np.nan)}, "Received: NaN or infinity"),
+        ({"seeds": [1, 2]}, "`seeds` must be one for each of 3 values"),
+        ({"seeds": [1, 1, 2]}, "`seeds` must differ"),
+        ({"seeds": 3}, "`seeds` must be one for each image"),
+        ({"target": constant_images}, "`target` must have"),
+        ({"method": None}, "`method` must be given"),
+        ({"method": "heun"}, "`method` must be a method"),
+        ({"operator": "inpaint"}, "`operator` must be a LinearOperator"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number"),
+    ],
+)
+def test_wrong_calls_are_refused(grays, change, match):
+    arguments = {"target": TARGET, "values": grays, "operator": Inpainting(MASK)}
+    arguments |= {"seeds": range(3), "method": ascent(1.0)}
+    with pytest.raises(InvalidArgument, match=match):
+        restore(**{**arguments, **change})
+
+
+def test_the_default_method_covers_the_trained_levels():
+    noise = NoiseLevels(0.2, 2.0)
+    model = EnergyModel(build_network("dense", (8, 8, 1), channels=4), noise)
+    method = default_method(model)
+    assert method.sigma_range(model) == (0.2, 2.0)
+    assert method.num_steps == 150
+    with pytest.warns(UserWarning, match=r"0\.01 to 5, but the model was trained for 0\.2 to 2"):
+        restore(model, np.zeros((1, 8, 8, 1)), Inpainting(MASK), seeds=[0], method=ascent(5.0))

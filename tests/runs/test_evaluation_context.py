@@ -13,6 +13,7 @@ from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.section_files import Section
 from tf_mdsm.runs import build_evaluation, evaluation_context
 from tf_mdsm.runs.evaluation_context import EvaluationContext
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.sharded_sampling import ShardedSamples
 from tf_mdsm.system.shards import Shards
 
@@ -37,7 +38,7 @@ def known_features(monkeypatch):
 
 
 def context_of(workdir, **changes) -> EvaluationContext:
-    return EvaluationContext(evaluation_config(workdir, **changes), str(workdir))
+    return EvaluationContext(load_run(evaluation_config(workdir, **changes), str(workdir)))
 
 
 def prepare(workdir, **changes) -> None:
@@ -77,7 +78,7 @@ def test_a_key_depends_on_the_sampling_and_on_the_content_of_statistics(small_ru
     """A file of statistics that has been replaced gives other numbers under the same name."""
     config = evaluation_config(small_run)
     config.sampling.num_levels = 4
-    context = EvaluationContext(config, str(small_run))
+    context = EvaluationContext(load_run(config, str(small_run)))
     before = keys_of(small_run)
     assert all(context.key(section) != before[section] for section in SECTIONS)
     path = tmp_path / "own.npz"
@@ -167,6 +168,6 @@ def test_samples_are_written_by_the_first_worker_only(small_run, tmp_path, monke
 
 
 def test_points_of_the_plane_are_refused(small_run, monkeypatch):
-    monkeypatch.setattr(evaluation_context, "image_shape", lambda config: (1, 1, 2))
+    monkeypatch.setattr(evaluation_context, "is_points", lambda image_shape: True)
     with pytest.raises(InvalidArgument, match=r"--workdir.*hold a run on images, not on points"):
         context_of(small_run)

@@ -1,77 +1,199 @@
-"""A trained run, loaded: its weights, its step, and what its results depend on."""
+"""The entrance from Python: what it gives is what the command line gives; refusals."""
 
-import json
+import pathlib
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.small_runs import final_weights
-from tf_mdsm import __version__
-from tf_mdsm.config.file import get_config
+from tests.helpers.small_runs import assert_same_weights, call, final_weights, small_config
+from tf_mdsm.config.file import save_config
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.runs.run import fingerprint, load_run
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.restoration.operators import Inpainting
+from tf_mdsm.runs.run import export, load, train
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.sampling import sample
 
 
 @pytest.fixture(scope="module")
-def run(small_run):
-    return load_run(get_config(str(small_run)), str(small_run))
+def run(workdir):
+    return load(workdir)
 
 
-def test_a_run_has_the_averaged_weights_of_its_checkpoint(run, small_run):
-    saved = list(final_weights(small_run).values())
-    averaged, raw = run.model.inference_network.variables, run.model.network.variables
-    for variable in (*averaged, *raw):
-        assert any(np.array_equal(variable.numpy(), array) for array in saved), variable.path
-    assert (averaged[0].numpy() != raw[0].numpy()).any()
-    assert (run.weights, run.step) == ("averaged", 10)
-    assert run.provenance == {"step": 10, "weights": "averaged", "version": __version__}
+def sampled_by_program(workdir, *flags: str) -> np.ndarray:
+    """The images that `--mode=sample` writes."""
+    answer = call(f"--workdir={workdir}", "--mode=sample", *flags)
+    assert answer.returncode == 0, answer.stderr
+    with np.load(answer.stdout.split()[0]) as arrays:
+        return arrays["images"]
 
 
-def test_a_run_keeps_the_statistics_of_its_images(run):
-    assert run.statistics.mean.shape == (8, 8, 1)
-    assert run.folder.name == "small_run"
+@pytest.mark.parametrize("sampler", ["annealed_langevin", "heun", "ancestral", "coarse_to_fine"])
+def test_samples_are_those_of_the_program(workdir, sampler):
+    """Bit for bit, in several batches of which the last is short."""
+    settings = {"sampling.sampler": sampler, "sampling.batch_size": 4, "sampling.max_steps": 9}
+    run = load(workdir, overrides=settings)
+    flags = [f"--config.{name}={value}" for name, value in settings.items()]
+    by_program = sampled_by_program(
+        workdir, *flags, "--config.sampling.num_samples=6", "--config.sampling.seed=3"
+    )
+    images = run.sample(6, seed=3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, by_program)
+    unclipped = sample(run.model, run.method, seeds=range(3, 9), batch_size=4)
+    np.testing.assert_array_equal(np.round(255 * np.clip(unclipped, 0, 1)), images)
 
 
-def test_the_sampler_is_built_once(run):
-    assert run.sampler is run.sampler
-    config = run.config.copy_and_resolve_references()
-    config.sampling.sampler = "heun"
-    assert type(run.build_sampler(config)) is not type(run.sampler)
+def test_a_run_holds_config_model_method_and_step(run, workdir):
+    assert run.step == 10
+    assert run.config.sampling.sampler == "annealed_langevin"
+    assert isinstance(run.model, EnergyModel)
+    assert run.method is run.method
+    assert run.method.num_steps == 8
+    other = load(str(workdir), overrides={"sampling.sampler": "ancestral"})
+    assert isinstance(other.method, AncestralEuler)
+    assert other.config.sampling.sampler == "ancestral"
 
 
-def test_a_run_without_averages_has_raw_weights(small_run, tmp_path):
-    """A checkpoint has more than such a model needs."""
-    config = get_config(str(small_run))
-    config.optimizer.ema_momentum = 0.0
-    run = load_run(config, str(small_run), device="CPU:0")
-    assert run.weights == "raw"
-    assert run.model.network.variables[0].value.device.endswith("CPU:0")
+def test_checkpoints_are_chosen_by_name_and_by_step(copied):
+    """The run keeps the last three, of steps 20, 30 and 40."""
+    assert load(copied).step == load(copied, "newest").step == 40
+    older = load(copied, 20)
+    assert older.step == 20
+    newest = load(copied).model.inference_network.variables[0].numpy()
+    assert (older.model.inference_network.variables[0].numpy() != newest).any()
+    for wrong in (25, "last", 40.5, None.__class__):
+        with pytest.raises(InvalidArgument, match=r"`checkpoint` must be .*\(40, 30, 20\)"):
+            load(copied, wrong)
+    with pytest.raises(InvalidArgument, match="`checkpoint` must be newest, as this run keeps no"):
+        load(copied, "best")
 
 
-def test_a_fingerprint_depends_on_settings_and_weights(run):
-    name = run.fingerprint({"a": 1, "b": 2})
-    assert len(name) == 12
-    assert int(name, 16) >= 0
-    assert run.fingerprint({"b": 2, "a": 1}) == name
-    assert run.fingerprint({"a": 1, "b": 3}) != name
-    kernel = run.model.inference_network.variables[0]
-    before = kernel.numpy()
-    kernel.assign(tf.tensor_scatter_nd_add(before, [[0, 0]], [1e-3]))
-    assert fingerprint({"a": 1, "b": 2}, run.model) != name
-    kernel.assign(before)
-    assert run.fingerprint({"a": 1, "b": 2}) == name
+def test_folders_that_are_no_runs_are_refused(tmp_path, workdir):
+    for wrong in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(InvalidArgument, match=r"`workdir` must hold a run's config\.json"):
+            load(wrong)
+    save_config(small_config(), str(tmp_path / "config.json"))
+    with pytest.raises(InvalidArgument, match=r"`workdir` must hold a checkpoint \(train first\)"):
+        load(tmp_path)
+    with pytest.raises(InvalidArgument, match=r"`workdir` must hold a checkpoint of this network"):
+        load(workdir, overrides={"network.channels": 9})
 
 
-def test_a_folder_without_checkpoints_is_refused(small_run, tmp_path):
-    with pytest.raises(InvalidArgument, match=r"hold a checkpoint \(train first\)"):
-        load_run(get_config(str(small_run)), str(tmp_path))
+@pytest.mark.parametrize(
+    ("count", "seed", "field"), [(0, 0, "num_samples"), (1.5, 0, "num_samples"), (2, -1, "seeds")]
+)
+def test_wrong_numbers_and_seeds_are_refused(run, count, seed, field):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+        run.sample(count, seed=seed)
 
 
-def test_statistics_may_be_missing(small_run, tmp_path):
-    """As in runs of imported weights."""
-    workdir = shutil.copytree(small_run, tmp_path / "run")
-    (workdir / "checkpoints" / "statistics.npz").unlink()
-    assert json.loads((workdir / "config.json").read_text())
-    assert load_run(get_config(str(workdir)), str(workdir)).statistics is None
+def test_restored_images_keep_the_known_pixels(run):
+    photos = np.random.default_rng(0).uniform(size=(3, 8, 8, 1))
+    mask = np.arange(64).reshape(8, 8) % 2
+    operator = Inpainting(mask)
+    restored = run.restore(operator.measure(photos), operator, seeds=[4, 5, 6])
+    assert restored.shape == (3, 8, 8, 1)
+    known = np.broadcast_to(mask[None, ..., None], photos.shape) == 1
+    np.testing.assert_array_equal(restored[known], photos.astype(np.float32)[known])
+
+
+def test_training_is_that_of_the_program(small_run, tmp_path):
+    """The same weights and settings; nothing of the given configuration changes."""
+    config = small_config()
+    run = train(config, tmp_path / "run", {"training.num_steps": 10})
+    assert_same_weights(final_weights(tmp_path / "run"), final_weights(small_run))
+    assert run.step == 10
+    assert run.config.to_dict() == load(small_run).config.to_dict()
+    assert config.training.num_steps == 40
+
+
+def test_training_continues_from_a_file_of_settings(workdir, tmp_path):
+    """Nothing is left to do, and the run is loaded."""
+    folder = shutil.copytree(workdir, tmp_path / "run")
+    assert train(folder / "config.json", folder).step == 10
+
+
+def test_a_recipe_is_trained_by_its_path(tmp_path):
+    recipe = pathlib.Path(__file__).parents[2] / "configs" / "digits.py"
+    changes = {"training.num_steps": 1, "network.name": "dense", "network.head": "quadratic"}
+    changes |= {"training.sample_every": 0, "training.validate_every": 0}
+    assert train(recipe, tmp_path / "run", changes).step == 1
+
+
+@pytest.mark.parametrize("wrong", ["nothing.py", "nothing.json", {"seed": 1}, 3])
+def test_what_is_no_configuration_is_refused(wrong, tmp_path):
+    with pytest.raises(InvalidArgument, match="`config` must"):
+        train(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_keeps_its_settings(workdir):
+    with pytest.raises(InvalidArgument, match=r"`config.seed` must stay 0"):
+        train(workdir / "config.json", workdir, {"seed": 1})
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return EnergyModel(build_network("dense", image_shape=(8, 8, 1), channels=8))
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What would be written as a SavedModel; tests/slow writes it."""
+    written = []
+    monkeypatch.setattr(
+        "tf_mdsm.runs.export.write_saved_model",
+        lambda served, folder, **options: written.append((served, folder, options)),
+    )
+    return written
+
+
+def test_an_export_is_that_of_the_program(written, run, workdir, tmp_path):
+    export(run, tmp_path / "1")
+    assert call(f"--workdir={workdir}", "--mode=export").returncode == 0
+    (ours, folder, options), (theirs, _, expected) = written
+    assert folder == str(tmp_path / "1")
+    assert options == expected
+    assert options["provenance"]["step"] == 10
+    images = tf.constant(np.random.default_rng(0).uniform(size=(2, 8, 8, 1)), tf.float32)
+    assert ours.signatures.keys() == theirs.signatures.keys()
+    for served in (ours, theirs):
+        energy = served.energy(images)["energy"]
+        np.testing.assert_allclose(energy, run.model.energy(images), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", [None, AncestralEuler([1.0, 0.1])])
+def test_a_model_is_exported_with_the_default_or_another_method(written, model, method, tmp_path):
+    export(model, tmp_path / "1", method=method)
+    ((served, _, options),) = written
+    assert options["provenance"]["step"] is None
+    sampled = served.sample(tf.range(2, dtype=tf.int64))["images"]
+    expected = np.clip(sample(model, method, seeds=range(2)), 0, 1)
+    np.testing.assert_allclose(sampled, expected, atol=1e-5)
+
+
+def test_wrong_exports_are_refused(run, tmp_path):
+    with pytest.raises(InvalidArgument, match="`path` must not exist yet"):
+        export(run, tmp_path)
+    with pytest.raises(InvalidArgument, match="`source` must be a Run or an EnergyModel"):
+        export(run.model.network, tmp_path / "1")
+
+
+def test_an_evaluation_is_that_of_the_program(workdir, tmp_path):
+    """The same report, from the run's own images and weights."""
+    shutil.copytree(workdir, tmp_path / "run")
+    changes = {
+        "evaluation.parts": "denoising",
+        "evaluation.features": "none",
+        "evaluation.num_images": 10,
+        "evaluation.num_samples": 10,
+    }
+    metrics = load(tmp_path / "run", overrides=changes).evaluate()
+    assert {metric["step"] for metric in metrics} == {10}
+    assert (tmp_path / "run" / "evaluation" / "report.html").exists()

@@ -12,7 +12,8 @@ from tests.helpers.served_inputs import some_images
 from tests.helpers.served_model import Model, Refusal
 from tests.helpers.small_runs import call, small_config
 from tf_mdsm.config.file import get_config
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import load_run
+from tf_mdsm.runs.run import export, load
 from tf_mdsm.runs.train import train
 from tf_mdsm.samplers.chain import compile_chain
 
@@ -41,7 +42,7 @@ def test_an_exported_network_gives_the_answers_of_the_model_in_memory(network, t
             answer, expected, atol=1e-5 * np.abs(expected).max(), err_msg=name
         )
     samples = session.run("sample", {"seed": np.arange(4)})["images"]
-    expected = compile_chain(run.sampler)(range(4)).images
+    expected = compile_chain(run.model, run.method)(range(4)).images
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
 
 
@@ -63,7 +64,8 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     assert sorted(os.listdir(workdir / "export")) == ["1", "2"]
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
-    expected = compile_chain(load_run(config, str(workdir)).sampler)(range(2)).images
+    run = load_run(config, str(workdir))
+    expected = compile_chain(run.model, run.method)(range(2)).images
     session = Model(str(workdir / "export"))
     samples = session.run("sample", {"seed": np.arange(2)})["images"]
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
@@ -72,3 +74,14 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     written = json.loads((workdir / "export" / "2" / "assets.extra" / "tf_mdsm.json").read_text())
     assert (written["step"], written["weights"]) == (10, "averaged")
     assert written["config"]["sampling"]["start"] == "gaussian"
+
+
+def test_an_export_from_python_answers_as_the_run(small_run, tmp_path):
+    run = load(small_run)
+    export(run, tmp_path / "served" / "3")
+    session, noisy = Model(str(tmp_path / "served")), some_images(5, scale=3.0) - 1
+    assert session.version == 3
+    energy = session.run("energy", {"images": noisy})["energy"]
+    np.testing.assert_allclose(energy, run.model.energy(noisy), rtol=1e-5)
+    samples = session.run("sample", {"seed": np.arange(4)})["images"]
+    np.testing.assert_array_equal(np.round(255 * samples), run.sample(4))

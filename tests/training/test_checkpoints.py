@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import Adam, EnergyModel, build_network
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.networks.build import build_network
 from tf_mdsm.system import checksums
 from tf_mdsm.training.checkpoints import TrainingCheckpoints, restore_weights
+from tf_mdsm.training.optimizers import Adam
 
 
 def new_model(channels: int = 4, ema_momentum: float = 0.9) -> EnergyModel:
@@ -294,14 +296,14 @@ def test_a_best_checkpoint_that_cannot_be_written_is_reported(tmp_path, monkeypa
 # Weights of a run that is not trained any further
 
 
-def test_weights_of_the_newest_and_of_the_best_checkpoint(tmp_path):
+def test_weights_of_the_newest_the_best_and_a_steps_checkpoint(tmp_path):
     model = shared_model("write")
     checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=3)
     for step, distance in ((1, 5.0), (2, 1.0), (3, 2.0)):
         set_state(model, step)
         checkpoints.save()
         checkpoints.keep_if_best(distance, "one")
-    for which, step in (("newest", 3), ("best", 2)):
+    for which, step in (("newest", 3), ("best", 2), (1, 1), (3, 3)):
         used = shared_model("read")
         assert restore_weights(str(tmp_path), used, which) == step
         assert_values([*used.network.variables, *used.ema_network.variables], step)
@@ -313,5 +315,7 @@ def test_weights_that_are_not_there_are_refused(tmp_path):
     save_at(tmp_path, 10)
     with pytest.raises(InvalidArgument, match=r"config.checkpoint.*evaluate_every"):
         restore_weights(str(tmp_path), shared_model("read"), "best")
+    with pytest.raises(InvalidArgument, match=r"newest, best or a step that is kept \(10\).*: 11"):
+        restore_weights(str(tmp_path), shared_model("read"), 11)
     with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
         restore_weights(str(tmp_path), new_model(channels=6))

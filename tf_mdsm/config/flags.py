@@ -5,7 +5,6 @@ changed, so a process may parse any number of command lines.
 """
 
 import dataclasses
-import difflib
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -14,8 +13,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.file import get_config, load_recipe
+from tf_mdsm.config.overrides import default_of
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
 
@@ -151,7 +150,7 @@ def _check_overrides(arguments: Sequence[str]) -> None:
         name = name.removeprefix("no")
         if not name.startswith("config."):
             continue
-        default = _default_of(name)
+        default = default_of(name.removeprefix("config."))
         if isinstance(default, ConfigDict):
             raise InvalidArgument(name, "be set field by field: it is a group", value or "nothing")
         if is_negated and (has_value or not isinstance(default, bool)):
@@ -167,19 +166,6 @@ def _check_overrides(arguments: Sequence[str]) -> None:
             read(value)
         except (ValueError, KeyError) as error:
             raise InvalidArgument(name, f"be {type_name}", value) from error
-
-
-def _default_of(name: str) -> object:
-    """The default of a setting or group, named as on the command line: "config.noise.sigma_min"."""
-    value = default_config()
-    for part in name.split(".")[1:]:
-        known = list(value.keys()) if isinstance(value, ConfigDict) else []
-        if part not in known:
-            close = difflib.get_close_matches(part, known, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise InvalidArgument(name, f"be a known setting{hint}", part)
-        value = value[part]
-    return value
 
 
 def _apply_overrides(config: ConfigDict, overrides: list[str], argv: Sequence[str]) -> None:

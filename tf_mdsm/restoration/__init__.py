@@ -3,3 +3,23 @@
 `operators` are linear maps y = A x; `tasks` names them ("inpaint_box", "deblur", …); `conditioning`
 makes a sampler keep y; `solve` restores images; `baselines` are scikit-image's methods.
 """
+
+from tf_mdsm.public_names import import_when_used
+
+__getattr__, __dir__, __all__ = import_when_used(
+    __name__,
+    {
+        "conditioning": ["KnownMeasurement"],
+        "operators": [
+            "Downsampling",
+            "Grayscale",
+            "Inpainting",
+            "LinearOperator",
+            "LowPass",
+            "RandomProjections",
+            "require_orthonormal_rows",
+        ],
+        "solve": ["denoise_blindly", "restore"],
+        "tasks": ["Task", "create_task", "fitting_tasks"],
+    },
+)

@@ -1,5 +1,6 @@
 """`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
+import dataclasses
 import logging
 import os
 from typing import Any
@@ -15,16 +16,26 @@ from tf_mdsm.evaluation.section_files import (
     save_section,
 )
 from tf_mdsm.runs.evaluation_context import EvaluationContext
-from tf_mdsm.runs.run import Run
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_run"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def evaluate(config: ConfigDict, workdir: str) -> list[str]:
-    """Evaluates a run's checkpoint, one section after the other (`config.evaluation.parts`).
+    """Evaluates a run's checkpoint, as `evaluate_run`.
+
+    Raises:
+        InvalidArgument: without a checkpoint, and as `evaluate_run`.
+        RunError: if the checkpoint cannot be read, and as `evaluate_run`.
+    """
+    return evaluate_run(load_run(config, workdir))
+
+
+def evaluate_run(run: LoadedRun) -> list[str]:
+    """Evaluates a loaded run, one section after the other (`config.evaluation.parts`).
 
     A section that was computed from the same weights and settings is not computed again. The
     workers of a cluster share the sampling; the first worker does everything else.
@@ -33,13 +44,12 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
         `workdir/evaluation/metrics.json` and `report.html`; no paths on the other workers.
 
     Raises:
-        InvalidArgument: without a checkpoint, or for data or features that do not fit, before
-            anything is sampled.
+        InvalidArgument: for data or features that do not fit, before anything is sampled.
         RunError: if something cannot be read, or an energy is not finite.
     """
-    config = ConfigDict(config.to_dict())
+    config = ConfigDict(run.config.to_dict())
     config.sampling.num_samples = config.evaluation.num_samples
-    context = EvaluationContext(config, workdir)
+    context = EvaluationContext(dataclasses.replace(run, config=config))
     folder = context.run.folder
     folder.require_writable(folder.evaluation)
     names = context.section_names
@@ -61,7 +71,7 @@ def evaluate(config: ConfigDict, workdir: str) -> list[str]:
     return _write(context.run, sections)
 
 
-def _write(run: Run, sections: dict[str, Section]) -> list[str]:
+def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     """Writes all numbers with what they depend on, and the report."""
     likelihood = read_likelihood(run.folder.likelihood_stem, run.step, run.weights)
     if likelihood is not None:
@@ -86,12 +96,12 @@ def _write(run: Run, sections: dict[str, Section]) -> list[str]:
     return [run.folder.metrics, run.folder.report]
 
 
-def _facts_of_samples(run: Run) -> dict[str, Any]:
+def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:
     """What the numbers of samples depend on, besides the weights."""
     sampling = run.config.sampling
     return {
         "sampler": sampling.sampler,
         "start": sampling.start,
         "seeds": f"{sampling.seed} … {sampling.seed + sampling.num_samples - 1}",
-        "gradient_evaluations_per_image": run.sampler.max_gradient_evaluations,
+        "gradient_evaluations_per_image": run.method.max_gradient_evaluations,
     }

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from ml_collections import ConfigDict
 
 import tf_mdsm
 from tf_mdsm.datasets.pixels import to_float
@@ -18,7 +17,7 @@ from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
 from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.section_files import Section
-from tf_mdsm.runs.build_data import build_images, image_shape
+from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_evaluation import (
     build_features,
     build_out_of_distribution,
@@ -26,7 +25,7 @@ from tf_mdsm.runs.build_evaluation import (
     build_reference_images,
     require_enough,
 )
-from tf_mdsm.runs.run import load_run
+from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.runs.sharded_sampling import sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.visualization.images import sampling_strip
@@ -61,24 +60,21 @@ class EvaluationContext:
     `prepare` comes first, then `sample`, then `compute`.
 
     Args:
-        config: the run's configuration; `sampling.num_samples` samples are evaluated.
-        workdir: the run's folder.
+        run: the loaded run; `config.sampling.num_samples` samples are evaluated.
 
     Attributes:
-        run: the loaded run.
+        run: as given.
 
     Raises:
-        InvalidArgument: without a checkpoint of this network, for a run on points of the plane,
-            and for images that cannot be read.
-        RunError: if the checkpoint cannot be read.
+        InvalidArgument: for a run on points of the plane, and for images that cannot be read.
     """
 
-    def __init__(self, config: ConfigDict, workdir: str):
-        self.run = load_run(config, workdir)
-        self._config, self._settings = config, config.evaluation
-        if is_points(image_shape(config)):
-            raise InvalidArgument("--workdir", "hold a run on images, not on points", workdir)
-        self._training, self._all_validation = build_images(config)
+    def __init__(self, run: LoadedRun):
+        self.run, self._config, self._settings = run, run.config, run.config.evaluation
+        if is_points(run.model.image_shape):
+            on_images = "hold a run on images, not on points"
+            raise InvalidArgument("--workdir", on_images, run.folder.path)
+        self._training, self._all_validation = build_images(run.config)
         self._validation = self._all_validation[: self._settings.num_images]
         # Loaded by `prepare`.
         self._features: FeatureExtractor | None = None

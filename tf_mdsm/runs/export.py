@@ -1,5 +1,6 @@
 """`--mode=export`: writes a run's trained model as a SavedModel, or its weights for PyTorch."""
 
+import functools
 import logging
 import os
 from typing import Any
@@ -12,13 +13,13 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.system.torch_files import write_state_dict
 
-__all__ = ["build_served_energy", "export"]
+__all__ = ["build_served_energy", "export", "export_model", "run_provenance"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,33 +47,66 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
     return [_export_saved_model(load_run(config, workdir), folder)]
 
 
-def build_served_energy(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
-    """The functions that a server offers of a trained model and its sampler."""
+def export_model(
+    model: EnergyModel, method: Method, folder: str, *, max_batch_size: int, provenance: dict
+) -> None:
+    """Writes a SavedModel of a trained model, and of a method to sample it.
+
+    Args:
+        model: the model.
+        method: how signature `sample` and `inpaint` sample it.
+        folder: the folder to write, which must not exist; its name is the version number.
+        max_batch_size: largest number of images in a request.
+        provenance: what the export is made from, besides the versions of the software.
+
+    Raises:
+        RunError: if it cannot be written, or if the written model gives other answers than the
+            model in memory.
+    """
+    versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
+    write_saved_model(
+        build_served_energy(model, method, max_batch_size),
+        folder,
+        image_shape=model.image_shape,
+        provenance={**versions, **provenance},
+    )
+
+
+def run_provenance(run: LoadedRun) -> dict[str, Any]:
+    """What an export of a run is made from: step, kind of weights, and configuration."""
+    return {"step": run.step, "weights": run.weights, "config": run.config.to_dict()}
+
+
+def build_served_energy(model: EnergyModel, method: Method, max_batch_size: int) -> ServedEnergy:
+    """The functions that a server offers of a trained model, and of a method to sample it."""
     return ServedEnergy(
         energy_fn=model.energy,
         score_fn=model.score,
         denoise_fn=model.denoise,
-        sample_fn=sampler.sample,
-        inpaint_fn=sampler.inpaint,
+        sample_fn=functools.partial(method.sample, model),
+        inpaint_fn=functools.partial(method.inpaint, model),
         image_shape=model.image_shape,
-        max_batch_size=config.export.max_batch_size,
+        max_batch_size=max_batch_size,
         variables=[variable.value for variable in model.inference_network.variables],
     )
 
 
-def _export_torch(run: Run) -> str:
+def _export_torch(run: LoadedRun) -> str:
     """Writes the weights under the names of the authors' PyTorch code; returns the path."""
     path = run.folder.torch_weights(run.step)
     write_state_dict(path, to_state_dict(run.model.inference_network))
     return path
 
 
-def _export_saved_model(run: Run, folder: str) -> str:
+def _export_saved_model(run: LoadedRun, folder: str) -> str:
     """Writes the SavedModel of a run into a new folder; returns the folder."""
-    served = build_served_energy(run.config, run.model, run.sampler)
     _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
-    write_saved_model(
-        served, folder, image_shape=run.model.image_shape, provenance=_provenance(run)
+    export_model(
+        run.model,
+        run.method,
+        folder,
+        max_batch_size=run.config.export.max_batch_size,
+        provenance=run_provenance(run),
     )
     return folder
 
@@ -86,14 +120,3 @@ def _new_version(folder: RunFolder, version: int) -> str:
     if version in existing:
         raise InvalidArgument("config.export.version", "be one that does not exist yet", path)
     return path
-
-
-def _provenance(run: Run) -> dict[str, Any]:
-    """Software versions, step, kind of weights, and configuration of an export."""
-    return {
-        "tf_mdsm": tf_mdsm.__version__,
-        "tensorflow": tf.__version__,
-        "step": run.step,
-        "weights": run.weights,
-        "config": run.config.to_dict(),
-    }

@@ -19,7 +19,7 @@ from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs.build_data import build_images
-from tf_mdsm.runs.run import Run, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
@@ -80,7 +80,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     return written
 
 
-def _build_path(run: Run) -> AnnealingPath:
+def _build_path(run: LoadedRun) -> AnnealingPath:
     """The path from `config.likelihood.reference` to the energy.
 
     Raises:
@@ -109,7 +109,7 @@ def _build_path(run: Run) -> AnnealingPath:
     )
 
 
-def _key(run: Run) -> str:
+def _key(run: LoadedRun) -> str:
     """Fingerprint of the settings and weights that the chains depend on."""
     settings = run.config.likelihood.items()
     relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
@@ -140,7 +140,7 @@ def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> Lo
 
 def _report(
     estimate: LogZEstimate,
-    run: Run,
+    run: LoadedRun,
     reference: GaussianReference,
     image_sets: dict[str, np.ndarray],
 ) -> dict[str, object]:

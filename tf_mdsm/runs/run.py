@@ -1,95 +1,228 @@
-"""A trained run, loaded: configuration, energy with the weights of a checkpoint, sampler."""
+"""The entrance from Python: train a run, load it, use it, export it."""
 
-import dataclasses
-import functools
-import hashlib
+import contextlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm import __version__
-from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
+from tf_mdsm.config.defaults import default_config
+from tf_mdsm.config.file import get_config, load_config, load_recipe
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.runs.build_model import build_model
-from tf_mdsm.runs.build_sampler import build_sampler
-from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.samplers.base import Sampler
-from tf_mdsm.training.checkpoints import restore_weights
+from tf_mdsm.errors import InvalidArgument, errors_about
+from tf_mdsm.restoration.operators import LinearOperator
+from tf_mdsm.restoration.solve import restore
+from tf_mdsm.runs.evaluate import evaluate_run
+from tf_mdsm.runs.export import export_model, run_provenance
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.restore import with_own_sampler
+from tf_mdsm.runs.sharded_sampling import stored_pixels
+from tf_mdsm.runs.train import train as run_training
+from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.sampling import default_method, sample
+from tf_mdsm.samplers.values import whole_number
 
-__all__ = ["Run", "fingerprint", "load_run"]
+__all__ = ["Run", "export", "load", "train"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run's folder opened for use after training.
+class Run(LoadedRun):
+    """A run, loaded: what `load` returns.
+
+        run = tf_mdsm.load("runs/digits")
+        images = run.sample(16, seed=0)
+        energy = run.model.energy(images / 255)
 
     Attributes:
-        folder: the paths of its files.
-        config: its configuration, overridden by the command line.
-        model: the energy with the weights of the checkpoint.
-        statistics: mean and covariance of the training images; None if the run keeps none.
+        config: its configuration, with the overrides of `load`.
+        model: the energy with the weights of the checkpoint, an `EnergyModel`.
+        method: the method of `config.sampling`.
         step: training step of the checkpoint.
+        statistics: mean and covariance of the training images; None if the run keeps none.
+        folder: the paths of its files.
     """
 
-    folder: RunFolder
-    config: ConfigDict
-    model: EnergyModel
-    statistics: ImageStatistics | None
-    step: int
+    def sample(self, num_samples: int, *, seed: int = 0) -> np.ndarray:
+        """Samples images by the run's own method. Image n has the seed `seed + n`.
 
-    @functools.cached_property
-    def sampler(self) -> Sampler:
-        """The sampler of `config.sampling`."""
-        return self.build_sampler(self.config)
+        Returns:
+            the array `images` of the file that `--mode=sample` writes with these settings, bit for
+            bit: uint8 [N, H, W, C], or float32 for points of the plane. `tf_mdsm.sample(run.model,
+            run.method, seeds=...)` gives the images as float32, not clipped.
 
-    def build_sampler(self, config: ConfigDict) -> Sampler:
-        """Builds a sampler for this run's energy, with the `sampling` settings of `config`."""
-        return build_sampler(config, self.model, self.statistics)
-
-    @property
-    def weights(self) -> str:
-        """Which weights are used: "averaged" (EMA) or "raw"."""
-        return "raw" if self.model.ema_network is None else "averaged"
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What every result depends on: training step, kind of weights, version of the program."""
-        return {"step": self.step, "weights": self.weights, "version": __version__}
-
-    def fingerprint(self, settings: Mapping[str, Any]) -> str:
-        """A hash of the weights and of some settings, 12 hexadecimal digits.
-
-        It names intermediate files, so that results of other weights or settings never mix.
+        Raises:
+            InvalidArgument: for a number below 1, or a seed that is negative.
+            RunError: if an energy is not finite.
         """
-        return fingerprint(settings, self.model)
+        count = whole_number("num_samples", num_samples)
+        images = sample(
+            self.model,
+            self.method,
+            seeds=range(seed, seed + count),
+            batch_size=self.config.sampling.batch_size,
+        )
+        return stored_pixels(images)
+
+    def restore(
+        self,
+        values: np.ndarray | tf.Tensor,
+        operator: LinearOperator,
+        *,
+        seeds: Sequence[int] | np.ndarray,
+    ) -> np.ndarray:
+        """Restores images as `tf_mdsm.restore`, by the method of `config.restoration`."""
+        return restore(
+            self.model,
+            values,
+            operator,
+            seeds=seeds,
+            method=self.build_method(with_own_sampler(self.config)),
+            batch_size=self.config.sampling.batch_size,
+        )
+
+    def evaluate(self) -> list[dict[str, Any]]:
+        """Evaluates the run as `--mode=evaluate`, and writes the same report into its folder.
+
+        `load(workdir, overrides={"evaluation.num_samples": 1_000})` says what is evaluated. What
+        was computed before from the same weights and settings is not computed again.
+
+        Returns:
+            the metrics, each a dictionary with `name`, `value`, and what it depends on.
+
+        Raises:
+            InvalidArgument: for data or features that do not fit, before anything is sampled.
+            RunError: if something cannot be read, or an energy is not finite.
+        """
+        with _names_of_arguments({"--workdir": "workdir"}):
+            evaluate_run(self)
+        with open(self.folder.metrics, encoding="utf-8") as file:
+            return json.load(file)["metrics"]
 
 
-def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:
-    """A hash of some settings and of a model's weights, 12 hexadecimal digits."""
-    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for variable in model.inference_network.variables:
-        content.update(variable.numpy().tobytes())
-    return content.hexdigest()[:12]
-
-
-def load_run(config: ConfigDict, workdir: str, device: str = "") -> Run:
-    """Loads a run: builds its model and restores the checkpoint that `config.checkpoint` names.
+def load(
+    workdir: str | os.PathLike,
+    checkpoint: str | int | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Run:
+    """Loads a run of the command line, or of `train`.
 
     Args:
-        config: the run's configuration.
         workdir: the run's folder.
-        device: where the variables live; "" lets TensorFlow choose.
+        checkpoint: "newest", "best" (for runs with `training.evaluate_every`), or the step of a
+            checkpoint that is kept. None: `config.checkpoint`, which is "newest" by default.
+        overrides: settings to change, by "group.field": `{"sampling.sampler": "ancestral"}`.
 
     Raises:
-        InvalidArgument: if there is no checkpoint of this network.
-        RunError: if the checkpoint or the image statistics cannot be read.
+        InvalidArgument: for a folder that is no run, without a checkpoint, or for settings that
+            do not fit.
+        RunError: if the checkpoint cannot be read.
     """
-    folder = RunFolder(workdir)
-    with tf.device(device):
-        model = build_model(config)
-        step = restore_weights(folder.checkpoints, model, config.checkpoint)
-        statistics = load_statistics(folder.image_statistics)
-    return Run(folder=folder, config=config, model=model, statistics=statistics, step=step)
+    path = os.path.expanduser(os.fspath(workdir))
+    with _names_of_arguments({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
+        config = with_overrides(get_config(path), overrides)
+        _compute_in_full_precision()
+        loaded = load_run(config, path, checkpoint=checkpoint)
+    return Run(**{field: getattr(loaded, field) for field in LoadedRun.__dataclass_fields__})
+
+
+def train(
+    config: ConfigDict | str | os.PathLike,
+    workdir: str | os.PathLike,
+    overrides: Mapping[str, object] | None = None,
+) -> Run:
+    """Trains a run, or continues it, exactly as `--mode=train` does: it is the same function.
+
+    Args:
+        config: the settings, `default_config()` with changes; or the path of a recipe (.py) or of
+            a run's config.json.
+        workdir: the run's folder. A run in it continues at its newest checkpoint.
+        overrides: settings to change, by "group.field": `{"training.num_steps": 100}`.
+
+    Returns:
+        the trained run.
+
+    Raises:
+        InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
+        KeyboardInterrupt: after Ctrl-C, when everything is saved; the next call continues.
+        RunError: if the loss is not finite and no rollback is left, or a checkpoint cannot be
+            written or read.
+    """
+    path = os.path.expanduser(os.fspath(workdir))
+    config = with_overrides(_read_config(config), overrides)
+    with _names_of_arguments({"--workdir": "workdir"}):
+        _compute_in_full_precision()
+        run_training(config, path)
+    return load(path, "newest", overrides)
+
+
+def export(
+    source: Run | EnergyModel, path: str | os.PathLike, *, method: Method | None = None
+) -> None:
+    """Writes the SavedModel that `--mode=export` writes, for TensorFlow Serving.
+
+    It has the signatures sample, energy, score, denoise and inpaint.
+
+    Args:
+        source: a run, or a model.
+        path: the folder to write, which must not exist, "served/1". For a server its name is a
+            version number.
+        method: how `sample` and `inpaint` sample. None: the run's, or `default_method(model)`.
+
+    Raises:
+        InvalidArgument: for another source, or if something exists at the path.
+        RunError: if it cannot be written, or if the written model gives other answers than the
+            model in memory.
+    """
+    folder = os.path.expanduser(os.fspath(path))
+    if os.path.exists(folder):
+        raise InvalidArgument("path", "not exist yet", folder)
+    if isinstance(source, Run):
+        export_model(
+            source.model,
+            method or source.method,
+            folder,
+            max_batch_size=source.config.export.max_batch_size,
+            provenance=run_provenance(source),
+        )
+    elif isinstance(source, EnergyModel):
+        weights = "raw" if source.ema_network is None else "averaged"
+        export_model(
+            source,
+            method or default_method(source),
+            folder,
+            max_batch_size=default_config().export.max_batch_size,
+            provenance={"step": None, "weights": weights, "config": None},
+        )
+    else:
+        raise InvalidArgument("source", "be a Run or an EnergyModel", type(source).__name__)
+
+
+def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:
+    """Settings as given, or of a recipe or a config.json."""
+    if isinstance(config, ConfigDict):
+        return config
+    if not isinstance(config, str | os.PathLike):
+        requirement = "be a ConfigDict, or the path of a recipe or of a config.json"
+        raise InvalidArgument("config", requirement, type(config).__name__)
+    path = os.path.expanduser(os.fspath(config))
+    with errors_about("config"):
+        return load_config(path) if path.endswith(".json") else load_recipe(path)
+
+
+def _compute_in_full_precision() -> None:
+    """As the program does: TensorFloat-32 would round the inputs of convolutions to ten bits."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@contextlib.contextmanager
+def _names_of_arguments(names: Mapping[str, str]) -> Iterator[None]:
+    """Makes an InvalidArgument about a flag one about the argument that stands for it."""
+    try:
+        yield
+    except InvalidArgument as error:
+        name = names.get(error.field, error.field)
+        raise InvalidArgument(name, error.requirement, error.received) from error

@@ -16,14 +16,14 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.samplers.chain import Chain, compile_chain
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
 from tf_mdsm.visualization.model_views import is_points
 
-__all__ = ["ShardedSamples", "sample_in_shards", "sampling_settings"]
+__all__ = ["ShardedSamples", "sample_in_shards", "sampling_settings", "stored_pixels"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,12 +46,12 @@ class ShardedSamples:
         shards: shards with `images` [B, H, W, C] (uint8, or float32 for points) and `energies`
             [B]; shard 0 also with `chain_states` [n, images, H, W, C] and `chain_energies`
             [steps, images]. The chief removes them.
-        run: the run, with its energy and sampler.
+        run: the run, with its energy and method.
         is_chief: whether this process is the first worker, which writes the result.
     """
 
     shards: Shards
-    run: Run
+    run: LoadedRun
     is_chief: bool
 
 
@@ -60,7 +60,7 @@ def sample_in_shards(
     workdir: str,
     stem: str,
     *,
-    run: Run | None = None,
+    run: LoadedRun | None = None,
     wait_seconds: float = _WAIT_SECONDS,
 ) -> ShardedSamples:
     """Samples `config.sampling.num_samples` images with a run's checkpoint.
@@ -100,9 +100,9 @@ def sample_in_shards(
         "sampling %d images from the checkpoint of step %d; up to %d gradient evaluations an image",
         settings.num_samples,
         run.step,
-        run.sampler.max_gradient_evaluations,
+        run.method.max_gradient_evaluations,
     )
-    runs = [run, *(load_run(config, workdir, device) for device in devices[1:])]
+    runs = [run, *(load_run(config, workdir, device, run.checkpoint) for device in devices[1:])]
     if any(other.step != run.step for other in runs):
         raise RunError(f"another checkpoint than that of step {run.step} has come; run again")
     _compute(shares, runs, devices, settings)
@@ -133,17 +133,17 @@ def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:
 
 
 def _compute(
-    shares: list[Shards], runs: list[Run], devices: list[str], settings: ConfigDict
+    shares: list[Shards], runs: list[LoadedRun], devices: list[str], settings: ConfigDict
 ) -> None:
     """Samples the missing shards on all devices at a time."""
-    count, steps = shares[0].count, runs[0].sampler.num_steps
+    count, steps = shares[0].count, runs[0].method.num_steps
     done = count - len(shares[0].missing())
     if done:
         _LOGGER.info("%d of %d batches are there already", done, count)
     stop = threading.Event()
     with progress_bar("sampling", count * steps, "step", done * steps) as bar:
 
-        def compute_share(shards: Shards, run: Run, device: str) -> None:
+        def compute_share(shards: Shards, run: LoadedRun, device: str) -> None:
             with tf.device(device):
                 compute_shard = _shard_function(run, settings, bar.update)
                 for _ in shards.compute(compute_shard):
@@ -161,39 +161,31 @@ def _compute(
 
 
 def _shard_function(
-    run: Run, settings: ConfigDict, on_steps: Callable[[int], object]
+    run: LoadedRun, settings: ConfigDict, on_steps: Callable[[int], object]
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """A function from a shard's number to its arrays; the sampler is compiled once for all."""
-    sample = compile_chain(run.sampler, settings.show_every)
+    """A function from a shard's number to its arrays; the method is compiled once for all."""
+    sample = compile_chain(run.model, run.method, settings.show_every)
+    hints = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
     seeds = settings.seed + np.arange(settings.num_samples)
     size = settings.batch_size
 
     def compute_shard(number: int) -> dict[str, np.ndarray]:
         chain = sample(seeds[number * size : (number + 1) * size], on_steps)
-        _require_finite(chain, settings.sampler)
+        require_finite(chain, hints.get(settings.sampler, ""))
         return _arrays_of(chain, keep_states=number == 0)
 
     return compute_shard
 
 
+def stored_pixels(images: np.ndarray) -> np.ndarray:
+    """Samples as they are stored: uint8 [N, H, W, C]; points stay float32."""
+    return images if is_points(images.shape[1:]) else to_uint8(images)
+
+
 def _arrays_of(chain: Chain, keep_states: bool) -> dict[str, np.ndarray]:
     """The arrays of a shard; the first shard keeps the states of some images as well."""
-    images = chain.images if is_points(chain.images.shape[1:]) else to_uint8(chain.images)
-    arrays = {"images": images, "energies": chain.energy}
+    arrays = {"images": stored_pixels(chain.images), "energies": chain.energy}
     if keep_states:
         arrays["chain_states"] = chain.states[:, :_KEPT_STATES]
         arrays["chain_energies"] = chain.energies[:, :_KEPT_ENERGIES]
     return arrays
-
-
-def _require_finite(chain: Chain, sampler: str) -> None:
-    """Refuses images with an energy that is NaN or infinite.
-
-    Raises:
-        RunError: naming the first step at which that is so.
-    """
-    finite = np.isfinite(np.vstack([chain.energies, chain.energy])).all(axis=1)
-    if not finite.all():
-        hint = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
-        step = np.argmin(finite)
-        raise RunError(f"step {step} of the chain: the energy is not finite{hint.get(sampler, '')}")

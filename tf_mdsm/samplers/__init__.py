@@ -1,8 +1,34 @@
-"""Samplers: from seeds to images, given functions that compute an energy and its score.
+"""Samplers: a target, a method and seeds in; images out.
 
-One sampler per file: `langevin`, `heun`, `ancestral`, `coarse_to_fine`, `metropolis` (MALA and
-HMC). Each can be read with `base`, which holds the base classes. The arrays of a sampler come from
-`schedules`, its starting images from `starts`; `conditioning` makes it keep known pixels;
-`kernels` applies TensorFlow Probability's Markov kernels; `chain` compiles a sampler and records
-its intermediate states. No sampler knows a configuration or a model.
+A target is what is sampled: an energy and its score (`base.Target`), an `EnergyModel` for example.
+A method is how: one per file, `langevin`, `heun`, `ancestral`, `coarse_to_fine`, `metropolis`
+(MALA and HMC). Each can be read with `base`, which holds the base classes. The arrays of a method
+come from `schedules`, its starting images from `starts`; `conditioning` makes it keep known pixels;
+`kernels` applies TensorFlow Probability's Markov kernels; `chain` compiles a method and records
+its intermediate states; `sampling` makes images in one call. Methods know no configuration and no
+model.
 """
+
+from tf_mdsm.public_names import import_when_used
+
+__getattr__, __dir__, __all__ = import_when_used(
+    __name__,
+    {
+        "ancestral": ["AncestralEuler"],
+        "base": ["DenoiserMethod", "Method", "NoiseGridMethod", "Target"],
+        "chain": ["Chain", "compile_chain"],
+        "coarse_to_fine": ["CoarseToFine"],
+        "conditioning": ["KnownData", "KnownPixels"],
+        "heun": ["Heun"],
+        "langevin": ["AnnealedLangevin"],
+        "metropolis": ["HMC", "MALA"],
+        "sampling": ["default_method", "sample"],
+        "schedules": [
+            "annealing_temperatures",
+            "falling_sigmas",
+            "growing_step_sizes",
+            "temperatures_of",
+        ],
+        "starts": ["GaussianStart", "ImagesStart", "IsotropicStart", "Start"],
+    },
+)

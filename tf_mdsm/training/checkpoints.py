@@ -136,29 +136,37 @@ class TrainingCheckpoints:
             ) from error
 
 
-def restore_weights(folder: str, model: EnergyModel, which: str = "newest") -> int:
+def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest") -> int:
     """Loads a checkpoint's weights into a model that is used but not trained any further.
 
     Args:
         folder: a run's checkpoint folder.
         model: a model with the same network.
-        which: "newest" or "best".
+        which: "newest", "best", or the step of one that is kept.
 
     Returns:
         the step of the checkpoint.
 
     Raises:
-        InvalidArgument: if there is no checkpoint, or it belongs to another network.
-        RunError: if all checkpoints are damaged.
+        InvalidArgument: if there is no such checkpoint, or it belongs to another network.
+        RunError: if all checkpoints are damaged, or that of the step is.
     """
-    if not _newest_first(folder):
+    checkpoint = tf.train.Checkpoint(**_networks(model))
+    steps = [_step_of(path) for path in _newest_first(folder)]
+    if not steps:
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
+    if which not in ("newest", "best"):
+        if which not in steps:
+            kept = f"be newest, best or a step that is kept ({', '.join(map(str, steps))})"
+            raise InvalidArgument("config.checkpoint", kept, which)
+        _restore(checkpoint, _path_of(folder, int(which)))
+        return int(which)
     if which == "best":
         folder = os.path.join(folder, _BEST_FOLDER)
         if not _newest_first(folder):
             requirement = "be newest, as this run keeps no best one (training.evaluate_every)"
             raise InvalidArgument("config.checkpoint", requirement, which)
-    path = _restore_newest(tf.train.Checkpoint(**_networks(model)), folder)
+    path = _restore_newest(checkpoint, folder)
     assert path is not None  # There is a checkpoint: it was restored, or an error was raised.
     return _step_of(path)
 
@@ -214,6 +222,11 @@ def _remove_empty_pointer(folder: str) -> None:
         os.remove(pointer)
 
 
+def _path_of(folder: str, step: int) -> str:
+    """The path of a step's checkpoint."""
+    return os.path.join(folder, f"step-{step}")
+
+
 def _step_of(path: str) -> int:
     """The step in a checkpoint's path."""
     return int(path.rsplit("-", 1)[1])
@@ -234,7 +247,7 @@ def _write(manager: tf.train.CheckpointManager, step: int) -> None:
         OSError, tf.errors.OpError: if it cannot be written.
     """
     folder = manager.directory
-    checksums.forget(folder, _file_names(os.path.join(folder, f"step-{step}")))
+    checksums.forget(folder, _file_names(_path_of(folder, step)))
     checksums.record(folder, _file_names(manager.save(checkpoint_number=step)))
 
 

@@ -1,0 +1,77 @@
+"""A trained run, loaded: its weights, its step, and what its results depend on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.small_runs import final_weights
+from tf_mdsm import __version__
+from tf_mdsm.config.file import get_config
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.runs.loaded_run import fingerprint, load_run
+
+
+@pytest.fixture(scope="module")
+def run(small_run):
+    return load_run(get_config(str(small_run)), str(small_run))
+
+
+def test_a_run_has_the_averaged_weights_of_its_checkpoint(run, small_run):
+    saved = list(final_weights(small_run).values())
+    averaged, raw = run.model.inference_network.variables, run.model.network.variables
+    for variable in (*averaged, *raw):
+        assert any(np.array_equal(variable.numpy(), array) for array in saved), variable.path
+    assert (averaged[0].numpy() != raw[0].numpy()).any()
+    assert (run.weights, run.step) == ("averaged", 10)
+    assert run.provenance == {"step": 10, "weights": "averaged", "version": __version__}
+
+
+def test_a_run_keeps_the_statistics_of_its_images(run):
+    assert run.statistics.mean.shape == (8, 8, 1)
+    assert run.folder.name == "small_run"
+
+
+def test_the_method_is_built_once(run):
+    assert run.method is run.method
+    config = run.config.copy_and_resolve_references()
+    config.sampling.sampler = "heun"
+    assert type(run.build_method(config)) is not type(run.method)
+
+
+def test_a_run_without_averages_has_raw_weights(small_run, tmp_path):
+    """A checkpoint has more than such a model needs."""
+    config = get_config(str(small_run))
+    config.optimizer.ema_momentum = 0.0
+    run = load_run(config, str(small_run), device="CPU:0")
+    assert run.weights == "raw"
+    assert run.model.network.variables[0].value.device.endswith("CPU:0")
+
+
+def test_a_fingerprint_depends_on_settings_and_weights(run):
+    name = run.fingerprint({"a": 1, "b": 2})
+    assert len(name) == 12
+    assert int(name, 16) >= 0
+    assert run.fingerprint({"b": 2, "a": 1}) == name
+    assert run.fingerprint({"a": 1, "b": 3}) != name
+    kernel = run.model.inference_network.variables[0]
+    before = kernel.numpy()
+    kernel.assign(tf.tensor_scatter_nd_add(before, [[0, 0]], [1e-3]))
+    assert fingerprint({"a": 1, "b": 2}, run.model) != name
+    kernel.assign(before)
+    assert run.fingerprint({"a": 1, "b": 2}) == name
+
+
+def test_a_folder_without_checkpoints_is_refused(small_run, tmp_path):
+    with pytest.raises(InvalidArgument, match=r"hold a checkpoint \(train first\)"):
+        load_run(get_config(str(small_run)), str(tmp_path))
+
+
+def test_statistics_may_be_missing(small_run, tmp_path):
+    """As in runs of imported weights."""
+    workdir = shutil.copytree(small_run, tmp_path / "run")
+    (workdir / "checkpoints" / "statistics.npz").unlink()
+    assert json.loads((workdir / "config.json").read_text())
+    assert load_run(get_config(str(workdir)), str(workdir)).statistics is None

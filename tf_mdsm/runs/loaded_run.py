@@ -1,0 +1,108 @@
+"""A trained run, loaded: configuration, energy with the weights of a checkpoint, method."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from tf_mdsm import __version__
+from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.runs.build_model import build_model
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.samplers.base import Method
+from tf_mdsm.training.checkpoints import restore_weights
+
+__all__ = ["LoadedRun", "fingerprint", "load_run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A run's folder opened for use after training.
+
+    Attributes:
+        folder: the paths of its files.
+        config: its configuration, overridden by the command line.
+        checkpoint: which checkpoint: "newest", "best" or a step.
+        model: the energy with the weights of the checkpoint.
+        statistics: mean and covariance of the training images; None if the run keeps none.
+        step: training step of the checkpoint.
+    """
+
+    folder: RunFolder
+    config: ConfigDict
+    checkpoint: str | int
+    model: EnergyModel
+    statistics: ImageStatistics | None
+    step: int
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """The method of `config.sampling`."""
+        return self.build_method(self.config)
+
+    def build_method(self, config: ConfigDict) -> Method:
+        """Builds a method with the `sampling` settings of `config`, and this run's statistics."""
+        return build_method(config, self.statistics)
+
+    @property
+    def weights(self) -> str:
+        """Which weights are used: "averaged" (EMA) or "raw"."""
+        return "raw" if self.model.ema_network is None else "averaged"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What every result depends on: training step, kind of weights, version of the program."""
+        return {"step": self.step, "weights": self.weights, "version": __version__}
+
+    def fingerprint(self, settings: Mapping[str, Any]) -> str:
+        """A hash of the weights and of some settings, 12 hexadecimal digits.
+
+        It names intermediate files, so that results of other weights or settings never mix.
+        """
+        return fingerprint(settings, self.model)
+
+
+def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:
+    """A hash of some settings and of a model's weights, 12 hexadecimal digits."""
+    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for variable in model.inference_network.variables:
+        content.update(variable.numpy().tobytes())
+    return content.hexdigest()[:12]
+
+
+def load_run(
+    config: ConfigDict, workdir: str, device: str = "", checkpoint: str | int | None = None
+) -> LoadedRun:
+    """Loads a run: builds its model and restores one of its checkpoints.
+
+    Args:
+        config: the run's configuration.
+        workdir: the run's folder.
+        device: where the variables live; "" lets TensorFlow choose.
+        checkpoint: "newest", "best" or a step. None: `config.checkpoint`.
+
+    Raises:
+        InvalidArgument: if there is no such checkpoint of this network.
+        RunError: if the checkpoint or the image statistics cannot be read.
+    """
+    folder = RunFolder(workdir)
+    which: str | int = config.checkpoint if checkpoint is None else checkpoint
+    with tf.device(device):
+        model = build_model(config)
+        step = restore_weights(folder.checkpoints, model, which)
+        statistics = load_statistics(folder.image_statistics)
+    return LoadedRun(
+        folder=folder,
+        config=config,
+        checkpoint=which,
+        model=model,
+        statistics=statistics,
+        step=step,
+    )
