@@ -172,8 +172,8 @@ def test_known_pixels_have_noise_of_the_temperatures_level():
     images, seeds = tf.zeros((1, *SHAPE)), int_seeds(1)
     hot = method("mala", temperature=[25.0, 4.0], steps=2)
     for step, level in ((0, 0.5), (1, 0.2)):
+        known = Recorder(images, images, seeds)
         with pytest.raises(Recorded) as recorded:
-            known = Recorder(images, images, seeds)
             hot.move(target(sigma0=0.1), images, seeds, tf.constant(step), known)
         assert recorded.value.args == (step, pytest.approx(level))
 
