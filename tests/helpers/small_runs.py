@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -160,13 +161,18 @@ def assert_same_weights(ours: dict, theirs: dict) -> None:
 def events(workdir, tag: str) -> list[tuple[int, float]]:
     """(step, value) of a scalar as they stand in the event files, in order of file and record."""
     found = []
-    for path in sorted(glob.glob(os.path.join(workdir, "tensorboard", "*"))):
+    for path in sorted(glob.glob(os.path.join(workdir, "tensorboard", "*")), key=_numbers):
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:
                 if value.tag == tag:
                     found.append((event.step, float(tf.make_ndarray(value.tensor))))
     return found
+
+
+def _numbers(path: str) -> list[int]:
+    """The numbers in an event file's name: second, process and number of the file, 9 before 10."""
+    return [int(number) for number in re.findall(r"\d+", os.path.basename(path))]
 
 
 def tags(workdir) -> set[str]:
