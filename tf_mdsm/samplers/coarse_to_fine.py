@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.losses import noise_level
 from tf_mdsm.samplers.base import DenoiserSampler
 from tf_mdsm.samplers.conditioning import KnownData
 from tf_mdsm.samplers.schedules import require_schedule
@@ -81,7 +82,7 @@ class CoarseToFine(DenoiserSampler):
         """One step for the images that are not finished, as in `Sampler.step`."""
         energy, denoised = self.denoise(images, known)
         ascent = denoised - images
-        sigma = tf.sqrt(tf.reduce_mean(tf.square(ascent), axis=(1, 2, 3), keepdims=True))
+        sigma = noise_level(images, denoised)[:, None, None, None]
         moved = images + tf.constant(self.step_sizes)[step] * ascent
         if self.beta < 1:
             h = self.step_sizes.astype(float)
