@@ -53,8 +53,8 @@ start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else No
 losses_of_evaluate = {}
 if variant == "uneven":
     clean = images[:37]
-    model.fit(clean, batch_size=16, epochs=4, shuffle=False, verbose=0)
     losses_of_evaluate["validation_loss"] = model.evaluate(clean, batch_size=16, verbose=0)
+    model.fit(clean, batch_size=16, epochs=4, shuffle=False, verbose=0)
     # The replicas tell each other how many images they have, in fit and in evaluate.
     reductions.clear()
 elif variant == "fit":
