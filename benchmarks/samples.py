@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.runs.build_sampler import build_sampler
+from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.run import fingerprint
 from tf_mdsm.runs.sharded_sampling import sampling_settings
 from tf_mdsm.samplers.chain import compile_chain
@@ -58,8 +58,8 @@ def _write_samples(
 ) -> None:
     """Generates samples batch by batch, and writes all of them to `path`."""
     batch_size = config.sampling.batch_size
-    sampler = build_sampler(config, model, statistics)
-    run_sampler = compile_chain(sampler)
+    method = build_method(config, statistics)
+    run_sampler = compile_chain(model, method)
     shards = Shards(f"{path}.shards", -(-count // batch_size))
 
     def sample_batch(number: int) -> dict[str, np.ndarray]:
@@ -68,7 +68,7 @@ def _write_samples(
         finite = np.isfinite(samples.images).all(axis=(1, 2, 3))
         images = np.where(finite[:, None, None, None], samples.images, 0.5)
         evaluations = gradient_evaluations(
-            samples.energies, sampler.max_gradient_evaluations, config.sampling.sampler
+            samples.energies, method.max_gradient_evaluations, config.sampling.sampler
         )
         return {"images": to_uint8(images), "finite": finite, "gradients": evaluations}
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.golden import FILES, load, relative_error
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm import losses
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.training.optimizers import Adam
@@ -101,8 +102,9 @@ def test_twenty_langevin_steps_without_noise(golden):
     start = tf.constant(golden.images("langevin_start"))
     seeds = tf.range(len(start), dtype=tf.int64)
     cold = np.zeros(20, np.float32)
-    sampler = AnnealedLangevin(energy_and_score, None, lambda _: start, cold, 0.02, sigma0=0.1)
-    images, energies = tf.function(sampler.advance, autograph=False)(start, seeds, 0, 20)
+    method = AnnealedLangevin(cold, step_size=0.02)
+    target = FunctionTarget(energy_and_score, start.shape[1:], SIGMA0)
+    images, energies = tf.function(method.advance, autograph=False)(target, start, seeds, 0, 20)
     expected = golden.images("langevin_end_20_steps_no_noise_eps_0.02")
     assert relative_error(images, expected) < 1e-5
     assert energies.shape == (20, len(start))

@@ -20,6 +20,8 @@ from tf_mdsm.networks.heads import (
 )
 from tf_mdsm.networks.layers import NoiseScaling, SiLU
 from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.sampling import sample
 from tf_mdsm.training.optimizers import Adam, WarmUp
 
 SHAPE = (8, 8, 1)
@@ -469,6 +471,18 @@ def test_summary_and_metrics(capsys):
     fit(model)
     model.reset_metrics()
     assert float(model.loss_tracker.result()) == 0
+
+
+def test_sample():
+    """Also after `fit`, which changes the weights that a compiled sampler reads."""
+    model, method = new_model(keras.optimizers.SGD(1e-3)), Heun([1.0, 0.3])
+    before = model.sample(range(3), method)
+    assert before.shape == (3, *SHAPE)
+    np.testing.assert_array_equal(model.sample([1], method)[0], before[1])
+    fit(model)
+    after = model.sample(range(3), method, batch_size=2)
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(sample(model, method, seeds=range(3)), after, rtol=1e-4, atol=1e-5)
 
 
 def test_export(tmp_path):

@@ -1,9 +1,11 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import losses, randomness
@@ -22,6 +24,8 @@ from tf_mdsm.networks.energy_network import (
     require_energy_network,
 )
 from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.samplers import sampling
+from tf_mdsm.samplers.base import Method
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
 
@@ -143,6 +147,11 @@ class EnergyModel(keras.Model):
         return shape
 
     @property
+    def sigma0(self) -> float:
+        """The fixed kernel width of the loss, in pixel units, which samplers need."""
+        return self.noise.sigma0
+
+    @property
     def inference_network(self) -> keras.Model:
         """The network to use after training: with averaged weights if there are any."""
         return self.ema_network or self.network
@@ -191,6 +200,19 @@ class EnergyModel(keras.Model):
         return losses.noise_level(
             images, losses.denoise(self._energy_fn, images, self.noise.sigma0)
         )
+
+    def sample(
+        self,
+        seeds: Sequence[int] | np.ndarray,
+        method: Method | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Samples one image for each seed, float32 [N, H, W, C], not clipped to [0, 1].
+
+        The same as `samplers.sampling.sample` with this model as its target.
+        """
+        return sampling.sample(self, method, seeds=seeds, batch_size=batch_size)
 
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
         """Energies [B] of float32 images by the network to use after training."""

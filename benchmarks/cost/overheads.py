@@ -230,7 +230,7 @@ def time_samplers(run, config: ConfigDict, rounds: int) -> Rows:
     import tensorflow as tf
 
     from benchmarks.samples import gradient_evaluations
-    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.runs.build_method import build_method
     from tf_mdsm.samplers.chain import compile_chain
 
     model = run.model
@@ -243,10 +243,10 @@ def time_samplers(run, config: ConfigDict, rounds: int) -> Rows:
     evaluations = {"gradient": _EVALUATIONS}
     for name, settings in _SAMPLERS.items():
         sampling = with_sampling(config, {"sampler": name, "start": "isotropic", **settings})
-        sampler = build_sampler(sampling, model, None)
-        run_sampler = compile_chain(sampler)
+        method = build_method(sampling, None)
+        run_sampler = compile_chain(model, method)
         energies = run_sampler(range(_BATCH)).energies
-        maximum = sampler.max_gradient_evaluations
+        maximum = method.max_gradient_evaluations
         evaluations[name] = int(gradient_evaluations(energies, maximum, name).max())
         jobs[name] = lambda f=run_sampler: f(range(_BATCH))
     seconds = {

@@ -76,11 +76,10 @@ def sampler_in_process(workdir: str, export: str) -> SampleFn:
         provenance = json.load(file)
     config.update(provenance["config"])
     run = load_run(config, workdir)
-    sampler, step = run.sampler, run.step
-    if step != provenance["step"]:
+    if run.step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
-        raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {step}")
-    run_sampler = compile_chain(sampler, config.sampling.show_every)
+        raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {run.step}")
+    run_sampler = compile_chain(run.model, run.method, config.sampling.show_every)
     return lambda seeds: run_sampler(seeds).images
 
 

@@ -96,11 +96,11 @@ def _sampling(trained: TrainedModel, fields: dict) -> dict:
 
 def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
     """Seconds of sampling a batch of 64 images, without compilation."""
-    from tf_mdsm.runs.build_sampler import build_sampler
+    from tf_mdsm.runs.build_method import build_method
     from tf_mdsm.samplers.chain import compile_chain
 
     config = with_sampling(trained.config, _sampling(trained, fields))
-    run_sampler = compile_chain(build_sampler(config, trained.model, trained.statistics))
+    run_sampler = compile_chain(trained.model, build_method(config, trained.statistics))
 
     class Compiled(Exception):
         pass

@@ -122,7 +122,7 @@ def test_choices_are_those_of_the_code():
     from tf_mdsm import noise
     from tf_mdsm.config import ranges
     from tf_mdsm.runs import evaluation_context
-    from tf_mdsm.runs.build_sampler import BUILDERS
+    from tf_mdsm.runs.build_method import BUILDERS
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
     assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)

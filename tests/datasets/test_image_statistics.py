@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.helpers.correlated_images import SIZE, correlated_images, covariance_of
 from tf_mdsm.datasets.image_statistics import fit_statistics, load_statistics, save_statistics
 from tf_mdsm.errors import RunError
-from tf_mdsm.samplers.starts import gaussian_start
+from tf_mdsm.samplers.starts import GaussianStart
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -52,8 +52,8 @@ def test_equal_images_have_no_variance(max_pixels):
     statistics = fit_statistics(np.full((10, 2, 2, 1), 128, np.uint8), max_pixels=max_pixels)
     np.testing.assert_allclose(statistics.mean, 128 / 255, rtol=1e-6)
     np.testing.assert_allclose(statistics.variances, 0, atol=1e-9)
-    start = gaussian_start(**dataclasses.asdict(statistics), sigma=0.0)
-    starts = start(tf.range(3, dtype=tf.int64))
+    start = GaussianStart(**dataclasses.asdict(statistics), sigma=0.0)
+    starts = start.noisy_images(tf.range(3, dtype=tf.int64), (2, 2, 1))
     np.testing.assert_allclose(starts, np.full((3, 2, 2, 1), 128 / 255), atol=1e-4)
 
 

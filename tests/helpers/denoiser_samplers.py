@@ -1,16 +1,22 @@
-"""Samplers on energies whose best denoiser is known, and functions that advance them."""
+"""Energies whose best denoiser is known, methods, and functions that advance them."""
 
 import numpy as np
 import tensorflow as tf
 
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
-from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, MetropolisLangevin
-from tf_mdsm.samplers.schedules import annealing_temperatures, falling_sigmas, growing_step_sizes
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.metropolis import HMC, MALA
+from tf_mdsm.samplers.schedules import (
+    annealing_temperatures,
+    falling_sigmas,
+    growing_step_sizes,
+    temperatures_of,
+)
 
 SHAPE, SIGMA0, MIDDLE, STD = (8, 8, 4), 0.1, 0.5, 0.3
 SIZE = int(np.prod(SHAPE))
@@ -45,51 +51,44 @@ def int_seeds(count, first=0):
     return tf.range(first, first + count, dtype=tf.int64)
 
 
-def samplers(energy_and_score=constant_images, shape=SHAPE) -> dict:
+def target(energy_and_score=constant_images, shape=SHAPE) -> FunctionTarget:
+    return FunctionTarget(energy_and_score, shape, SIGMA0)
+
+
+def methods() -> dict[str, Method]:
+    """A method of each kind; all start with noise of level 1."""
     sigmas = falling_sigmas(1.0, 0.01, 12)
-    shared = (energy_and_score, isotropic_start(shape), SIGMA0)
-
-    def denoise(x):
-        return x + SIGMA0**2 * energy_and_score(x)[1]
-
-    temperatures = annealing_temperatures(100.0, 3, 100, 20)
+    tempered = temperatures_of(sigmas, SIGMA0), 0.5 * sigmas
     return {
-        "annealed_langevin": AnnealedLangevin(
-            energy_and_score, denoise, shared[1], temperatures, 0.07, SIGMA0
-        ),
-        "heun": Heun(*shared, sigmas),
-        "churned_heun": Heun(*shared, sigmas, churn=3.0),
-        "ancestral": AncestralEuler(*shared, sigmas),
-        "coarse_to_fine": CoarseToFine(*shared, growing_step_sizes(0.05, 60), 0.3, 1.0, 0.02),
-        "mala": MetropolisLangevin(*shared[:2], *tempered(sigmas), 2, SIGMA0),
-        "hmc": HamiltonianMonteCarlo(*shared[:2], *tempered(sigmas), 2, SIGMA0, leapfrog_steps=2),
+        "annealed_langevin": AnnealedLangevin(annealing_temperatures(100.0, 3, 100, 20), 0.07),
+        "heun": Heun(sigmas),
+        "churned_heun": Heun(sigmas, churn=3.0),
+        "ancestral": AncestralEuler(sigmas),
+        "coarse_to_fine": CoarseToFine(1.0, 0.02, growing_step_sizes(0.05, 60), beta=0.3),
+        "mala": MALA(*tempered, moves=2),
+        "hmc": HMC(*tempered, moves=2, leapfrog_steps=2),
     }
 
 
-def tempered(sigmas):
-    """Temperatures and step sizes of MALA and HMC for given noise levels."""
-    return (sigmas / SIGMA0) ** 2, 0.5 * sigmas
+ALL = sorted(methods())
 
 
-ALL = sorted(samplers())
-
-
-def advance(sampler, images, first_step=0, num_steps=None, seeds=None):
+def advance(target, method, images, first_step=0, num_steps=None, seeds=None):
     seeds = int_seeds(len(images)) if seeds is None else seeds
-    num_steps = sampler.num_steps if num_steps is None else num_steps
+    num_steps = method.num_steps if num_steps is None else num_steps
 
     @tf.function(autograph=False)
     def compiled(images):
-        return sampler.advance(images, seeds, first_step, num_steps)
+        return method.advance(target, images, seeds, first_step, num_steps)
 
     return [result.numpy() for result in compiled(images)]
 
 
-def one_step(sampler, seeds, known=NOTHING_KNOWN):
+def one_step(target, method, seeds, known=NOTHING_KNOWN):
     """A compiled function of images and the index of a step, which runs this step."""
 
     @tf.function(autograph=False)
     def compiled(images, index):
-        return sampler.advance(images, seeds, index, 1, known)[0]
+        return method.advance(target, images, seeds, index, 1, known)[0]
 
     return lambda images, index: compiled(images, tf.constant(index)).numpy()

@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN
-from tf_mdsm.samplers.metropolis import HamiltonianMonteCarlo, Metropolis, MetropolisLangevin
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.metropolis import HMC, MALA, Metropolis
+from tf_mdsm.samplers.starts import IsotropicStart
 
 SHAPE, MIDDLE = (2, 2, 1), 0.5
 
@@ -13,7 +14,7 @@ SHAPE, MIDDLE = (2, 2, 1), 0.5
 PRECISION = (4.0 * np.eye(4) - 0.9).astype(np.float32)
 
 # So few leapfrog steps that they turn no direction of the Gaussian by half a circle.
-KINDS = {"mala": (MetropolisLangevin, {}), "hmc": (HamiltonianMonteCarlo, {"leapfrog_steps": 2})}
+KINDS = {"mala": (MALA, {}), "hmc": (HMC, {"leapfrog_steps": 2})}
 
 # Images with two known pixels, given to the tests of the distribution of the others.
 KNOWN, UNKNOWN, KNOWN_VALUES = [0, 3], [1, 2], np.float32([0.9, 0.2])
@@ -42,26 +43,29 @@ def int_seeds(count, first=0):
     return tf.range(first, first + count, dtype=tf.int64)
 
 
-def sampler(kind, energy=gaussian, temperature=1.0, steps=25, step_size=0.6, **options):
-    """A sampler of constant temperature and step size, or of those of each step."""
+def target(energy=gaussian, sigma0=0.1, shape=SHAPE) -> FunctionTarget:
+    return FunctionTarget(energy, shape, sigma0)
+
+
+def method(kind, temperature=1.0, steps=25, step_size=0.6, **options) -> Metropolis:
+    """A method of constant temperature and step size, or of those of each step."""
     cls, extra = KINDS[kind]
     schedule = (np.full(steps, value, np.float32) for value in (temperature, step_size))
-    shared = {"moves": 1, "sigma0": 0.1, **extra}
-    return cls(energy, isotropic_start(SHAPE), *schedule, **{**shared, **options})
+    return cls(*schedule, start=IsotropicStart(), **{**extra, **options})
 
 
-def advance(sampler: Metropolis, images, seeds, known=NOTHING_KNOWN) -> np.ndarray:
-    """Images after all steps of a sampler."""
+def advance(target, method: Metropolis, images, seeds, known=NOTHING_KNOWN) -> np.ndarray:
+    """Images after all steps of a method."""
     compiled = tf.function(
-        lambda images, seeds: sampler.advance(images, seeds, 0, sampler.num_steps, known),
+        lambda images, seeds: method.advance(target, images, seeds, 0, method.num_steps, known),
         autograph=False,
     )
     return compiled(images, seeds)[0].numpy()
 
 
-def accepted_fractions(sampler: Metropolis, images, seeds) -> np.ndarray:
+def accepted_fractions(target, method: Metropolis, images, seeds) -> np.ndarray:
     """The fraction of accepted moves of each image in the first step."""
-    move = tf.function(lambda x, s: sampler.move(x, s, tf.constant(0))[2], autograph=False)
+    move = tf.function(lambda x, s: method.move(target, x, s, tf.constant(0))[2], autograph=False)
     return move(images, seeds).numpy()
 
 

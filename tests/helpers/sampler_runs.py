@@ -14,6 +14,6 @@ def settings(workdir, sampler: str, **changes):
     return config
 
 
-def model_and_sampler(config, workdir):
+def model_and_method(config, workdir):
     run = load_run(config, str(workdir))
-    return run.model, run.sampler
+    return run.model, run.method

@@ -3,10 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import Downsampling
 from tf_mdsm.samplers.langevin import AnnealedLangevin
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.starts import IsotropicStart
 
 COUNT = 500
 
@@ -77,15 +78,13 @@ def test_restored_images_have_the_conditional_distribution():
         gradient = tf.matmul(flat, precision)
         return 0.5 * tf.reduce_sum(flat * gradient, 1), -tf.reshape(gradient, tf.shape(x))
 
-    shape = (2, 2, 1)
     # The start is forgotten by a factor of 1 - 0.5^2 * 4 / 2 = 1/2 a step.
     temperatures = np.full(40, temperature, np.float32)
-    sampler = AnnealedLangevin(
-        energy_and_score, None, isotropic_start(shape), temperatures, step_size, sigma0=0.0
-    )
+    method = AnnealedLangevin(temperatures, step_size, denoise=False, start=IsotropicStart())
+    target = FunctionTarget(energy_and_score, (2, 2, 1), sigma0=0.0)
     values = tf.fill([count, 1, 1, 1], 1.6)
     known = KnownMeasurement(Downsampling(2), values, tf.range(count, dtype=tf.int64))
-    sampled = tf.function(lambda: sampler.sample_given(known), autograph=False)().numpy()
+    sampled = tf.function(lambda: method.sample_given(target, known), autograph=False)().numpy()
     np.testing.assert_allclose(Downsampling(2).measure(sampled), values, atol=1e-5)
     flat = sampled.reshape(count, 4)
     # The mean is fixed; in all directions orthogonal to it the precision is 4.

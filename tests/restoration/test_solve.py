@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm.errors import InvalidArgument
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.schedules import growing_step_sizes
-from tf_mdsm.samplers.starts import isotropic_start
 
 
 def constant_images(x):
@@ -18,11 +17,11 @@ def constant_images(x):
     return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * 0.1**2), -offset / 0.1**2
 
 
+TARGET = FunctionTarget(constant_images, (8, 8, 1), sigma0=0.1)
+
+
 def ascent(sigma_start):
-    start = isotropic_start((8, 8, 1), sigma_start)
-    return CoarseToFine(
-        constant_images, start, 0.1, growing_step_sizes(0.05, 100), 0.5, sigma_start, 0.01
-    )
+    return CoarseToFine(sigma_start, 0.01, growing_step_sizes(0.05, 100), beta=0.5)
 
 
 @pytest.mark.parametrize("name", ["inpaint_half", "super_resolution_2"])
@@ -31,13 +30,17 @@ def test_solve_restores_images_by_their_values(name):
     originals = np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
     task = create_task(name, (8, 8, 1))
     values = task.operator.measure(tf.constant(originals)).numpy()
-    restored = solve(ascent(1.0), task, values, num_solutions=2, seed=7, batch_size=4)
+    restored = solve(
+        TARGET, ascent(1.0), task.operator, values, num_solutions=2, seed=7, batch_size=4
+    )
     assert restored.shape == (3, 2, 8, 8, 1)
     for solutions in restored.swapaxes(0, 1):
         np.testing.assert_allclose(task.operator.measure(tf.constant(solutions)), values, atol=1e-6)
         np.testing.assert_allclose(solutions, originals, atol=0.03)
     # Image 1 has the seeds 9 and 10.
-    one = solve(ascent(1.0), task, values[1:2], num_solutions=2, seed=9, batch_size=9)
+    one = solve(
+        TARGET, ascent(1.0), task.operator, values[1:2], num_solutions=2, seed=9, batch_size=9
+    )
     np.testing.assert_allclose(one[0], restored[1], rtol=1e-4, atol=1e-5)
     # Block means determine a constant image; known pixels do not determine the others exactly.
     if name == "inpaint_half":
@@ -45,18 +48,12 @@ def test_solve_restores_images_by_their_values(name):
         np.testing.assert_array_equal(restored[:, :, :4], np.stack([originals[:, :4]] * 2, 1))
 
 
-def test_solve_refuses_denoising():
-    task = create_task("denoise", (8, 8, 1))
-    with pytest.raises(InvalidArgument, match=r"`task` must have an operator.*denoise"):
-        solve(ascent(1.0), task, np.ones((1, 8, 8, 1)), num_solutions=1, seed=0, batch_size=1)
-
-
 def test_denoise_blindly_starts_at_the_noisy_images():
     """The noise levels differ, and neither is that of the sampler's own start."""
     grays = np.float32([0.2, 0.7])[:, None, None, None]
     noise = np.random.default_rng(0).standard_normal((2, 8, 8, 1))
     noisy = (grays + np.array([0.1, 0.4])[:, None, None, None] * noise).astype(np.float32)
-    denoised = denoise_blindly(ascent(30.0), noisy, num_solutions=2, seed=3)
+    denoised = denoise_blindly(TARGET, ascent(30.0), noisy, num_solutions=2, seed=3)
     assert denoised.shape == (2, 2, 8, 8, 1)
     assert denoised.std(axis=(2, 3, 4)).max() < 1e-5
     errors = np.abs(denoised - grays[:, None]).max(axis=(1, 2, 3, 4))

@@ -63,7 +63,7 @@ def test_a_session_gives_the_answers_of_the_model_in_memory(session, live):
         answer = session.run(name, {"images": noisy})[key]
         np.testing.assert_allclose(answer, expected, atol=1e-5 * scale, err_msg=name)
     samples = session.run("sample", {"seed": np.arange(4)})
-    chain = compile_chain(live.sampler)(range(4))
+    chain = compile_chain(live.model, live.method)(range(4))
     np.testing.assert_array_equal(samples["images"], np.clip(chain.images, 0, 1))
     np.testing.assert_allclose(samples["energy"], model.energy(samples["images"]), rtol=1e-5)
     default = session.run("serving_default", {"seed": np.arange(4)})
@@ -128,7 +128,8 @@ def test_settings_of_sampling_are_chosen_at_export(workdir, written):
     assert (folder, image_shape) == (f"{workdir}/export/1", SHAPE)
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
-    expected = compile_chain(load_run(config, str(workdir)).sampler)(range(2)).images
+    run = load_run(config, str(workdir))
+    expected = compile_chain(run.model, run.method)(range(2)).images
     samples = served.sample(np.arange(2))["images"]
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
     with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 2"):

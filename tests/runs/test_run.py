@@ -34,11 +34,11 @@ def test_a_run_keeps_the_statistics_of_its_images(run):
     assert run.folder.name == "small_run"
 
 
-def test_the_sampler_is_built_once(run):
-    assert run.sampler is run.sampler
+def test_the_method_is_built_once(run):
+    assert run.method is run.method
     config = run.config.copy_and_resolve_references()
     config.sampling.sampler = "heun"
-    assert type(run.build_sampler(config)) is not type(run.sampler)
+    assert type(run.build_method(config)) is not type(run.method)
 
 
 def test_a_run_without_averages_has_raw_weights(small_run, tmp_path):

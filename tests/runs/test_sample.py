@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.helpers.sampler_runs import FAST, model_and_sampler, settings
+from tests.helpers.sampler_runs import FAST, model_and_method, settings
 from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
@@ -68,13 +68,13 @@ def test_sampling_starts_at_given_images(workdir, tmp_path):
     np.savez(tmp_path / "given.npz", images=given)
     config = settings(workdir, "heun", sigma_max=0.3, sigma_min=0.1)
     config.sampling.update(start="images", start_images=str(tmp_path / "given.npz"))
-    _, built = model_and_sampler(config, workdir)
-    first = built.start(tf.range(400, dtype=tf.int64)).numpy()
+    model, built = model_and_method(config, workdir)
+    first = built.start_images(model, tf.range(400, dtype=tf.int64)).numpy()
     error = first - given[np.arange(400) % 2]
     assert error.std() == pytest.approx(0.3, rel=5 / np.sqrt(2 * 400 * 64))
     config.sampling.start_images = str(tmp_path / "nothing.npz")
     with pytest.raises(InvalidArgument, match=r"config.sampling.start_images"):
-        model_and_sampler(config, workdir)
+        model_and_method(config, workdir)
 
 
 def call_sample(workdir, *overrides: str):

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.denoiser_samplers import ALL, SHAPE, advance, gaussian, int_seeds, samplers
+from tests.helpers.denoiser_samplers import (
+    ALL,
+    SHAPE,
+    advance,
+    gaussian,
+    int_seeds,
+    methods,
+    target,
+)
 from tf_mdsm.config.ranges import CHOICES
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.chain import compile_chain
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.starts import IsotropicStart
 
 
 def flat(x):
@@ -26,22 +34,24 @@ DETERMINISTIC = ["heun"]
 CHEAP = [name for name in ALL if name not in ("mala", "hmc")]
 
 
-def start_of_pairs(seeds):
+class StartOfPairs:
     """Seeds 2k and 2k + 1 start at the same image."""
-    return isotropic_start(SHAPE)(seeds // 2)
+
+    def noisy_images(self, seeds, image_shape):
+        return IsotropicStart().noisy_images(seeds // 2, image_shape)
 
 
 @dataclasses.dataclass
 class Compiled:
-    """A sampler on `gaussian` that counts its gradient evaluations, and its compiled chain."""
+    """A method on `gaussian`, counted gradient evaluations, and the compiled chain."""
 
     name: str
 
     def __post_init__(self):
         self.evaluations = tf.Variable(0)
-        sampler = samplers(self._energy_and_score)[self.name]
-        self.sampler = dataclasses.replace(sampler, start_fn=start_of_pairs)
-        self.draw = compile_chain(self.sampler, show_every=5)
+        self.target = target(self._energy_and_score)
+        self.method = dataclasses.replace(methods()[self.name], start=StartOfPairs())
+        self.draw = compile_chain(self.target, self.method, show_every=5)
 
     def _energy_and_score(self, images):
         # A variable does not work in HMC's loop over leapfrog steps.
@@ -52,7 +62,7 @@ class Compiled:
 
 @pytest.fixture(scope="module")
 def compiled(request):
-    """The sampler of this name, compiled once for all tests."""
+    """The method of this name, compiled once for all tests."""
     compiled = Compiled(request.param)
     compiled.draw([0])
     return compiled
@@ -65,11 +75,11 @@ each_cheap_sampler = pytest.mark.parametrize("compiled", CHEAP, indirect=True)
 @pytest.mark.parametrize("wrong", [[1.0, 2.0], [1.0, np.nan], [], [[1.0]], [-1.0], [np.inf, 1.0]])
 def test_schedules_that_rise_or_are_not_finite_are_refused(wrong):
     for name in ("annealed_langevin", "heun", "coarse_to_fine", "mala"):
-        sampler = samplers()[name]
+        method = methods()[name]
         fields = {"heun": "sigmas", "coarse_to_fine": "step_sizes"}
         field = fields.get(name, "temperatures")
         with pytest.raises(InvalidArgument, match=f"`{field}` must"):
-            dataclasses.replace(sampler, **{field: np.array(wrong, np.float32)})
+            dataclasses.replace(method, **{field: np.array(wrong, np.float32)})
 
 
 @each_sampler
@@ -97,12 +107,12 @@ def test_noise_is_a_function_of_the_seed(compiled):
 
 @each_sampler
 def test_states_energies_and_schedule_are_those_of_all_steps(compiled):
-    steps, num_steps = [], compiled.sampler.num_steps
+    steps, num_steps = [], compiled.method.num_steps
     chain = compiled.draw(range(4), steps.append)
     assert sum(steps) == num_steps
     assert chain.energies.shape == (num_steps, 4)
     assert len(chain.states) == 1 + len(steps) + 1
-    quantity, values = compiled.sampler.schedule
+    quantity, values = compiled.method.schedule
     assert quantity
     assert len(values) == num_steps
 
@@ -112,21 +122,21 @@ def test_max_gradient_evaluations(compiled):
     compiled.evaluations.assign(0)
     compiled.draw(range(2))
     # The chain records the energies of the final images as well.
-    number, largest = int(compiled.evaluations) - 1, compiled.sampler.max_gradient_evaluations
+    number, largest = int(compiled.evaluations) - 1, compiled.method.max_gradient_evaluations
     assert number < largest if compiled.name == "coarse_to_fine" else number == largest
 
 
 @pytest.mark.parametrize("compiled", ["coarse_to_fine"], indirect=True)
 def test_an_ascent_that_does_not_end_makes_all_gradient_evaluations(compiled):
-    sampler = dataclasses.replace(compiled.sampler, sigma_end=0.0)
+    method = dataclasses.replace(compiled.method, sigma_end=0.0)
     compiled.evaluations.assign(0)
-    tf.function(sampler.sample, autograph=False)(int_seeds(2))
-    assert int(compiled.evaluations) == sampler.max_gradient_evaluations
+    tf.function(method.sample, autograph=False)(compiled.target, int_seeds(2))
+    assert int(compiled.evaluations) == method.max_gradient_evaluations
 
 
 @each_cheap_sampler
 def test_splitting_a_sampling_run_into_parts_does_not_change_it(compiled):
-    unsplit = compile_chain(compiled.sampler, show_every=1_000)(range(4))
+    unsplit = compile_chain(compiled.target, compiled.method, show_every=1_000)(range(4))
     split = compiled.draw(range(4))
     np.testing.assert_array_equal(unsplit.images, split.images)
     np.testing.assert_array_equal(unsplit.energies, split.energies)
@@ -135,17 +145,17 @@ def test_splitting_a_sampling_run_into_parts_does_not_change_it(compiled):
 @each_cheap_sampler
 def test_eager_and_compiled_agree(compiled):
     """Eager, in the first two steps, as all steps take long."""
-    sampler, seeds = compiled.sampler, int_seeds(3)
-    images = sampler.start(seeds)
-    eager = sampler.advance(images, seeds, tf.constant(0), tf.constant(2))
-    for ours, theirs in zip(eager, advance(sampler, images, 0, 2), strict=True):
+    target, method, seeds = compiled.target, compiled.method, int_seeds(3)
+    images = method.start_images(target, seeds)
+    eager = method.advance(target, images, seeds, tf.constant(0), tf.constant(2))
+    for ours, theirs in zip(eager, advance(target, method, images, 0, 2), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("compiled", ["annealed_langevin", "heun"], indirect=True)
 def test_sample_draws_the_images_of_the_chain(compiled):
     """`sample` makes start, all steps and end in one; the chain makes them in parts."""
-    sampled = tf.function(compiled.sampler.sample, autograph=False)(int_seeds(3))
+    sampled = tf.function(compiled.method.sample, autograph=False)(compiled.target, int_seeds(3))
     np.testing.assert_allclose(sampled, compiled.draw(range(3)).images, rtol=1e-5, atol=1e-6)
 
 
@@ -155,6 +165,6 @@ def test_every_sampler_of_the_configuration_is_tested_here():
 
 @pytest.mark.parametrize("name", ["heun", "coarse_to_fine"])
 def test_images_do_not_change_without_gradient(name):
-    images = isotropic_start(SHAPE)(int_seeds(2))
-    sampled, _ = advance(samplers(flat)[name], images)
+    images = IsotropicStart().noisy_images(int_seeds(2), SHAPE)
+    sampled, _ = advance(target(flat), methods()[name], images)
     np.testing.assert_array_equal(sampled, images)

@@ -1,14 +1,16 @@
 """Known pixels: they keep their values, and have the noise of the current level."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.denoiser_samplers import ALL, SHAPE, SIZE, int_seeds, one_step, samplers
-from tf_mdsm.samplers.base import NoiseGridSampler
+from tests.helpers.denoiser_samplers import ALL, SHAPE, SIZE, int_seeds, methods, one_step, target
+from tf_mdsm.samplers.base import NoiseGridMethod
 from tf_mdsm.samplers.conditioning import KnownPixels
 
-ON_A_NOISE_GRID = [name for name in ALL if isinstance(samplers()[name], NoiseGridSampler)]
+ON_A_NOISE_GRID = [name for name in ALL if isinstance(methods()[name], NoiseGridMethod)]
 
 
 def upper_part(count, rows=6):
@@ -19,14 +21,14 @@ def upper_part(count, rows=6):
 
 @pytest.fixture(scope="module", params=sorted({*ALL} - {"mala"}))
 def inpaint(request):
-    """`Sampler.inpaint` of each sampler where clean images are constant, compiled.
+    """`Method.inpaint` of each method where clean images are constant, compiled.
 
     MALA, which takes long to compile, is HMC with one leapfrog step; see also tests/slow.
     """
     images, mask = tf.TensorSpec([None, *SHAPE]), tf.TensorSpec([None, *SHAPE[:2], 1])
     signature = [images, mask, tf.TensorSpec([None], tf.int64)]
-    sampler = samplers()[request.param]
-    compiled = tf.function(sampler.inpaint, input_signature=signature, autograph=False)
+    inpaint = functools.partial(methods()[request.param].inpaint, target())
+    compiled = tf.function(inpaint, input_signature=signature, autograph=False)
     compiled(tf.zeros((3, *SHAPE)), upper_part(3), int_seeds(3))
     return compiled
 
@@ -49,18 +51,23 @@ def test_unknown_pixels_follow_the_known_ones(inpaint):
 def test_known_pixels_have_noise_of_the_current_level(name):
     """Their noise has the level sigma_i, from the start to the last level."""
     count = 300
-    sampler = samplers()[name]
+    method, seeds = methods()[name], int_seeds(count)
     images = tf.random.stateless_uniform((count, *SHAPE), [5, 6])
-    known = KnownPixels(images, upper_part(count), int_seeds(count))
-    state, step = sampler.start(int_seeds(count), known), one_step(sampler, int_seeds(count), known)
+    known = KnownPixels(images, upper_part(count), seeds)
+    state, step = (
+        method.start_images(target(), seeds, known),
+        one_step(target(), method, seeds, known),
+    )
     pixels = count * SIZE * 6 / 8
-    for index, sigma in enumerate(sampler.sigmas):
+    for index, sigma in enumerate(method.sigmas):
         error = (state - images)[:, :6]
         spread = np.std(error)
         assert spread == pytest.approx(sigma, rel=5 / np.sqrt(2 * pixels) + 1e-4), index
-        if index < sampler.num_steps:
+        if index < method.num_steps:
             state = step(tf.constant(state), index)
-    np.testing.assert_allclose(sampler.finish(state, known)[:, :6], images[:, :6], atol=1e-6)
+    np.testing.assert_allclose(
+        method.finish(target(), state, known)[:, :6], images[:, :6], atol=1e-6
+    )
 
 
 def test_project_noisy_adds_noise_to_known_pixels_only():

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.metropolis_targets import POSITIVE_OF_TWO_MODES, two_modes
+from tests.helpers.targets import FunctionTarget
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import annealing_temperatures
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.starts import IsotropicStart
 
 SHAPE = (4, 4, 1)
 
@@ -27,10 +28,9 @@ def int_seeds(count, first=0):
 
 def langevin(energy_and_score, images, seeds, temperatures, step_size):
     """Images after annealed Langevin dynamics, and the energy at each step."""
-    sampler = AnnealedLangevin(
-        energy_and_score, None, lambda _: images, temperatures, step_size, sigma0=0.1
-    )
-    return sampler.advance(images, seeds, 0, sampler.num_steps)
+    target = FunctionTarget(energy_and_score, tuple(images.shape[1:]), sigma0=0.1)
+    method = AnnealedLangevin(temperatures, step_size, denoise=False)
+    return method.advance(target, images, seeds, 0, method.num_steps)
 
 
 def compiled_langevin(energy_and_score, images, seeds, temperatures, step_size):
@@ -72,7 +72,7 @@ def test_temperature_is_the_square_of_the_noise_level():
 
 
 def test_images_do_not_change_without_gradient_and_temperature():
-    start = isotropic_start(SHAPE)(int_seeds(3))
+    start = IsotropicStart().noisy_images(int_seeds(3), SHAPE)
 
     def flat(x):
         return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
@@ -88,15 +88,15 @@ def test_weights_of_two_modes_are_sampled():
     seeds = int_seeds(count)
     temperatures = annealing_temperatures(4.0, 30, 120, 0)
     temperatures = np.concatenate([temperatures, np.ones(100, np.float32)])
-    start = isotropic_start((1, 1, 1))(seeds)
+    start = IsotropicStart().noisy_images(seeds, (1, 1, 1))
     images, _ = compiled_langevin(two_modes, start, seeds, temperatures, 0.2)
     share = np.mean(images.numpy() > 0)
     # The steps are not exact: hence the additional tolerance.
     assert share == pytest.approx(POSITIVE_OF_TWO_MODES, abs=4.5 * np.sqrt(0.21 / count) + 0.01)
 
 
-def inpainting_sampler(temperatures):
-    """A sampler for a Gaussian with positively correlated pixels, and the Gaussian's precision.
+def correlated_gaussian():
+    """A Gaussian with positively correlated pixels, and its precision.
 
     Known pixels get no noise, as sigma0 = 0.
     """
@@ -108,19 +108,19 @@ def inpainting_sampler(temperatures):
         energy = 0.5 * tf.reduce_sum(flat * gradient, 1)
         return energy, -tf.reshape(gradient, tf.shape(x))
 
-    start = isotropic_start((2, 2, 1))
-    sampler = AnnealedLangevin(energy_and_score, None, start, temperatures, 0.3, sigma0=0.0)
-    return sampler, precision.numpy()
+    return FunctionTarget(energy_and_score, (2, 2, 1), sigma0=0.0), precision.numpy()
 
 
 def test_unknown_pixels_have_the_conditional_distribution():
     """Given known pixels without noise (sigma0 = 0), it is a Gaussian of known moments."""
     count, temperature = 2_000, 0.04
-    sampler, precision = inpainting_sampler(np.full(150, temperature, np.float32))
+    target, precision = correlated_gaussian()
+    temperatures = np.full(150, temperature)
+    method = AnnealedLangevin(temperatures, 0.3, denoise=False, start=IsotropicStart())
     images = tf.tile(tf.reshape(tf.constant([0.9, 0.0, 0.0, 0.2]), [1, 2, 2, 1]), [count, 1, 1, 1])
     mask = tf.tile(tf.reshape(tf.constant([1.0, 0.0, 0.0, 1.0]), [1, 2, 2, 1]), [count, 1, 1, 1])
-    inpaint = tf.function(sampler.inpaint, autograph=False)
-    sampled = inpaint(images, mask, int_seeds(count)).numpy().reshape(count, 4)
+    inpaint = tf.function(method.inpaint, autograph=False)
+    sampled = inpaint(target, images, mask, int_seeds(count)).numpy().reshape(count, 4)
     np.testing.assert_array_equal(sampled[:, [0, 3]], np.tile(np.float32([0.9, 0.2]), (count, 1)))
     unknown, known = [1, 2], [0, 3]
     inner = precision[np.ix_(unknown, unknown)]
@@ -145,9 +145,11 @@ def test_known_pixels_have_noise_of_the_temperatures_level():
         return tf.zeros(tf.shape(x)[0]), tf.zeros_like(x)
 
     temperatures = np.float32([25.0, 4.0])
-    start = isotropic_start((2, 2, 1))
-    sampler = AnnealedLangevin(energy_and_score, None, start, temperatures, 0.01, sigma0)
-    sampler.inpaint(tf.fill([count, 2, 2, 1], 0.7), tf.ones([count, 2, 2, 1]), int_seeds(count))
+    method = AnnealedLangevin(temperatures, 0.01, denoise=False)
+    target = FunctionTarget(energy_and_score, (2, 2, 1), sigma0)
+    method.inpaint(
+        target, tf.fill([count, 2, 2, 1], 0.7), tf.ones([count, 2, 2, 1]), int_seeds(count)
+    )
     for state, temperature in zip(evaluated, temperatures, strict=True):
         level = sigma0 * np.sqrt(temperature)
         assert np.mean(state) == pytest.approx(0.7, abs=5 * level / np.sqrt(4 * count))

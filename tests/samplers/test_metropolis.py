@@ -16,12 +16,13 @@ from tests.helpers.metropolis_targets import (
     conditional_moments,
     gaussian,
     int_seeds,
-    sampler,
+    method,
+    target,
 )
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.conditioning import KnownPixels
-from tf_mdsm.samplers.metropolis import MetropolisLangevin
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.metropolis import MALA
+from tf_mdsm.samplers.starts import IsotropicStart
 
 STEP_SIZE = 0.9
 # Steps of `compiled_move` at temperature 4, at temperature 1, and one too large to be accepted.
@@ -34,13 +35,14 @@ class Moves:
     """Moves of MALA or HMC on the Gaussian, compiled once for all tests."""
 
     def __init__(self, kind: str):
-        built = sampler(kind, temperature=TEMPERATURES, steps=19, step_size=STEP_SIZES, sigma0=0.0)
+        built = method(kind, temperature=TEMPERATURES, steps=19, step_size=STEP_SIZES)
         images = tf.TensorSpec([None, *SHAPE])
         seeds, step = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int32)
 
         @tf.function(input_signature=[images, seeds, step, images, images], autograph=False)
         def move(images, seeds, step, known_images, mask):
-            return built.move(images, seeds, step, KnownPixels(known_images, mask, seeds))
+            known = KnownPixels(known_images, mask, seeds)
+            return built.move(target(sigma0=0.0), images, seeds, step, known)
 
         self.leapfrog_steps = 1 if kind == "mala" else built.leapfrog_steps
         self._move = move
@@ -131,7 +133,7 @@ def test_acceptance_rate_agrees_with_theory(moves, temperature, step):
 
 
 def test_a_rejected_move_does_not_change_the_image(moves):
-    images = isotropic_start(SHAPE)(int_seeds(20))
+    images = IsotropicStart().noisy_images(int_seeds(20), SHAPE)
     after, _, accepted = moves.one(images, TOO_LARGE)
     np.testing.assert_array_equal(after, images)
     assert np.max(accepted) == 0
@@ -152,9 +154,8 @@ def test_unknown_pixels_have_the_conditional_distribution(moves):
     [([1, 2], [1, 1]), ([1, 0], [1, 1]), ([np.nan, 1], [1, 1]), ([1, 1], [1, 0]), ([1, 1], [1])],
 )
 def test_wrong_schedules_are_refused(temperatures, step_sizes):
-    arrays = np.array(temperatures, np.float32), np.array(step_sizes, np.float32)
     with pytest.raises(InvalidArgument, match=r"temperatures|step_sizes"):
-        MetropolisLangevin(gaussian, isotropic_start(SHAPE), *arrays, 1, 0.1)
+        MALA(temperatures, step_sizes)
 
 
 def test_the_final_image_is_denoised():
@@ -163,8 +164,10 @@ def test_the_final_image_is_denoised():
     mask = np.zeros((4, *SHAPE), np.float32)
     mask[:, 0] = 1
     known = KnownPixels(tf.fill(images.shape, 0.9), tf.constant(mask), int_seeds(4))
-    built = sampler("mala", sigma0=0.3)
-    np.testing.assert_allclose(built.finish(images), images + 0.09 * gaussian(images)[1], rtol=1e-5)
+    built, wide = method("mala"), target(sigma0=0.3)
+    np.testing.assert_allclose(
+        built.finish(wide, images), images + 0.09 * gaussian(images)[1], rtol=1e-5
+    )
     images = known.project(images)
     expected = images + 0.09 * gaussian(images)[1]
-    np.testing.assert_allclose(built.finish(images, known), expected, rtol=1e-5)
+    np.testing.assert_allclose(built.finish(wide, images, known), expected, rtol=1e-5)

@@ -10,34 +10,35 @@ from tests.helpers.correlated_images import correlated_images, covariance_of
 from tests.helpers.denoiser_samplers import SHAPE, int_seeds
 from tf_mdsm.datasets.image_statistics import fit_statistics
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.starts import gaussian_start, images_start
+from tf_mdsm.samplers.starts import GaussianStart, ImagesStart
 
 
 def test_images_start_adds_noise_to_given_images():
     """Seed s starts at image s mod N, with noise of level sigma that depends on the seed."""
     images = np.float32([0.0, 1.0])[:, None, None, None] * np.ones((2, *SHAPE), np.float32)
-    starts = images_start(images, 0.1)(int_seeds(200)).numpy()
+    starts = ImagesStart(images, 0.1).noisy_images(int_seeds(200), SHAPE).numpy()
     offset = starts - images[np.arange(200) % 2]
     assert offset.std() == pytest.approx(0.1, rel=5 / np.sqrt(2 * 200 * np.prod(SHAPE)))
     assert len(np.unique(offset[:, 0, 0, 0])) == 200
-    np.testing.assert_array_equal(images_start(images, 0.0)(int_seeds(2)), images)
+    clean = ImagesStart(images, 0.0).noisy_images(int_seeds(2), SHAPE)
+    np.testing.assert_array_equal(clean, images)
     for wrong in (images[:0], images[0], images * np.nan):
         with pytest.raises(InvalidArgument, match="`images` must"):
-            images_start(wrong, 0.1)
+            ImagesStart(wrong, 0.1)
 
 
 @pytest.mark.parametrize("kept", [24, 4])
 def test_gaussian_starts_have_the_mean_and_covariance_plus_noise(kept):
     """Mean and covariance of 20,000 starts: N(mean, C + sigma^2 I), within 5 standard errors."""
     statistics = fit_statistics(correlated_images(2_000), max_components=kept)
-    count, sigma = 20_000, 0.3
-    start = gaussian_start(**dataclasses.asdict(statistics), sigma=sigma)
-    starts = start(tf.range(count, dtype=tf.int64)).numpy().reshape(count, -1)
+    count, sigma, shape = 20_000, 0.3, statistics.mean.shape
+    start = GaussianStart(**dataclasses.asdict(statistics), sigma=sigma)
+    starts = start.noisy_images(tf.range(count, dtype=tf.int64), shape).numpy().reshape(count, -1)
     expected = covariance_of(statistics) + sigma**2 * np.eye(24)
     spread = np.sqrt(np.diag(expected))
     error_of_mean = (starts.mean(0) - statistics.mean.ravel()) / spread
     assert np.abs(error_of_mean).max() < 5 / np.sqrt(count)
     errors = (np.cov(starts.T) - expected) / np.outer(spread, spread)
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
-    again = start(tf.constant([7, 19_999], tf.int64)).numpy().reshape(2, -1)
+    again = start.noisy_images(tf.constant([7, 19_999], tf.int64), shape).numpy().reshape(2, -1)
     np.testing.assert_allclose(again, starts[[7, 19_999]], rtol=1e-5, atol=1e-6)

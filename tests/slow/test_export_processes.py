@@ -51,7 +51,7 @@ np.savez("samples.npz", **{{key: value.numpy() for key, value in samples.items()
     )
     assert result.returncode == 0, result.stderr
     run = load_run(get_config(str(exported_run)), str(exported_run))
-    chain = compile_chain(run.sampler)(range(4))
+    chain = compile_chain(run.model, run.method)(range(4))
     with np.load(tmp_path / "samples.npz") as samples:
         np.testing.assert_array_equal(samples["images"], np.clip(chain.images, 0, 1))
 

@@ -18,12 +18,13 @@ from tests.helpers.metropolis_targets import (
     assert_moments,
     conditional_moments,
     int_seeds,
-    sampler,
+    method,
+    target,
     two_modes,
 )
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import LinearOperator
-from tf_mdsm.samplers.starts import isotropic_start
+from tf_mdsm.samplers.starts import IsotropicStart
 
 
 def test_acceptance_rate_of_mala_in_many_dimensions():
@@ -38,9 +39,9 @@ def test_acceptance_rate_of_mala_in_many_dimensions():
     def unit(x):
         return tf.reduce_sum(x**2, (1, 2, 3)) / 2, -x
 
-    built = sampler("mala", unit, step_size=length * size ** (-1 / 6), moves=4)
+    built = method("mala", step_size=length * size ** (-1 / 6), moves=4)
     images = tf.random.stateless_normal((count, *shape), [3, 4])
-    accepted = accepted_fractions(built, images, int_seeds(count)).mean()
+    accepted = accepted_fractions(target(unit, shape=shape), built, images, int_seeds(count)).mean()
     expected = 2 * float(tfp.distributions.Normal(0.0, 1.0).cdf(-(length**3) / 8))
     # Three of four moves start where another ended, and the theorem is about the limit of many
     # dimensions: hence the additional tolerance.
@@ -51,10 +52,10 @@ def test_hmc_with_one_leapfrog_step_is_mala():
     """Its mean acceptance rate from the same images is the same."""
     count = 1_000
     images = MIDDLE + 0.7 * tf.random.stateless_normal((count, *SHAPE), [5, 6])
-    one = sampler("hmc", leapfrog_steps=1, step_size=0.8)
+    one = method("hmc", leapfrog_steps=1, step_size=0.8)
     accepted = [
-        accepted_fractions(built, images, int_seeds(count)).mean()
-        for built in (one, sampler("mala", step_size=0.8))
+        accepted_fractions(target(), built, images, int_seeds(count)).mean()
+        for built in (one, method("mala", step_size=0.8))
     ]
     assert accepted[0] == pytest.approx(accepted[1], abs=5 * np.sqrt(2 * 0.25 / count))
 
@@ -62,8 +63,10 @@ def test_hmc_with_one_leapfrog_step_is_mala():
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_of_two_modes_are_sampled(kind):
     count = 500
-    start = isotropic_start((1, 1, 1))(int_seeds(count))
-    sampled = advance(sampler(kind, two_modes, steps=30, step_size=0.7), start, int_seeds(count))
+    start = IsotropicStart().noisy_images(int_seeds(count), (1, 1, 1))
+    modes = target(two_modes, shape=(1, 1, 1))
+    built = method(kind, steps=30, step_size=0.7)
+    sampled = advance(modes, built, start, int_seeds(count))
     error = np.sqrt(0.21 / count)
     assert np.mean(sampled > 0) == pytest.approx(POSITIVE_OF_TWO_MODES, abs=5 * error)
 
@@ -86,8 +89,8 @@ def test_given_a_measurement_the_rest_has_the_conditional_distribution(kind):
     count = 500
     values = tf.constant(np.tile(KNOWN_VALUES, (count, 1)))
     known = KnownMeasurement(TwoCorners(), values, int_seeds(count))
-    built = sampler(kind, step_size=0.8, sigma0=0.0)
-    sample = tf.function(lambda: built.sample_given(known), autograph=False)
+    built = method(kind, step_size=0.8)
+    sample = tf.function(lambda: built.sample_given(target(sigma0=0.0), known), autograph=False)
     sampled = sample().numpy().reshape(count, 4)
     np.testing.assert_allclose(sampled[:, KNOWN], values, atol=1e-6)
     assert_moments(sampled[:, UNKNOWN], *conditional_moments())

@@ -42,7 +42,7 @@ def test_an_exported_network_gives_the_answers_of_the_model_in_memory(network, t
             answer, expected, atol=1e-5 * np.abs(expected).max(), err_msg=name
         )
     samples = session.run("sample", {"seed": np.arange(4)})["images"]
-    expected = compile_chain(run.sampler)(range(4)).images
+    expected = compile_chain(run.model, run.method)(range(4)).images
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
 
 
@@ -64,7 +64,8 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     assert sorted(os.listdir(workdir / "export")) == ["1", "2"]
     config = get_config(str(workdir))
     config.sampling.update(start="gaussian", hot_steps=1)
-    expected = compile_chain(load_run(config, str(workdir)).sampler)(range(2)).images
+    run = load_run(config, str(workdir))
+    expected = compile_chain(run.model, run.method)(range(2)).images
     session = Model(str(workdir / "export"))
     samples = session.run("sample", {"seed": np.arange(2)})["images"]
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))

@@ -5,6 +5,7 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
@@ -32,8 +33,11 @@ class LinearOperator(abc.ABC):
     """
 
     @abc.abstractmethod
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
-        """Values A x, float32 [B, …], of images x, float32 [B, H, W, C]."""
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """Values A x, float32 [B, …], of images x, [B, H, W, C].
+
+        The operators of this module take floats, and uint8, which is divided by 255.
+        """
 
     @abc.abstractmethod
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
@@ -44,18 +48,28 @@ class Inpainting(LinearOperator):
     """Keeps the pixels of a mask. The values are images that are 0 at the other pixels.
 
     Args:
-        mask: 1 where a pixel is measured, else 0, [H, W, 1].
+        mask: 1 or True where a pixel is measured, else 0, [H, W, 1] or [H, W].
 
     Attributes:
-        mask: as given, float32.
+        mask: 1 where a pixel is measured, else 0, float32 [H, W, 1].
+
+    Raises:
+        InvalidArgument: for a mask of another shape or with other values.
     """
 
     def __init__(self, mask: np.ndarray):
-        self.mask = tf.constant(mask, tf.float32)
+        known = np.asarray(mask)
+        if known.ndim == 2:
+            known = known[..., None]
+        if known.ndim != 3 or known.shape[-1] != 1:
+            raise InvalidArgument("mask", "be [H, W, 1] or [H, W]", f"shape {known.shape}")
+        if not np.isin(known, (0, 1)).all():
+            raise InvalidArgument("mask", "be 1 (known) or 0", f"values {np.unique(known)[:4]}")
+        self.mask = tf.constant(known, tf.float32)
 
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Images with the unmeasured pixels set to 0."""
-        return images * self.mask
+        return _float(images) * self.mask
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """The same as `measure`."""
@@ -75,9 +89,9 @@ class Downsampling(LinearOperator):
     def __init__(self, factor: int):
         self.factor = factor
 
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Means of the blocks times `factor`, float32 [B, H / factor, W / factor, C]."""
-        return self.factor * tf.nn.avg_pool2d(images, self.factor, self.factor, "VALID")
+        return self.factor * tf.nn.avg_pool2d(_float(images), self.factor, self.factor, "VALID")
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """Images that are constant on each block."""
@@ -100,9 +114,9 @@ class LowPass(LinearOperator):
         self._size = [height, width]
         self._is_kept = tf.constant(vertical**2 + horizontal**2 <= cutoff**2, tf.complex64)
 
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Low-pass images, float32 [B, H, W, C]."""
-        channels_first = tf.transpose(images, [0, 3, 1, 2])
+        channels_first = tf.transpose(_float(images), [0, 3, 1, 2])
         spectrum = tf.signal.rfft2d(channels_first, self._size) * self._is_kept
         return tf.transpose(tf.signal.irfft2d(spectrum, self._size), [0, 2, 3, 1])
 
@@ -134,9 +148,9 @@ class RandomProjections(LinearOperator):
         self._rows = tf.constant(np.linalg.qr(directions)[0].T, tf.float32)
         self._image_shape = image_shape
 
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Coordinates of images along the directions, float32 [B, count]."""
-        flat = tf.reshape(images, [-1, self._rows.shape[1]])
+        flat = tf.reshape(_float(images), [-1, self._rows.shape[1]])
         return tf.matmul(flat, self._rows, transpose_b=True)
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
@@ -154,13 +168,18 @@ class Grayscale(LinearOperator):
     def __init__(self, channels: int = 3):
         self._channels = channels
 
-    def measure(self, images: tf.Tensor) -> tf.Tensor:
+    def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Sum of the channels over the square root of their number, float32 [B, H, W, 1]."""
-        return tf.reduce_sum(images, -1, keepdims=True) / self._channels**0.5
+        return tf.reduce_sum(_float(images), -1, keepdims=True) / self._channels**0.5
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """Gray images."""
         return tf.repeat(values, self._channels, axis=-1) / self._channels**0.5
+
+
+def _float(images: tf.Tensor | np.ndarray) -> tf.Tensor:
+    """Images as float32; uint8 is divided by 255."""
+    return to_float(tf.convert_to_tensor(images))
 
 
 def require_orthonormal_rows(operator: LinearOperator, image_shape: tuple[int, int, int]) -> None:

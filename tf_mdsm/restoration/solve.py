@@ -1,38 +1,111 @@
-"""Solving inverse problems with a sampler: several restored images for each measured one."""
+"""Solving inverse problems with a sampler: restored images for measured values."""
 
-import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.conditioning import KnownMeasurement
-from tf_mdsm.restoration.operators import LinearOperator
-from tf_mdsm.restoration.tasks import Task
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.restoration.operators import Inpainting, LinearOperator
+from tf_mdsm.samplers.base import Method, Target, require_target
+from tf_mdsm.samplers.chain import checked_seeds
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
+from tf_mdsm.samplers.sampling import trained_noise, warn_beyond_training
+from tf_mdsm.samplers.schedules import growing_step_sizes
+from tf_mdsm.samplers.values import whole_number
 
-__all__ = ["denoise_blindly", "solve"]
+__all__ = ["default_method", "denoise_blindly", "restore", "solve"]
+
+
+def restore(
+    target: Target,
+    values: np.ndarray | tf.Tensor,
+    operator: LinearOperator,
+    *,
+    seeds: Sequence[int] | np.ndarray,
+    method: Method | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Samples images that agree with the values y = A x of a linear operator, one for each y.
+
+        operator = tf_mdsm.restoration.Inpainting(mask)
+        filled = tf_mdsm.restore(model, operator.measure(photos), operator, seeds=range(8))
+
+    Args:
+        target: what is sampled, an `EnergyModel` for example.
+        values: the operator's values y, `operator.measure(images)`, [N, …].
+        operator: A.
+        seeds: one for each y, integers in [0, 2^63), all different. Several solutions of one y:
+            repeat it, with other seeds.
+        method: how. None: `default_method(target)`.
+        batch_size: number of images that are sampled at the same time.
+
+    Returns:
+        images that agree with the values, not clipped, float32 [N, H, W, C]. Pixels that
+        `Inpainting` knows are those of the values, bit for bit.
+
+    Raises:
+        InvalidArgument: for values of another shape or not finite, wrong or too few seeds.
+
+    Warns:
+        UserWarning: if the target was not trained for the method's noise levels.
+    """
+    require_target(target)
+    method = method or default_method(target)
+    values = np.asarray(values, np.float32)
+    blank = operator.measure(tf.zeros([1, *target.image_shape]))
+    if values.shape[1:] != tuple(blank.shape[1:]) or not np.isfinite(values).all():
+        shape = "N, " + ", ".join(map(str, blank.shape[1:]))
+        received = f"shape {list(values.shape)}" if np.isfinite(values).all() else "NaN or infinity"
+        raise InvalidArgument("values", f"be finite numbers [{shape}] of the operator", received)
+    checked = checked_seeds(seeds)
+    if len(checked) != len(values):
+        raise InvalidArgument("seeds", f"be one for each of {len(values)} values", len(checked))
+    whole_number("batch_size", batch_size)
+    warn_beyond_training(target, method, stacklevel=3)
+    return _restore(target, method, operator, values, checked, batch_size)
+
+
+def default_method(target: Target) -> CoarseToFine:
+    """Coarse-to-fine ascent over a target's trained noise levels.
+
+    Its settings came nearest to the original images of all that were measured (the defaults of
+    `config.restoration`).
+
+    Raises:
+        InvalidArgument: for a target without noise levels.
+    """
+    noise = trained_noise(target)
+    return CoarseToFine(
+        sigma_start=noise.sigma_max,
+        sigma_end=noise.sigma_min,
+        step_sizes=growing_step_sizes(h0=0.01, max_steps=150),
+        beta=0.1,
+    )
 
 
 def solve(
-    sampler: Sampler,
-    task: Task,
+    target: Target,
+    method: Method,
+    operator: LinearOperator,
     values: np.ndarray,
     *,
     num_solutions: int,
     seed: int,
     batch_size: int,
 ) -> np.ndarray:
-    """Samples images that agree with the known values of a task's operator.
+    """Restores several images for each of an operator's values.
 
     Solution k of image n is a function of its values and of the seed
     `seed + n num_solutions + k`.
 
     Args:
-        sampler: the sampler.
-        task: the task; it has an operator.
+        target: what is sampled.
+        method: how.
+        operator: A.
         values: the operator's values y, float32 [N, …].
         num_solutions: number of solutions for each image.
         seed: seed of the first solution of the first image, >= 0.
@@ -40,39 +113,24 @@ def solve(
 
     Returns:
         images that agree with the values, not clipped, float32 [N, num_solutions, H, W, C].
-
-    Raises:
-        InvalidArgument: for a task without operator, which is denoising.
     """
-    operator = task.operator
-    if operator is None:
-        raise InvalidArgument("task", "have an operator", task.name)
-    values_spec = tf.TensorSpec([None, *values.shape[1:]], tf.float32)
-
-    @tf.function(input_signature=[values_spec, tf.TensorSpec([None], tf.int64)], autograph=False)
-    def restore_batch(batch_values, batch_seeds):
-        return sampler.sample_given(_known_data(operator, task.mask, batch_values, batch_seeds))
-
-    repeated = values.repeat(num_solutions, axis=0)
     seeds = _solution_seeds(seed, len(values), num_solutions)
-    batches = []
-    for first in range(0, len(seeds), batch_size):
-        batch = slice(first, first + batch_size)
-        batches.append(restore_batch(repeated[batch], seeds[batch]).numpy())
-    restored = np.concatenate(batches)
+    repeated = values.repeat(num_solutions, axis=0)
+    restored = _restore(target, method, operator, repeated, seeds, batch_size)
     return restored.reshape(len(values), num_solutions, *restored.shape[1:])
 
 
 def denoise_blindly(
-    sampler: CoarseToFine, noisy: np.ndarray, *, num_solutions: int, seed: int
+    target: Target, method: CoarseToFine, noisy: np.ndarray, *, num_solutions: int, seed: int
 ) -> np.ndarray:
     """Denoises images of unknown noise level, by coarse-to-fine ascent from the images themselves.
 
-    The sampler estimates the noise level of each image. Solution k of image n uses the seed
+    The method estimates the noise level of each image. Solution k of image n uses the seed
     `seed + n num_solutions + k`.
 
     Args:
-        sampler: the sampler; its `start_fn` is replaced.
+        target: what is sampled.
+        method: the ascent; its start is not used.
         noisy: noisy images, float32 [N, H, W, C].
         num_solutions: number of solutions for each image.
         seed: seed of the first solution of the first image, >= 0.
@@ -80,11 +138,37 @@ def denoise_blindly(
     Returns:
         denoised images, not clipped, float32 [N, num_solutions, H, W, C].
     """
-    start_images = tf.constant(noisy.repeat(num_solutions, axis=0))
-    sampler = dataclasses.replace(sampler, start_fn=lambda _: start_images)
     seeds = tf.constant(_solution_seeds(seed, len(noisy), num_solutions))
-    restored = tf.function(sampler.sample, autograph=False)(seeds).numpy()
-    return restored.reshape(len(noisy), num_solutions, *noisy.shape[1:])
+
+    @tf.function(autograph=False)
+    def denoise(images):
+        return method.sample_from(target, images, seeds)
+
+    restored: Any = denoise(tf.constant(noisy.repeat(num_solutions, axis=0)))
+    return restored.numpy().reshape(len(noisy), num_solutions, *noisy.shape[1:])
+
+
+def _restore(
+    target: Target,
+    method: Method,
+    operator: LinearOperator,
+    values: np.ndarray,
+    seeds: np.ndarray,
+    batch_size: int,
+) -> np.ndarray:
+    """Images that agree with values y, one for each seed, [N, H, W, C], batch by batch."""
+    values_spec = tf.TensorSpec([None, *values.shape[1:]], tf.float32)
+
+    @tf.function(input_signature=[values_spec, tf.TensorSpec([None], tf.int64)], autograph=False)
+    def restore_batch(values, seeds):
+        return method.sample_given(target, _known_data(operator, values, seeds))
+
+    batches = []
+    for first in range(0, len(seeds), batch_size):
+        batch = slice(first, first + batch_size)
+        images: Any = restore_batch(values[batch], seeds[batch])
+        batches.append(images.numpy())
+    return np.concatenate(batches)
 
 
 def _solution_seeds(seed: int, num_images: int, num_solutions: int) -> np.ndarray:
@@ -92,10 +176,8 @@ def _solution_seeds(seed: int, num_images: int, num_solutions: int) -> np.ndarra
     return seed + np.arange(num_images * num_solutions)
 
 
-def _known_data(
-    operator: LinearOperator, mask: np.ndarray | None, values: tf.Tensor, seeds: tf.Tensor
-) -> KnownData:
-    """Known data for a sampler; with a mask [H, W, 1], known pixels, which are kept exactly."""
-    if mask is None:
-        return KnownMeasurement(operator, values, seeds)
-    return KnownPixels(values, tf.ones_like(values[:, :, :, :1]) * mask, seeds)
+def _known_data(operator: LinearOperator, values: tf.Tensor, seeds: tf.Tensor) -> KnownData:
+    """Known data for a method; the pixels that `Inpainting` knows are kept exactly."""
+    if isinstance(operator, Inpainting):
+        return KnownPixels(values, tf.ones_like(values[:, :, :, :1]) * operator.mask, seeds)
+    return KnownMeasurement(operator, values, seeds)

@@ -23,13 +23,13 @@ from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.runs.build_data import build_images, build_true_energy
+from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import (
     build_model,
     build_optimizer,
     build_strategy,
     set_constant_rate,
 )
-from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.system.locks import training_lock
@@ -123,10 +123,10 @@ def _loop_settings(config: ConfigDict) -> LoopSettings:
 def _build_preview(
     config: ConfigDict, folder: RunFolder, model: EnergyModel, statistics: ImageStatistics
 ) -> Preview:
-    """Preview samples by the run's own sampler."""
-    sampler = build_sampler(config, model, statistics)
+    """Preview samples by the run's own method."""
+    method = build_method(config, statistics)
     return Preview(
-        sample=compile_chain(sampler, config.sampling.show_every),
+        sample=compile_chain(model, method, config.sampling.show_every),
         seeds=config.sampling.seed + np.arange(config.training.preview_images),
         folder=folder.samples,
         true_energy=build_true_energy(config),

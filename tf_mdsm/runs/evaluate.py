@@ -93,5 +93,5 @@ def _facts_of_samples(run: Run) -> dict[str, Any]:
         "sampler": sampling.sampler,
         "start": sampling.start,
         "seeds": f"{sampling.seed} … {sampling.seed + sampling.num_samples - 1}",
-        "gradient_evaluations_per_image": run.sampler.max_gradient_evaluations,
+        "gradient_evaluations_per_image": run.method.max_gradient_evaluations,
     }

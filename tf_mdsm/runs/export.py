@@ -1,5 +1,6 @@
 """`--mode=export`: writes a run's trained model as a SavedModel, or its weights for PyTorch."""
 
+import functools
 import logging
 import os
 from typing import Any
@@ -13,7 +14,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.system.torch_files import write_state_dict
@@ -46,14 +47,14 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
     return [_export_saved_model(load_run(config, workdir), folder)]
 
 
-def build_served_energy(config: ConfigDict, model: EnergyModel, sampler: Sampler) -> ServedEnergy:
-    """The functions that a server offers of a trained model and its sampler."""
+def build_served_energy(config: ConfigDict, model: EnergyModel, method: Method) -> ServedEnergy:
+    """The functions that a server offers of a trained model, and of a method to sample it."""
     return ServedEnergy(
         energy_fn=model.energy,
         score_fn=model.score,
         denoise_fn=model.denoise,
-        sample_fn=sampler.sample,
-        inpaint_fn=sampler.inpaint,
+        sample_fn=functools.partial(method.sample, model),
+        inpaint_fn=functools.partial(method.inpaint, model),
         image_shape=model.image_shape,
         max_batch_size=config.export.max_batch_size,
         variables=[variable.value for variable in model.inference_network.variables],
@@ -69,7 +70,7 @@ def _export_torch(run: Run) -> str:
 
 def _export_saved_model(run: Run, folder: str) -> str:
     """Writes the SavedModel of a run into a new folder; returns the folder."""
-    served = build_served_energy(run.config, run.model, run.sampler)
+    served = build_served_energy(run.config, run.model, run.method)
     _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
     write_saved_model(
         served, folder, image_shape=run.model.image_shape, provenance=_provenance(run)

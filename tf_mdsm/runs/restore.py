@@ -20,7 +20,7 @@ from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
@@ -54,29 +54,33 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             wrong values, or if a task does not fit the images.
         RunError: if the checkpoint cannot be read, or restored images are not finite.
     """
-    # The model, the tasks and the sampler. Wrong settings are refused before the model is built.
+    # The model, the tasks and the method. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, _with_own_sampler(config)
     run = load_run(config, workdir)
     tasks = _create_tasks(settings, run.model.image_shape)
-    sampler = run.build_sampler(own_config)
-    solver = _Method(sampler, settings.sampler, settings.start, own_config.sampling)
+    solver = _Solver(
+        method=run.build_method(own_config),
+        name=settings.sampler,
+        start=settings.start,
+        sampling=own_config.sampling,
+    )
     # All inputs are read and checked before anything is written.
     problems = [_read_problem(config, task, run.model.image_shape) for task in tasks]
     written = []
     for problem in problems:
         is_denoising = problem.task.operator is None
-        method = _build_denoiser(run) if is_denoising else solver
-        restored = _restore(method.sampler, problem, config)
+        own_solver = _build_denoiser(run) if is_denoising else solver
+        restored = _restore(run.model, own_solver.method, problem, config)
         if not np.isfinite(restored).all():
             raise RunError(f"{problem.task.name}: the restored images are not finite numbers")
         report = {
             "task": problem.task.name,
-            "sampler": method.name,
-            "start": method.start,
-            "max_gradient_evaluations": method.sampler.max_gradient_evaluations,
+            "sampler": own_solver.name,
+            "start": own_solver.start,
+            "max_gradient_evaluations": own_solver.method.max_gradient_evaluations,
             "step": run.step,
             "settings": settings.to_dict(),
-            "sampling": method.sampling.to_dict(),
+            "sampling": own_solver.sampling.to_dict(),
         }
         if problem.originals is not None:
             report["methods"] = scores = _quality_scores(problem, restored, run.model)
@@ -105,17 +109,17 @@ class _Problem:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Method:
-    """A sampler, and what the report says about it.
+class _Solver:
+    """A method of sampling, and what the report says about it.
 
     Attributes:
-        sampler: the sampler.
+        method: the method.
         name: its name, as in `config.sampling.sampler`.
         start: the images at which it starts, as in `config.sampling.start`.
         sampling: settings of the report's entry "sampling".
     """
 
-    sampler: Sampler
+    method: Method
     name: str
     start: str
     sampling: ConfigDict
@@ -135,12 +139,16 @@ def _with_own_sampler(config: ConfigDict) -> ConfigDict:
         raise InvalidArgument(field, error.requirement, error.received) from error
 
 
-def _build_denoiser(run: Run) -> _Method:
+def _build_denoiser(run: Run) -> _Solver:
     """Coarse-to-fine ascent, which estimates the noise level of an image by itself."""
     changed = ConfigDict(run.config.to_dict())
     changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
-    sampler = run.build_sampler(changed)
-    return _Method(sampler, "coarse_to_fine", "the noisy images", run.config.sampling)
+    return _Solver(
+        method=run.build_method(changed),
+        name="coarse_to_fine",
+        start="the noisy images",
+        sampling=run.config.sampling,
+    )
 
 
 def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
@@ -206,15 +214,20 @@ def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
     return images
 
 
-def _restore(sampler: Sampler, problem: _Problem, config: ConfigDict) -> np.ndarray:
+def _restore(
+    model: EnergyModel, method: Method, problem: _Problem, config: ConfigDict
+) -> np.ndarray:
     """All solutions of all images, [N, solutions, H, W, C]."""
     num_solutions, seed = config.restoration.num_solutions, config.restoration.seed
     if problem.task.operator is None:
-        assert isinstance(sampler, CoarseToFine)
-        return denoise_blindly(sampler, problem.values, num_solutions=num_solutions, seed=seed)
+        assert isinstance(method, CoarseToFine)
+        return denoise_blindly(
+            model, method, problem.values, num_solutions=num_solutions, seed=seed
+        )
     return solve(
-        sampler,
-        problem.task,
+        model,
+        method,
+        problem.task.operator,
         problem.values,
         num_solutions=num_solutions,
         seed=seed,

@@ -1,4 +1,4 @@
-"""A trained run, loaded: configuration, energy with the weights of a checkpoint, sampler."""
+"""A trained run, loaded: configuration, energy with the weights of a checkpoint, method."""
 
 import dataclasses
 import functools
@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 from tf_mdsm import __version__
 from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import build_model
-from tf_mdsm.runs.build_sampler import build_sampler
 from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.training.checkpoints import restore_weights
 
 __all__ = ["Run", "fingerprint", "load_run"]
@@ -41,13 +41,13 @@ class Run:
     step: int
 
     @functools.cached_property
-    def sampler(self) -> Sampler:
-        """The sampler of `config.sampling`."""
-        return self.build_sampler(self.config)
+    def method(self) -> Method:
+        """The method of `config.sampling`."""
+        return self.build_method(self.config)
 
-    def build_sampler(self, config: ConfigDict) -> Sampler:
-        """Builds a sampler for this run's energy, with the `sampling` settings of `config`."""
-        return build_sampler(config, self.model, self.statistics)
+    def build_method(self, config: ConfigDict) -> Method:
+        """Builds a method with the `sampling` settings of `config`, and this run's statistics."""
+        return build_method(config, self.statistics)
 
     @property
     def weights(self) -> str:

@@ -73,7 +73,7 @@ def _write(
     images = arrays["images"][:_MAX_GRID_IMAGES]
     images = images / np.float32(255) if images.dtype == np.uint8 else images
     write_png(samples_picture(run.model, images, true_energy), f"{stem}.png")
-    trace = energy_trace(states["chain_energies"], *run.sampler.schedule)
+    trace = energy_trace(states["chain_energies"], *run.method.schedule)
     write_png(trace, f"{stem}_energy.png")
     endings += [".png", "_energy.png"]
     if not is_points(run.model.image_shape):

@@ -17,7 +17,7 @@ from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
 from tf_mdsm.runs.run import Run, load_run
-from tf_mdsm.samplers.chain import Chain, compile_chain
+from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
@@ -46,7 +46,7 @@ class ShardedSamples:
         shards: shards with `images` [B, H, W, C] (uint8, or float32 for points) and `energies`
             [B]; shard 0 also with `chain_states` [n, images, H, W, C] and `chain_energies`
             [steps, images]. The chief removes them.
-        run: the run, with its energy and sampler.
+        run: the run, with its energy and method.
         is_chief: whether this process is the first worker, which writes the result.
     """
 
@@ -100,7 +100,7 @@ def sample_in_shards(
         "sampling %d images from the checkpoint of step %d; up to %d gradient evaluations an image",
         settings.num_samples,
         run.step,
-        run.sampler.max_gradient_evaluations,
+        run.method.max_gradient_evaluations,
     )
     runs = [run, *(load_run(config, workdir, device) for device in devices[1:])]
     if any(other.step != run.step for other in runs):
@@ -136,7 +136,7 @@ def _compute(
     shares: list[Shards], runs: list[Run], devices: list[str], settings: ConfigDict
 ) -> None:
     """Samples the missing shards on all devices at a time."""
-    count, steps = shares[0].count, runs[0].sampler.num_steps
+    count, steps = shares[0].count, runs[0].method.num_steps
     done = count - len(shares[0].missing())
     if done:
         _LOGGER.info("%d of %d batches are there already", done, count)
@@ -163,14 +163,15 @@ def _compute(
 def _shard_function(
     run: Run, settings: ConfigDict, on_steps: Callable[[int], object]
 ) -> Callable[[int], dict[str, np.ndarray]]:
-    """A function from a shard's number to its arrays; the sampler is compiled once for all."""
-    sample = compile_chain(run.sampler, settings.show_every)
+    """A function from a shard's number to its arrays; the method is compiled once for all."""
+    sample = compile_chain(run.model, run.method, settings.show_every)
+    hints = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
     seeds = settings.seed + np.arange(settings.num_samples)
     size = settings.batch_size
 
     def compute_shard(number: int) -> dict[str, np.ndarray]:
         chain = sample(seeds[number * size : (number + 1) * size], on_steps)
-        _require_finite(chain, settings.sampler)
+        require_finite(chain, hints.get(settings.sampler, ""))
         return _arrays_of(chain, keep_states=number == 0)
 
     return compute_shard
@@ -184,16 +185,3 @@ def _arrays_of(chain: Chain, keep_states: bool) -> dict[str, np.ndarray]:
         arrays["chain_states"] = chain.states[:, :_KEPT_STATES]
         arrays["chain_energies"] = chain.energies[:, :_KEPT_ENERGIES]
     return arrays
-
-
-def _require_finite(chain: Chain, sampler: str) -> None:
-    """Refuses images with an energy that is NaN or infinite.
-
-    Raises:
-        RunError: naming the first step at which that is so.
-    """
-    finite = np.isfinite(np.vstack([chain.energies, chain.energy])).all(axis=1)
-    if not finite.all():
-        hint = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
-        step = np.argmin(finite)
-        raise RunError(f"step {step} of the chain: the energy is not finite{hint.get(sampler, '')}")

@@ -6,14 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.base import NoiseGridSampler
+from tf_mdsm.samplers.base import NoiseGridMethod, Target
 from tf_mdsm.samplers.conditioning import KnownData
 
 __all__ = ["AncestralEuler"]
 
 
-@dataclasses.dataclass(frozen=True)
-class AncestralEuler(NoiseGridSampler):
+@dataclasses.dataclass(frozen=True, eq=False)
+class AncestralEuler(NoiseGridMethod):
     """Ancestral sampling along a grid of falling noise levels.
 
     Adding independent Gaussian noise raises the noise level from sigma' to sigma. By Bayes' rule,
@@ -37,13 +37,18 @@ class AncestralEuler(NoiseGridSampler):
         return len(self.sigmas)
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """One step to the next noise level, as in `Sampler.step`."""
+        """One step to the next noise level, as in `Method.step`."""
         sigma, next_sigma = self.sigmas[:-1].astype(float), self.sigmas[1:].astype(float)
         residual_weight = tf.constant((next_sigma / sigma) ** 2, tf.float32)[step]
         sigma_up = next_sigma * np.sqrt(1 - (next_sigma / sigma) ** 2)
-        energy, denoised = self.denoise(images, known)
+        energy, denoised = self.denoise(target, images, known)
         noise = randomness.normal(seeds, (step, 0), "ancestral", tuple(images.shape[1:]))
         noise = tf.constant(sigma_up, tf.float32)[step] * noise
         return denoised + residual_weight * (images - denoised) + noise, energy, True

@@ -1,45 +1,116 @@
-"""Base classes of samplers: `Sampler`, and below it those that use the blind denoiser."""
+"""Targets and methods: what images are sampled from, and the base classes of how."""
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData, KnownPixels
-from tf_mdsm.samplers.schedules import require_schedule
-from tf_mdsm.samplers.starts import StartFn
+from tf_mdsm.samplers.schedules import checked_schedule
+from tf_mdsm.samplers.starts import IsotropicStart, Start
+from tf_mdsm.samplers.values import Value
 
-__all__ = ["DenoiserSampler", "EnergyAndScoreFn", "NoiseGridSampler", "Sampler"]
+__all__ = [
+    "DenoiserMethod",
+    "Method",
+    "NoiseGridMethod",
+    "Target",
+    "denoise",
+    "energy_and_score",
+    "require_target",
+]
 
-# From images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
-EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+@runtime_checkable
+class Target(Protocol):
+    """What images are sampled from: an energy and its score. An `EnergyModel` is one.
+
+    A Gaussian of mean m and covariance s^2 I, under noise of level sigma0:
+
+        class Gaussian:
+            image_shape, sigma0 = (8, 8, 1), 0.1
+
+            def energy_and_score(self, images):
+                offset = images - m
+                variance = s**2 + self.sigma0**2
+                return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * variance), -offset / variance
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images."""
+        ...
+
+    @property
+    def sigma0(self) -> float:
+        """Noise level at which exp(-E) is the density, in pixel units.
+
+        Then x + sigma0^2 score(x) is the denoised image D(x), and exp(-E / T) is the density under
+        noise of level sigma0 sqrt(T). For an `EnergyModel`, the fixed kernel width of its loss.
+        """
+        ...
+
+    def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Energies [B] and scores -dE/dx [B, H, W, C] of images, float32 [B, H, W, C].
+
+        It is compiled, so it consists of TensorFlow's operations.
+        """
+        ...
 
 
-class Sampler(abc.ABC):
-    """A sampler: from seeds to images by a start, a sequence of steps, and a final operation.
+def require_target(target: object) -> None:
+    """Raises InvalidArgument unless an object has the attributes of a `Target`."""
+    if not isinstance(target, Target):
+        requirement = "have image_shape, sigma0 and energy_and_score, as an EnergyModel has"
+        raise InvalidArgument("target", requirement, type(target).__name__)
 
-    Each subclass is a frozen dataclass of callables and arrays. The methods build graphs, with one
+
+def energy_and_score(target: Target, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A target's energies, float32 [B], and scores, float32 [B, H, W, C].
+
+    Raises:
+        InvalidArgument: if the target returns other shapes.
+    """
+    energy, score = (tf.cast(x, tf.float32) for x in target.energy_and_score(images))
+    if energy.shape.rank not in (None, 1) or not score.shape.is_compatible_with(images.shape):
+        requirement = "return energies [B] and scores [B, H, W, C]"
+        received = f"shapes {energy.shape} and {score.shape}"
+        raise InvalidArgument("target.energy_and_score", requirement, received)
+    return energy, score
+
+
+def denoise(target: Target, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One gradient evaluation: energies [B], and D(x) = x + sigma0^2 score(x), [B, H, W, C]."""
+    energy, score = energy_and_score(target, images)
+    return energy, images + target.sigma0**2 * score
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Method(Value, abc.ABC):
+    """How a target is sampled: a start, a sequence of steps, and a final operation.
+
+    Each subclass is a frozen dataclass of arrays and numbers. It holds no target, so one method
+    serves many targets; all functions take the target first. They build graphs, with one
     loop each: call them inside a `tf.function`. The noise of an image depends only on the image's
     seed and on the index of the step. Therefore an image depends neither on the other images of
     its batch, nor on where a sampling run is split into parts.
 
-    A sampler is called calibrated if the distribution of its images is exact, whatever the step
+    A method is called calibrated if the distribution of its images is exact, whatever the step
     size.
 
     Attributes:
-        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
-        start_fn: from seeds to the images at which sampling starts.
+        start: where sampling starts. None: `IsotropicStart` at the method's first noise level.
     """
 
-    energy_and_score_fn: EnergyAndScoreFn
-    start_fn: StartFn
+    start: Start | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     @abc.abstractmethod
     def num_steps(self) -> int:
-        """Maximum number of steps; `start` and `finish` are not counted."""
+        """Maximum number of steps; `start_images` and `finish` are not counted."""
 
     @property
     @abc.abstractmethod
@@ -51,26 +122,46 @@ class Sampler(abc.ABC):
     def schedule(self) -> tuple[str, np.ndarray]:
         """The quantity that controls the steps, for plots: its name and its values [num_steps]."""
 
-    def start(self, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
+    @abc.abstractmethod
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The last and the first noise level that the images have, in pixel units.
+
+        The last is 0 for a method that cools to temperature 0.
+        """
+
+    def start_images(
+        self, target: Target, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
         """Images at which sampling starts.
 
         Args:
+            target: what is sampled.
             seeds: int64 [B], each >= 0.
             known: data that the final images must agree with.
 
         Returns:
             images, float32 [B, H, W, C].
+
+        Raises:
+            InvalidArgument: if the start makes images of another shape than the target's.
         """
         del known
-        return self.start_fn(seeds)
+        start = self.start or IsotropicStart(self.sigma_range(target)[1])
+        return start.noisy_images(seeds, target.image_shape)
 
     @abc.abstractmethod
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
-        """One step of the sampler.
+        """One step of the method.
 
         Args:
+            target: what is sampled.
             images: images before the step, float32 [B, H, W, C].
             seeds: int64 [B], each >= 0.
             step: index of the step, int32 scalar in [0, num_steps).
@@ -84,6 +175,7 @@ class Sampler(abc.ABC):
 
     def advance(
         self,
+        target: Target,
         images: tf.Tensor,
         seeds: tf.Tensor,
         first_step: tf.Tensor | int,
@@ -93,6 +185,7 @@ class Sampler(abc.ABC):
         """Runs `num_steps` consecutive steps, or fewer if all images are finished earlier.
 
         Args:
+            target: what is sampled.
             images: images before these steps, float32 [B, H, W, C].
             seeds: int64 [B], each >= 0.
             first_step: index of the first of these steps.
@@ -105,7 +198,7 @@ class Sampler(abc.ABC):
         """
 
         def body(i, images, energies, _):
-            images, energy, is_unfinished = self.step(images, seeds, first_step + i, known)
+            images, energy, is_unfinished = self.step(target, images, seeds, first_step + i, known)
             return i + 1, images, energies.write(i, energy), is_unfinished
 
         energies = tf.TensorArray(tf.float32, num_steps, clear_after_read=False)
@@ -117,10 +210,13 @@ class Sampler(abc.ABC):
         return images, energies.gather(tf.minimum(tf.range(num_steps), steps_done - 1))
 
     @abc.abstractmethod
-    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
+    def finish(
+        self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
         """Final images, from the images after the last step.
 
         Args:
+            target: what is sampled.
             images: images after the last step, float32 [B, H, W, C].
             known: data that the final images must agree with; `sample_given` makes the agreement
                 exact afterwards.
@@ -129,32 +225,40 @@ class Sampler(abc.ABC):
             images, not clipped, float32 [B, H, W, C].
         """
 
-    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
+    def sample(self, target: Target, seeds: tf.Tensor) -> tf.Tensor:
         """Samples one image for each seed.
 
         Args:
+            target: what is sampled.
             seeds: int64 [B], each >= 0.
 
         Returns:
             images, not clipped, float32 [B, H, W, C].
         """
-        images, _ = self.advance(self.start(seeds), seeds, 0, self.num_steps)
-        return self.finish(images)
+        return self.sample_from(target, self.start_images(target, seeds), seeds)
 
-    def sample_given(self, known: KnownData) -> tf.Tensor:
+    def sample_from(self, target: Target, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """As `sample`, from given starting images, float32 [B, H, W, C]."""
+        images, _ = self.advance(target, images, seeds, 0, self.num_steps)
+        return self.finish(target, images)
+
+    def sample_given(self, target: Target, known: KnownData) -> tf.Tensor:
         """Samples images that agree with known data, one image for each seed of `known`.
 
         Returns:
             images, not clipped, that agree with the known data, float32 [B, H, W, C].
         """
-        images = self.start(known.seeds, known)
-        images, _ = self.advance(images, known.seeds, 0, self.num_steps, known)
-        return known.project(self.finish(images, known))
+        images = self.start_images(target, known.seeds, known)
+        images, _ = self.advance(target, images, known.seeds, 0, self.num_steps, known)
+        return known.project(self.finish(target, images, known))
 
-    def inpaint(self, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def inpaint(
+        self, target: Target, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor
+    ) -> tf.Tensor:
         """Samples the unknown pixels of images, given their known pixels.
 
         Args:
+            target: what is sampled.
             images: float32 [B, H, W, C]; the unknown pixels may have any finite value.
             mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
             seeds: int64 [B], each >= 0.
@@ -162,12 +266,12 @@ class Sampler(abc.ABC):
         Returns:
             images whose known pixels are those of `images`, bit for bit, [B, H, W, C].
         """
-        return self.sample_given(KnownPixels(images, mask, seeds))
+        return self.sample_given(target, KnownPixels(images, mask, seeds))
 
 
-@dataclasses.dataclass(frozen=True)
-class DenoiserSampler(Sampler):
-    """Base class of samplers that move towards D(x) = x + sigma0^2 score(x), the denoised image.
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenoiserMethod(Method):
+    """Base class of methods that move towards D(x) = x + sigma0^2 score(x), the denoised image.
 
     D is a blind denoiser: it is not given the noise level of x. The training loss makes D(x) an
     estimate of the clean image at every trained noise level, except with the weighting "score".
@@ -175,47 +279,38 @@ class DenoiserSampler(Sampler):
     after the last step.
 
     With known data, the best estimate of the known part is the known data themselves: they replace
-    D(x) there. The known part starts with noise of level `first_sigma`, and the sampler's own
+    D(x) there. The known part starts with noise of the first level, and the method's own
     steps reduce this noise. So, before each gradient evaluation, the known part has the same noise
     level as the rest of the image.
-
-    Attributes:
-        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
-        start_fn: from seeds to starting images, of noise level `first_sigma`.
-        sigma0: fixed kernel width of the training loss, in pixel units.
     """
 
-    energy_and_score_fn: EnergyAndScoreFn
-    start_fn: StartFn
-    sigma0: float
+    def start_images(
+        self, target: Target, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
+        """As `Method.start_images`; known data have noise of the first level."""
+        images = super().start_images(target, seeds)
+        return known.project_noisy(images, 0, self.sigma_range(target)[1])
 
-    @property
-    @abc.abstractmethod
-    def first_sigma(self) -> float:
-        """Noise level of the starting images, in pixel units."""
+    def finish(
+        self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
+        """Final images D(x), without the remaining noise; arguments as in `Method.finish`."""
+        return self.denoise(target, images, known)[1]
 
-    def start(self, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
-        """Starting images, as in `Sampler.start`; known data have noise of level `first_sigma`."""
-        images = self.start_fn(seeds)
-        return known.project_noisy(images, 0, self.first_sigma)
-
-    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
-        """Final images D(x), without the remaining noise; arguments as in `Sampler.finish`."""
-        return self.denoise(images, known)[1]
-
-    def denoise(self, images: tf.Tensor, known: KnownData) -> tuple[tf.Tensor, tf.Tensor]:
+    def denoise(
+        self, target: Target, images: tf.Tensor, known: KnownData
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """One gradient evaluation: energies [B], and D(x) with the known data in place.
 
-        A subclass's `step` uses this, never `energy_and_score_fn`, so that conditioning works.
+        A subclass's `step` uses this, never the target, so that conditioning works.
         """
-        energy, score = self.energy_and_score_fn(images)
-        denoised = images + self.sigma0**2 * score
+        energy, denoised = denoise(target, images)
         return energy, known.project(denoised)
 
 
-@dataclasses.dataclass(frozen=True)
-class NoiseGridSampler(DenoiserSampler):
-    """Base class of denoiser-based samplers that follow a grid of falling noise levels.
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoiseGridMethod(DenoiserMethod):
+    """Base class of denoiser-based methods that follow a grid of falling noise levels.
 
     All images have the same noise level at the same step.
 
@@ -226,18 +321,15 @@ class NoiseGridSampler(DenoiserSampler):
 
     sigmas: np.ndarray
 
-    def __post_init__(self):
-        require_schedule(
-            "sigmas",
-            self.sigmas,
-            "be positive, and fall",
-            lambda s: s.min() > 0 and (np.diff(s) < 0).all(),
+    def __post_init__(self) -> None:
+        self._set(
+            sigmas=checked_schedule(
+                "sigmas",
+                self.sigmas,
+                "be positive, and fall",
+                lambda s: s.min() > 0 and (np.diff(s) < 0).all(),
+            )
         )
-
-    @property
-    def first_sigma(self) -> float:
-        """Noise level of the starting images: the first of `sigmas`."""
-        return float(self.sigmas[0])
 
     @property
     def num_steps(self) -> int:
@@ -248,3 +340,8 @@ class NoiseGridSampler(DenoiserSampler):
     def schedule(self) -> tuple[str, np.ndarray]:
         """Noise level before each step: its name and its values [num_steps]."""
         return "noise level sigma", self.sigmas[:-1]
+
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The last and the first of `sigmas`."""
+        del target
+        return float(self.sigmas[-1]), float(self.sigmas[0])

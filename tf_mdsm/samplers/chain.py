@@ -2,15 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.base import Sampler
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_target
 
-__all__ = ["Chain", "compile_chain"]
+__all__ = ["Chain", "checked_seeds", "compile_chain", "require_finite"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +30,15 @@ class Chain:
     energies: np.ndarray
 
 
-def compile_chain(sampler: Sampler, show_every: int = 0) -> Callable[..., Chain]:
-    """Compiles a sampler into a function from seeds to images and intermediate states.
+def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callable[..., Chain]:
+    """Compiles the sampling of a target into a function from seeds to images and states.
 
     The run is compiled once and executed in parts of `show_every` steps. The length of the parts
     does not change the images.
 
     Args:
-        sampler: the sampler to run.
+        target: what is sampled.
+        method: how.
         show_every: steps between the recorded states; 0: a 27th of all steps.
 
     Returns:
@@ -47,29 +47,35 @@ def compile_chain(sampler: Sampler, show_every: int = 0) -> Callable[..., Chain]
         a `Chain`. It raises InvalidArgument unless the seeds are integers in [0, 2^63), at least
         one, all different.
     """
-    show_every = show_every or max(1, sampler.num_steps // 27)
+    require_target(target)
+    show_every = show_every or max(1, method.num_steps // 27)
     # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse
     # operations in another way, and the last bits of an image would depend on the batch size.
     seeds_spec = tf.TensorSpec([None], tf.int64)
-    start: Any = tf.function(sampler.start, input_signature=[seeds_spec], autograph=False)
-    images_spec = tf.TensorSpec(start.get_concrete_function().output_shapes, tf.float32)
-    advance: Any = tf.function(
-        sampler.advance,
+    images_spec = tf.TensorSpec([None, *target.image_shape], tf.float32)
+
+    @tf.function(input_signature=[seeds_spec], autograph=False)
+    def start(seeds):
+        return method.start_images(target, seeds)
+
+    @tf.function(
         input_signature=[images_spec, seeds_spec, *[tf.TensorSpec([], tf.int32)] * 2],
         autograph=False,
     )
+    def advance(images, seeds, first_step, num_steps):
+        return method.advance(target, images, seeds, first_step, num_steps)
 
     @tf.function(input_signature=[images_spec], autograph=False)
     def finish(images):
-        images = sampler.finish(images)
-        return images, sampler.energy_and_score_fn(images)[0]
+        images = method.finish(target, images)
+        return images, energy_and_score(target, images)[0]
 
     def run(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
-        seed_tensor = tf.constant(_checked_seeds(seeds))
+        seed_tensor = tf.constant(checked_seeds(seeds))
         images = start(seed_tensor)
         states, energies = [images.numpy()], []
-        for first in range(0, sampler.num_steps, show_every):
-            steps = min(show_every, sampler.num_steps - first)
+        for first in range(0, method.num_steps, show_every):
+            steps = min(show_every, method.num_steps - first)
             images, energy = advance(images, seed_tensor, tf.constant(first), tf.constant(steps))
             states.append(images.numpy())
             energies.append(energy.numpy())
@@ -81,18 +87,37 @@ def compile_chain(sampler: Sampler, show_every: int = 0) -> Callable[..., Chain]
     return run
 
 
-def _checked_seeds(seeds: Sequence[int]) -> np.ndarray:
+def checked_seeds(seeds: Sequence[int] | np.ndarray) -> np.ndarray:
     """Seeds as an array int64 [B], if they are valid and all different.
 
     Raises:
         InvalidArgument: if there is no seed, or a seed is not valid or occurs twice.
     """
+    if np.ndim(seeds) == 0:
+        raise InvalidArgument("seeds", "be one for each image, as range(16) or [0, 1]", seeds)
     if not len(seeds):
         raise InvalidArgument("seeds", "contain at least one seed", "no seed")
-    for seed in seeds:
-        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+    for seed in np.asarray(seeds) if tf.is_tensor(seeds) else seeds:
+        is_whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+        if not is_whole or not 0 <= seed < 2**63:
             raise InvalidArgument("seeds", "be integers in [0, 2^63)", seed)
     values, counts = np.unique(seeds, return_counts=True)
     if counts.max() > 1:
         raise InvalidArgument("seeds", "differ from each other", f"{values[counts.argmax()]} twice")
     return np.asarray(seeds, np.int64)
+
+
+def require_finite(chain: Chain, hint: str = "") -> None:
+    """Refuses images with an energy that is NaN or infinite.
+
+    Args:
+        chain: the result of a sampling run.
+        hint: what may help, added to the message.
+
+    Raises:
+        RunError: naming the first step at which that is so.
+    """
+    finite = np.isfinite(np.vstack([chain.energies, chain.energy])).all(axis=1)
+    if not finite.all():
+        step = np.argmin(finite)
+        raise RunError(f"step {step} of the chain: the energy is not finite{hint}")

@@ -6,17 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.losses import noise_level
-from tf_mdsm.samplers.base import DenoiserSampler
+from tf_mdsm.samplers.base import DenoiserMethod, Target
 from tf_mdsm.samplers.conditioning import KnownData
-from tf_mdsm.samplers.schedules import require_schedule
+from tf_mdsm.samplers.schedules import checked_schedule, growing_step_sizes
+from tf_mdsm.samplers.values import number
 
 __all__ = ["CoarseToFine"]
 
 
-@dataclasses.dataclass(frozen=True)
-class CoarseToFine(DenoiserSampler):
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoarseToFine(DenoiserMethod):
     """Stochastic coarse-to-fine ascent.
 
     Source: Kadkhodaie and Simoncelli, "Solving linear inverse problems using the prior implicit
@@ -36,30 +36,28 @@ class CoarseToFine(DenoiserSampler):
     not be far below the smallest noise level of training.
 
     Attributes:
+        sigma_start: noise level of the starting images, in pixel units.
+        sigma_end: noise level below which an image is finished, in pixel units.
         step_sizes: h of each step, in (0, 1], float32 [steps]. Images that are not finished after
             the last step are used as they are.
         beta: in (0, 1]; with 1 no noise is added.
-        sigma_start: noise level of the images of `start_fn`, in pixel units.
-        sigma_end: noise level below which an image is finished, in pixel units.
     """
 
-    step_sizes: np.ndarray
-    beta: float
     sigma_start: float
     sigma_end: float
+    step_sizes: np.ndarray = dataclasses.field(default_factory=growing_step_sizes)
+    beta: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range = "lie in (0, 1]"
-        require_schedule(
-            "step_sizes", self.step_sizes, in_range, lambda h: 0 < h.min() <= h.max() <= 1
+        self._set(
+            sigma_start=number("sigma_start", self.sigma_start, "be positive", lambda s: s > 0),
+            sigma_end=number("sigma_end", self.sigma_end, "not be negative", lambda s: s >= 0),
+            step_sizes=checked_schedule(
+                "step_sizes", self.step_sizes, in_range, lambda h: 0 < h.min() <= h.max() <= 1
+            ),
+            beta=number("beta", self.beta, in_range, lambda b: 0 < b <= 1),
         )
-        if not 0 < self.beta <= 1:
-            raise InvalidArgument("beta", in_range, self.beta)
-
-    @property
-    def first_sigma(self) -> float:
-        """Noise level of the starting images: `sigma_start`."""
-        return self.sigma_start
 
     @property
     def num_steps(self) -> int:
@@ -76,11 +74,21 @@ class CoarseToFine(DenoiserSampler):
         """Step size h of each step: its name and its values [num_steps]."""
         return "step size h", self.step_sizes
 
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The levels `sigma_end` and `sigma_start`."""
+        del target
+        return self.sigma_end, self.sigma_start
+
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """One step for the images that are not finished, as in `Sampler.step`."""
-        energy, denoised = self.denoise(images, known)
+        """One step for the images that are not finished, as in `Method.step`."""
+        energy, denoised = self.denoise(target, images, known)
         ascent = denoised - images
         sigma = noise_level(images, denoised)[:, None, None, None]
         moved = images + tf.constant(self.step_sizes)[step] * ascent

@@ -6,14 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.base import NoiseGridSampler
+from tf_mdsm.samplers.base import NoiseGridMethod, Target
 from tf_mdsm.samplers.conditioning import KnownData
+from tf_mdsm.samplers.values import number
 
 __all__ = ["Heun"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Heun(NoiseGridSampler):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Heun(NoiseGridMethod):
     """Heun's method for dx/dsigma = (x - D(x)) / sigma, along a grid of falling noise levels.
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models"
@@ -36,15 +37,24 @@ class Heun(NoiseGridSampler):
 
     churn: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(churn=number("churn", self.churn, "not be negative", lambda c: c >= 0))
+
     @property
     def max_gradient_evaluations(self) -> int:
         """Gradient evaluations per image: two for each step, and one for the final image."""
         return 2 * len(self.sigmas) - 1
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """One step, as in `Sampler.step`; the energy is that of the images with churn noise."""
+        """One step, as in `Method.step`; the energy is that of the images with churn noise."""
         sigmas = tf.constant(self.sigmas)
         sigma, next_sigma = sigmas[step], sigmas[step + 1]
         # Churn: noise from sigma up to sigma_hat.
@@ -56,9 +66,9 @@ class Heun(NoiseGridSampler):
             images = images + added[step] * noise
             sigma = tf.constant(sigma_hat, tf.float32)[step]
         # Euler's step, and then the mean of the slopes at both of its ends.
-        energy, denoised = self.denoise(images, known)
+        energy, denoised = self.denoise(target, images, known)
         slope, sigma_change = (images - denoised) / sigma, next_sigma - sigma
         euler_images = images + sigma_change * slope
-        _, denoised = self.denoise(euler_images, known)
+        _, denoised = self.denoise(target, euler_images, known)
         euler_slope = (euler_images - denoised) / next_sigma
         return images + 0.5 * sigma_change * (slope + euler_slope), energy, True

@@ -1,22 +1,21 @@
 """Annealed Langevin dynamics, the paper's sampler."""
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.base import Method, Target, denoise, energy_and_score
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
-from tf_mdsm.samplers.schedules import require_schedule
-from tf_mdsm.samplers.starts import StartFn
+from tf_mdsm.samplers.schedules import checked_schedule
+from tf_mdsm.samplers.values import number
 
 __all__ = ["AnnealedLangevin"]
 
 
-@dataclasses.dataclass(frozen=True)
-class AnnealedLangevin(Sampler):
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnealedLangevin(Method):
     """Langevin dynamics with a falling temperature, the paper's sampler (MDSM, section 4).
 
         x <- x + step_size^2 / 2 * score(x) + step_size * sqrt(T) * N(0, I)
@@ -31,28 +30,24 @@ class AnnealedLangevin(Sampler):
     data get noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
 
     Attributes:
-        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
-        denoise_fn: from images to denoised images, for the final denoising step; None: without
-            this step.
-        start_fn: from seeds to the images at which sampling starts.
         temperatures: T of each step, never negative, never rising, float32 [steps].
         step_size: epsilon, in pixel units.
-        sigma0: fixed kernel width of the training loss, in pixel units.
+        denoise: end with the denoising step D(x) = x + sigma0^2 score(x).
     """
 
-    energy_and_score_fn: EnergyAndScoreFn
-    denoise_fn: Callable[[tf.Tensor], tf.Tensor] | None
-    start_fn: StartFn
     temperatures: np.ndarray
     step_size: float
-    sigma0: float
+    denoise: bool = True
 
-    def __post_init__(self):
-        require_schedule(
-            "temperatures",
-            self.temperatures,
-            "never be negative, and never rise",
-            lambda t: t.min() >= 0 and (np.diff(t) <= 0).all(),
+    def __post_init__(self) -> None:
+        self._set(
+            temperatures=checked_schedule(
+                "temperatures",
+                self.temperatures,
+                "never be negative, and never rise",
+                lambda t: t.min() >= 0 and (np.diff(t) <= 0).all(),
+            ),
+            step_size=number("step_size", self.step_size, "be positive", lambda e: e > 0),
         )
 
     @property
@@ -63,7 +58,7 @@ class AnnealedLangevin(Sampler):
     @property
     def max_gradient_evaluations(self) -> int:
         """Gradient evaluations per image: one for each step, and one for the denoising step."""
-        return self.num_steps + (self.denoise_fn is not None)
+        return self.num_steps + self.denoise
 
     @property
     def schedule(self) -> tuple[str, np.ndarray]:
@@ -71,17 +66,29 @@ class AnnealedLangevin(Sampler):
         return "temperature", self.temperatures
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """One Langevin step, as in `Sampler.step`."""
+        """One Langevin step, as in `Method.step`."""
         temperature = tf.constant(self.temperatures)[step]
-        images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
-        energy, score = self.energy_and_score_fn(images)
+        images = known.project_noisy(images, step, target.sigma0 * tf.sqrt(temperature))
+        energy, score = energy_and_score(target, images)
         noise = randomness.normal(seeds, (step, 0), "langevin", tuple(images.shape[1:]))
         noise = self.step_size * tf.sqrt(temperature) * noise
         return images + 0.5 * self.step_size**2 * score + noise, energy, True
 
-    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
+    def finish(
+        self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
         """Final images: known data without noise, as at temperature 0, and one denoising step."""
         images = known.project(images)
-        return images if self.denoise_fn is None else self.denoise_fn(images)
+        return denoise(target, images)[1] if self.denoise else images
+
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The levels sigma0 sqrt(T) of the last and of the first temperature."""
+        last, first = target.sigma0 * np.sqrt(self.temperatures[[-1, 0]].astype(float))
+        return float(last), float(first)

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,17 +10,17 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.base import EnergyAndScoreFn, Sampler
+from tf_mdsm.samplers.base import Method, Target, denoise, energy_and_score
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.kernels import TransitionKernel, differentiable_energy, move_each
-from tf_mdsm.samplers.schedules import require_schedule
-from tf_mdsm.samplers.starts import StartFn
+from tf_mdsm.samplers.schedules import checked_schedule
+from tf_mdsm.samplers.values import whole_number
 
-__all__ = ["HamiltonianMonteCarlo", "Metropolis", "MetropolisLangevin"]
+__all__ = ["HMC", "MALA", "Metropolis"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Metropolis(Sampler):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Metropolis(Method):
     """Base class of Markov chains with a Metropolis test, under a falling temperature.
 
     Calibrated: each move leaves the distribution exp(-E / T) invariant, so at constant T the
@@ -32,29 +33,28 @@ class Metropolis(Sampler):
     `kernels`).
 
     Attributes:
-        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
-        start_fn: from seeds to the images at which sampling starts.
         temperatures: T of each step, positive, never rising, float32 [steps].
         step_sizes: epsilon of each step, in pixel units, float32 [steps].
         moves: number of moves in each step, at least 1.
-        sigma0: fixed kernel width of the training loss, in pixel units.
     """
 
-    energy_and_score_fn: EnergyAndScoreFn
-    start_fn: StartFn
     temperatures: np.ndarray
     step_sizes: np.ndarray
-    moves: int
-    sigma0: float
+    moves: int = 1
 
-    def __post_init__(self):
-        require_schedule(
-            "temperatures",
-            self.temperatures,
-            "be positive, and never rise",
-            lambda t: t.min() > 0 and (np.diff(t) <= 0).all(),
+    def __post_init__(self) -> None:
+        self._set(
+            temperatures=checked_schedule(
+                "temperatures",
+                self.temperatures,
+                "be positive, and never rise",
+                lambda t: t.min() > 0 and (np.diff(t) <= 0).all(),
+            ),
+            step_sizes=checked_schedule(
+                "step_sizes", self.step_sizes, "be positive", lambda e: e.min() > 0
+            ),
+            moves=whole_number("moves", self.moves),
         )
-        require_schedule("step_sizes", self.step_sizes, "be positive", lambda e: e.min() > 0)
         if len(self.step_sizes) != len(self.temperatures):
             same_number = f"be as many as temperatures ({len(self.temperatures)})"
             raise InvalidArgument("step_sizes", same_number, len(self.step_sizes))
@@ -91,18 +91,29 @@ class Metropolis(Sampler):
         return "temperature", self.temperatures
 
     def step(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData,
     ) -> tuple[tf.Tensor, tf.Tensor, bool]:
-        """One step of `moves` moves, as in `Sampler.step`."""
-        images, energy, _ = self.move(images, seeds, step, known)
+        """One step of `moves` moves, as in `Method.step`."""
+        images, energy, _ = self.move(target, images, seeds, step, known)
         return images, energy, True
 
     def move(
-        self, images: tf.Tensor, seeds: tf.Tensor, step: tf.Tensor, known: KnownData = NOTHING_KNOWN
+        self,
+        target: Target,
+        images: tf.Tensor,
+        seeds: tf.Tensor,
+        step: tf.Tensor,
+        known: KnownData = NOTHING_KNOWN,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Makes the moves of one step, and counts the accepted moves.
 
         Args:
+            target: what is sampled.
             images: images before the moves, float32 [B, H, W, C].
             seeds: int64 [B], each >= 0.
             step: index of the step, int32 scalar in [0, num_steps).
@@ -114,12 +125,12 @@ class Metropolis(Sampler):
         """
         temperature = tf.constant(self.temperatures)[step]
         # Known data get the temperature's noise once, and keep these values during the moves.
-        images = known.project_noisy(images, step, self.sigma0 * tf.sqrt(temperature))
+        images = known.project_noisy(images, step, target.sigma0 * tf.sqrt(temperature))
         known = known.with_values_from(images)
 
         def kernel(index: tf.Tensor) -> TransitionKernel:
             def log_prob(image):
-                return -self._energy(image, known.select(index)) / temperature
+                return -_energy(target, image, known.select(index)) / temperature
 
             return self.kernel(log_prob, tf.constant(self.step_sizes)[step])
 
@@ -128,19 +139,26 @@ class Metropolis(Sampler):
         )
         return images, -temperature * log_prob, accepted
 
-    def finish(self, images: tf.Tensor, known: KnownData = NOTHING_KNOWN) -> tf.Tensor:
-        """Final images D(x) = x + sigma0^2 score(x); arguments as in `Sampler.finish`."""
-        images = known.project(images)
-        return images + self.sigma0**2 * self.energy_and_score_fn(images)[1]
+    def finish(
+        self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
+    ) -> tf.Tensor:
+        """Final images D(x) = x + sigma0^2 score(x); arguments as in `Method.finish`."""
+        return denoise(target, known.project(images))[1]
 
-    def _energy(self, image: tf.Tensor, known: KnownData) -> tf.Tensor:
-        """Energy of one image [H, W, C], as a scalar whose gradient is minus the score."""
-        images = known.project(image[None])
-        return differentiable_energy(self.energy_and_score_fn, images)[0]
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The levels sigma0 sqrt(T) of the last and of the first temperature."""
+        last, first = target.sigma0 * np.sqrt(self.temperatures[[-1, 0]].astype(float))
+        return float(last), float(first)
 
 
-@dataclasses.dataclass(frozen=True)
-class MetropolisLangevin(Metropolis):
+def _energy(target: Target, image: tf.Tensor, known: KnownData) -> tf.Tensor:
+    """Energy of one image [H, W, C], as a scalar whose gradient is minus the score."""
+    energy_and_score_fn = functools.partial(energy_and_score, target)
+    return differentiable_energy(energy_and_score_fn, known.project(image[None]))[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MALA(Metropolis):
     """The Metropolis-adjusted Langevin algorithm (MALA). Calibrated, see `Metropolis`.
 
     A move proposes x' = x + epsilon^2 / (2 T) score(x) + epsilon N(0, I), and the Metropolis test
@@ -161,8 +179,8 @@ class MetropolisLangevin(Metropolis):
         return tfp.mcmc.MetropolisAdjustedLangevinAlgorithm(log_prob_fn, step_size**2)
 
 
-@dataclasses.dataclass(frozen=True)
-class HamiltonianMonteCarlo(Metropolis):
+@dataclasses.dataclass(frozen=True, eq=False)
+class HMC(Metropolis):
     """Hamiltonian Monte Carlo (HMC). Calibrated, see `Metropolis`.
 
     A move makes leapfrog steps of size epsilon from a random momentum N(0, I), and the Metropolis
@@ -174,7 +192,11 @@ class HamiltonianMonteCarlo(Metropolis):
         leapfrog_steps: leapfrog steps in each move, at least 1. With 1, HMC is MALA.
     """
 
-    leapfrog_steps: int
+    leapfrog_steps: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(leapfrog_steps=whole_number("leapfrog_steps", self.leapfrog_steps))
 
     @property
     def gradient_evaluations_per_move(self) -> int:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.values import float_array
 
 __all__ = [
     "annealing_temperatures",
+    "checked_schedule",
     "falling_sigmas",
     "growing_step_sizes",
-    "require_schedule",
+    "temperatures_of",
 ]
 
 
@@ -100,17 +102,30 @@ def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
     return (h0 * t / (1 + h0 * (t - 1))).astype(np.float32)
 
 
-def require_schedule(
+def temperatures_of(sigmas: np.ndarray, sigma0: float) -> np.ndarray:
+    """Temperatures T = (sigma / sigma0)^2 at which images look like clean ones under noise sigma.
+
+    Args:
+        sigmas: noise levels, in pixel units, [N].
+        sigma0: fixed kernel width of the training loss, in pixel units.
+
+    Returns:
+        float32 [N].
+    """
+    return (np.asarray(sigmas, np.float32) / sigma0) ** 2
+
+
+def checked_schedule(
     name: str,
-    values: np.ndarray,
+    values: object,
     requirement: str,
     is_valid: Callable[[np.ndarray], bool | np.bool_],
-) -> None:
-    """Raises InvalidArgument unless an array is a valid schedule.
+) -> np.ndarray:
+    """A schedule as a read-only array, float32 [steps].
 
     Args:
         name: name of the argument, for the message.
-        values: one number for each step.
+        values: one number for each step: an array, a list or a tensor.
         requirement: what the values must satisfy, for the message, for example "never rise".
         is_valid: the same requirement as a function of the values, float64 [steps].
 
@@ -118,8 +133,10 @@ def require_schedule(
         InvalidArgument: if the values are not finite numbers, [steps], at least one, or do not
             satisfy the requirement.
     """
-    numbers = np.asarray(values, float)
-    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
-        raise InvalidArgument(name, "be finite numbers, one for each step", values)
-    if not is_valid(numbers):
+    one_each = "be finite numbers, one for each step"
+    array = float_array(name, values, one_each)
+    if array.ndim != 1 or not array.size:
+        raise InvalidArgument(name, one_each, values)
+    if not is_valid(np.asarray(values, float)):
         raise InvalidArgument(name, requirement, values)
+    return array

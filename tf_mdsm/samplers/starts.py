@@ -1,87 +1,149 @@
-"""Starting points of sampling: functions from seeds to noisy images."""
+"""Starting points of sampling: values that make noisy images from seeds."""
 
-from collections.abc import Callable
+import dataclasses
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.values import Value, float_array, number
 
-__all__ = ["StartFn", "gaussian_start", "images_start", "isotropic_start"]
-
-# From seeds, int64 [B], to images, float32 [B, H, W, C].
-StartFn = Callable[[tf.Tensor], tf.Tensor]
+__all__ = ["GaussianStart", "ImagesStart", "IsotropicStart", "Start"]
 
 
-def isotropic_start(image_shape: tuple[int, int, int], sigma: float = 1.0) -> StartFn:
+class Start(Protocol):
+    """Where sampling starts: a noisy image for each seed, whatever the other seeds are."""
+
+    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
+        """Images, float32 [B, H, W, C], for seeds, int64 [B], each >= 0.
+
+        Raises:
+            InvalidArgument: if it cannot make images of this height, width and channels.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IsotropicStart(Value):
     """Starts at Gaussian noise around gray, 0.5 + sigma N(0, I); the paper's start is sigma = 1.
 
-    Args:
-        image_shape: height, width, channels.
+    Attributes:
         sigma: standard deviation, in pixel units.
 
-    Returns:
-        a function from seeds, int64 [B], to images, float32 [B, H, W, C].
+    Raises:
+        InvalidArgument: for a sigma below 0.
     """
-    return lambda seeds: 0.5 + sigma * randomness.normal(seeds, (0, 0), "start", image_shape)
+
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(sigma=_checked_sigma(self.sigma))
+
+    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`."""
+        return 0.5 + self.sigma * randomness.normal(seeds, (0, 0), "start", image_shape)
 
 
-def gaussian_start(
-    mean: np.ndarray,
-    components: np.ndarray,
-    variances: np.ndarray,
-    residual_variance: float,
-    sigma: float,
-) -> StartFn:
+@dataclasses.dataclass(frozen=True, eq=False)
+class GaussianStart(Value):
     """Starts at N(mean, C + sigma^2 I), the training images' Gaussian with noise of level sigma.
 
     C = sum_i (variances_i - residual) v_i v_i' + residual I, as in `ImageStatistics`.
 
-    Args:
+    Attributes:
         mean: mean of the images, float32 [H, W, C].
         components: orthonormal directions v_i, float32 [r, H, W, C].
-        variances: variances along these directions, [r].
+        variances: variances along these directions, float32 [r].
         residual_variance: variance along all other directions.
         sigma: noise level at which sampling starts, in pixel units.
 
-    Returns:
-        a function from seeds, int64 [B], to images, float32 [B, H, W, C].
+    Raises:
+        InvalidArgument: for arrays of other shapes or not finite, and for negative numbers.
     """
-    scales = np.sqrt(np.maximum(variances - residual_variance, 0.0))
-    scaled_components = tf.constant(
-        components.reshape(len(scales), mean.size) * scales[:, None], tf.float32
-    )
-    residual_std = float(np.sqrt(sigma**2 + residual_variance))
 
-    def start(seeds: tf.Tensor) -> tf.Tensor:
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+    residual_variance: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        mean = float_array("mean", self.mean, "be finite, [H, W, C]")
+        components = float_array("components", self.components, "be finite, [r, H, W, C]")
+        variances = float_array("variances", self.variances, "be finite, [r]")
+        if mean.ndim != 3:
+            raise InvalidArgument("mean", "be finite, [H, W, C]", f"shape {mean.shape}")
+        if variances.ndim != 1 or components.shape != (len(variances), *mean.shape):
+            shape = f"have the shape {(variances.size, *mean.shape)}"
+            raise InvalidArgument("components", shape, f"shape {components.shape}")
+        self._set(
+            mean=mean,
+            components=components,
+            variances=variances,
+            residual_variance=number(
+                "residual_variance", self.residual_variance, "not be negative", lambda v: v >= 0
+            ),
+            sigma=_checked_sigma(self.sigma),
+        )
+
+    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`."""
+        _require_shape("mean", self.mean.shape, image_shape)
+        scales = np.sqrt(np.maximum(self.variances - self.residual_variance, 0.0))
+        scaled_components = _outside_graph(
+            self.components.reshape(len(scales), self.mean.size) * scales[:, None]
+        )
+        residual_std = float(np.sqrt(self.sigma**2 + self.residual_variance))
         coordinates = randomness.normal(seeds, (0, 0), "start_components", (len(scales),))
-        offset = tf.reshape(tf.matmul(coordinates, scaled_components), [-1, *mean.shape])
-        noise = randomness.normal(seeds, (0, 0), "start", mean.shape)
-        return offset + mean + residual_std * noise
-
-    return start
+        offset = tf.reshape(tf.matmul(coordinates, scaled_components), [-1, *self.mean.shape])
+        noise = randomness.normal(seeds, (0, 0), "start", self.mean.shape)
+        return offset + self.mean + residual_std * noise
 
 
-def images_start(images: np.ndarray, sigma: float) -> StartFn:
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImagesStart(Value):
     """Starts at given images with noise of level sigma; seed s starts at image s mod N.
 
-    Args:
+    Attributes:
         images: float32 [N, H, W, C].
         sigma: noise level at which sampling starts, in pixel units.
-
-    Returns:
-        a function from seeds, int64 [B], to images, float32 [B, H, W, C].
 
     Raises:
         InvalidArgument: if there are no images, or their pixels are not finite.
     """
-    if images.ndim != 4 or not images.size or not np.isfinite(images).all():
-        raise InvalidArgument("images", "be finite, [N, H, W, C]", f"shape {images.shape}")
-    image_tensor = tf.constant(images, tf.float32)
 
-    def start(seeds: tf.Tensor) -> tf.Tensor:
-        noise = randomness.normal(seeds, (0, 0), "start", images.shape[1:])
-        return tf.gather(image_tensor, tf.math.floormod(seeds, len(images))) + sigma * noise
+    images: np.ndarray
+    sigma: float
 
-    return start
+    def __post_init__(self) -> None:
+        requirement = "be finite, [N, H, W, C]"
+        images = float_array("images", self.images, requirement)
+        if images.ndim != 4 or not images.size:
+            raise InvalidArgument("images", requirement, f"shape {images.shape}")
+        self._set(images=images, sigma=_checked_sigma(self.sigma))
+
+    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`."""
+        clean = self.images
+        _require_shape("images", clean.shape[1:], image_shape)
+        noise = randomness.normal(seeds, (0, 0), "start", clean.shape[1:])
+        indices = tf.math.floormod(seeds, len(clean))
+        return tf.gather(_outside_graph(clean), indices) + self.sigma * noise
+
+
+def _checked_sigma(sigma: float) -> float:
+    return number("sigma", sigma, "be finite, and not negative", lambda s: s >= 0)
+
+
+def _require_shape(name: str, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+    """Refuses a start of images of another shape than the target's."""
+    if tuple(shape) != tuple(image_shape):
+        raise InvalidArgument(name, f"be of the target's images, {tuple(image_shape)}", shape)
+
+
+def _outside_graph(array: np.ndarray) -> tf.Tensor:
+    """A constant that a compiled function refers to; in its graph, large arrays would be copied."""
+    with tf.init_scope():
+        return tf.constant(array, tf.float32)

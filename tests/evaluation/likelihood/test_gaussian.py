@@ -35,7 +35,7 @@ def test_samples_have_the_mean_energy_of_their_gaussian():
     reference = isotropic_reference((1, 2, 3), mean=0.3, sigma=std)
     assert reference.image_shape == (1, 2, 3)
     assert reference.smallest_std == pytest.approx(std)
-    samples = reference.start_fn(tf.range(count, dtype=tf.int64))
+    samples = reference.sample(tf.range(count, dtype=tf.int64))
     energies, scores = reference.energy_and_score(samples)
     entropy = size / 2 * (1 + np.log(2 * np.pi * std**2))
     assert energies.numpy().mean() == pytest.approx(entropy, abs=5 * (size / 2 / count) ** 0.5)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath, require_finite
-from tf_mdsm.samplers.schedules import require_schedule
+from tf_mdsm.samplers.schedules import checked_schedule
 
 __all__ = ["AnnealedChains", "AnnealedImportanceSampling", "OnIntervals"]
 
@@ -75,18 +75,18 @@ class AnnealedImportanceSampling:
     """
 
     def __init__(self, path: AnnealingPath, betas: np.ndarray, step_sizes: np.ndarray):
-        require_schedule(
+        self.betas = checked_schedule(
             "betas",
             betas,
             "rise from 0 to 1",
             lambda b: len(b) > 1 and b[0] == 0 and b[-1] == 1 and bool((np.diff(b) > 0).all()),
         )
-        require_schedule("step_sizes", step_sizes, "be positive", lambda e: e.min() > 0)
+        self.step_sizes = checked_schedule(
+            "step_sizes", step_sizes, "be positive", lambda e: e.min() > 0
+        )
         if len(step_sizes) != len(betas) - 1:
             one_each = f"be one for each interval ({len(betas) - 1})"
             raise InvalidArgument("step_sizes", one_each, len(step_sizes))
-        self.betas = np.asarray(betas, np.float32)
-        self.step_sizes = np.asarray(step_sizes, np.float32)
         self._path = path
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.starts import gaussian_start
+from tf_mdsm.samplers.starts import GaussianStart
 
 __all__ = ["GaussianReference", "isotropic_reference"]
 
@@ -27,7 +27,6 @@ class GaussianReference:
     Attributes:
         image_shape: (H, W, C).
         smallest_std: standard deviation along the narrowest direction, in pixel units.
-        start_fn: compilable function from seeds, int64 [B], to samples, float32 [B, H, W, C].
 
     Raises:
         InvalidArgument: if the variance is not positive in some direction.
@@ -56,7 +55,11 @@ class GaussianReference:
         smallest_variance = residual if num_residual else min(along, default=residual)
         self.smallest_std = math.sqrt(smallest_variance)
         self.image_shape = tuple(mean.shape)
-        self.start_fn = gaussian_start(mean, components, variances, residual_variance, sigma)
+        self._start = GaussianStart(mean, components, variances, residual_variance, sigma)
+
+    def sample(self, seeds: tf.Tensor) -> tf.Tensor:
+        """Exact samples, float32 [B, H, W, C], for seeds, int64 [B], each >= 0."""
+        return self._start.noisy_images(seeds, self.image_shape)
 
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns -log density [B] and score [B, H, W, C] of images [B, H, W, C]."""

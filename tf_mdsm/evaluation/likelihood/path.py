@@ -57,7 +57,7 @@ class AnnealingPath:
         seeds, floats = tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32)
         images = tf.TensorSpec([None, *reference.image_shape])
         self._compiled_start: Any = tf.function(
-            reference.start_fn, input_signature=[seeds], autograph=False
+            reference.sample, input_signature=[seeds], autograph=False
         )
         self._compiled_differences: Any = tf.function(
             self._differences, input_signature=[images], autograph=False

@@ -1,0 +1,171 @@
+"""From `config.sampling` to a method of sampling."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from tf_mdsm.config.rules import final_sigma
+from tf_mdsm.datasets.image_statistics import ImageStatistics
+from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group
+from tf_mdsm.runs.build_data import image_shape
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.schedules import (
+    annealing_temperatures,
+    falling_sigmas,
+    growing_step_sizes,
+    temperatures_of,
+)
+from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, Start
+from tf_mdsm.system.image_files import read_images
+
+__all__ = ["BUILDERS", "build_method", "build_temperatures"]
+
+
+def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
+    """The method that `config.sampling.sampler` names.
+
+    Args:
+        config: the run's configuration.
+        statistics: mean and covariance of the training images; None if they are not known.
+
+    Raises:
+        InvalidArgument: for a Gaussian start without statistics, or images to start at that
+            cannot be read.
+    """
+    return BUILDERS[config.sampling.sampler](config, statistics)
+
+
+def build_temperatures(config: ConfigDict) -> np.ndarray:
+    """The temperature of each step of annealed Langevin dynamics, float32 [steps]."""
+    settings = config.sampling
+    with errors_in_group("config.sampling"):
+        return annealing_temperatures(
+            settings.initial_temperature,
+            settings.hot_steps,
+            settings.cooling_steps,
+            settings.final_steps,
+            settings.cooling,
+        )
+
+
+def _build_langevin(config: ConfigDict, statistics: ImageStatistics | None) -> AnnealedLangevin:
+    """The paper's sampler. Its isotropic start has the paper's sigma = 1."""
+    temperatures = build_temperatures(config)
+    first_sigma = config.noise.sigma0 * temperatures[0] ** 0.5
+    return AnnealedLangevin(
+        temperatures=temperatures,
+        step_size=config.sampling.step_size,
+        denoise=config.sampling.denoise,
+        start=_build_start(config, statistics, first_sigma, isotropic_sigma=1.0),
+    )
+
+
+def _build_heun(config: ConfigDict, statistics: ImageStatistics | None) -> Heun:
+    """Heun's method over the grid of noise levels."""
+    first, sigmas = _noise_levels(config)
+    start = _build_start(config, statistics, first, isotropic_sigma=first)
+    return Heun(sigmas, churn=config.sampling.churn, start=start)
+
+
+def _build_ancestral(config: ConfigDict, statistics: ImageStatistics | None) -> AncestralEuler:
+    """Ancestral sampling over the grid of noise levels."""
+    first, sigmas = _noise_levels(config)
+    start = _build_start(config, statistics, first, isotropic_sigma=first)
+    return AncestralEuler(sigmas, start=start)
+
+
+def _build_coarse_to_fine(config: ConfigDict, statistics: ImageStatistics | None) -> CoarseToFine:
+    """Coarse-to-fine ascent from the first noise level to the last."""
+    first, last = _first_and_last_sigma(config)
+    return CoarseToFine(
+        sigma_start=first,
+        sigma_end=last,
+        step_sizes=growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
+        beta=config.sampling.beta,
+        start=_build_start(config, statistics, first, isotropic_sigma=first),
+    )
+
+
+def _build_mala(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
+    """The Metropolis-adjusted Langevin algorithm over the grid of noise levels."""
+    # Imported here: TensorFlow Probability takes its time to load.
+    from tf_mdsm.samplers.metropolis import MALA
+
+    return MALA(**_metropolis_arguments(config, statistics))
+
+
+def _build_hmc(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
+    """Hamiltonian Monte Carlo over the grid of noise levels."""
+    from tf_mdsm.samplers.metropolis import HMC
+
+    arguments = _metropolis_arguments(config, statistics)
+    return HMC(**arguments, leapfrog_steps=config.sampling.leapfrog_steps)
+
+
+def _metropolis_arguments(config: ConfigDict, statistics: ImageStatistics | None) -> dict:
+    """What both methods with a Metropolis test are built from."""
+    settings = config.sampling
+    first, sigmas = _noise_levels(config)
+    return {
+        "temperatures": temperatures_of(sigmas, config.noise.sigma0),
+        "step_sizes": settings.step_share * sigmas,
+        "moves": settings.moves,
+        "start": _build_start(config, statistics, first, isotropic_sigma=first),
+    }
+
+
+def _noise_levels(config: ConfigDict) -> tuple[float, np.ndarray]:
+    """The first noise level, and all levels from the first to the last, float32 [N]."""
+    first, last = _first_and_last_sigma(config)
+    with errors_in_group("config.sampling"):
+        return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
+
+
+def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
+    """The noise levels at which sampling begins and ends."""
+    return config.sampling.sigma_max or config.noise.sigma_max, final_sigma(config)
+
+
+def _build_start(
+    config: ConfigDict, statistics: ImageStatistics | None, sigma: float, isotropic_sigma: float
+) -> Start:
+    """The start that `config.sampling.start` names.
+
+    Args:
+        config: the run's configuration.
+        statistics: of the training images.
+        sigma: noise level of the Gaussian start and of the start at images.
+        isotropic_sigma: standard deviation of the isotropic start.
+    """
+    if config.sampling.start == "isotropic":
+        return IsotropicStart(isotropic_sigma)
+    if config.sampling.start == "images":
+        field, path = "config.sampling.start_images", config.sampling.start_images
+        images = read_images([os.path.expanduser(path)], image_shape(config), field)
+        with errors_about(field):
+            return ImagesStart(images, sigma)
+    if statistics is None:
+        raise InvalidArgument(
+            "config.sampling.start",
+            "be isotropic, as this run holds no statistics of its training images",
+            config.sampling.start,
+        )
+    return GaussianStart(**dataclasses.asdict(statistics), sigma=sigma)
+
+
+# Every name of `config.sampling.sampler`, in the order of `config.ranges`.
+BUILDERS: dict[str, Callable[..., Method]] = {
+    "annealed_langevin": _build_langevin,
+    "heun": _build_heun,
+    "ancestral": _build_ancestral,
+    "coarse_to_fine": _build_coarse_to_fine,
+    "mala": _build_mala,
+    "hmc": _build_hmc,
+}
