@@ -43,6 +43,28 @@ def test_energy_score_and_denoise_agree():
     assert model.image_shape == SHAPE
 
 
+def test_noise_level_is_the_length_of_the_scaled_score():
+    model, images = make_model(), some_images()
+    score = model.noise.sigma0**2 * model.score(images).numpy()
+    expected = np.sqrt(np.mean(score**2, (1, 2, 3)))
+    # D(x) - x is the difference of pixels near 1, which are rounded to 24 bits.
+    np.testing.assert_allclose(model.noise_level(images), expected, atol=2**-24)
+
+
+@pytest.mark.parametrize("name", ["energy", "score", "denoise", "noise_level", "__call__"])
+def test_images_of_any_kind(name):
+    """uint8, any precision and lists; a single image is refused."""
+    model = make_model()
+    function, levels = getattr(model, name), np.arange(128, dtype=np.uint8).reshape(2, *SHAPE)
+    expected = function(levels.astype(np.float32) / 255)
+    floats = levels / 255
+    for images in (levels, tf.constant(levels), floats, tf.constant(floats), floats.tolist()):
+        np.testing.assert_allclose(function(images), expected, rtol=1e-5, atol=1e-6)
+    for wrong in (levels[0], levels.astype(int), levels[:, :4]):
+        with pytest.raises(InvalidArgument, match="`images` must"):
+            function(wrong)
+
+
 def test_wrong_momentum_is_refused():
     with pytest.raises(InvalidArgument, match=r"`ema_momentum` must lie in \[0, 1\)"):
         make_model(ema_momentum=1.0)
@@ -197,11 +219,11 @@ def test_fit_and_evaluate_of_keras():
     model = EnergyModel(build_network("res6", SHAPE, 8), NoiseLevels(0.1, 1.0), ema_momentum=0.9)
     model.compile(optimizer=Adam(3e-3, beta_2=0.95))
     # Without training the loss of an image is the number of its pixels, 64.
-    history = model.fit(images.repeat().batch(32), steps_per_epoch=60, epochs=2, verbose=0).history
+    history = model.fit(images.repeat().batch(32), steps_per_epoch=40, epochs=2, verbose=0).history
     assert set(history) == {"loss", "gradient_norm"}
     assert history["loss"][1] < 0.7 * history["loss"][0] < 64
     assert model.evaluate(images.batch(32), verbose=0) < 0.7 * history["loss"][0]
-    assert int(model.optimizer.iterations.numpy()) == 120
+    assert int(model.optimizer.iterations.numpy()) == 80
 
 
 def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):

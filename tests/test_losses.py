@@ -138,6 +138,34 @@ def test_loss_of_a_flat_energy_is_the_number_of_pixels():
     assert np.mean(each) == pytest.approx(pixels, abs=4.5 * np.sqrt(2 * pixels / len(clean)))
 
 
+def test_noise_level_is_the_root_mean_square_of_what_is_removed():
+    images = tf.constant([[[[1.0], [2.0]]], [[[0.0], [0.0]]]])
+    denoised = tf.constant([[[[4.0], [-2.0]]], [[[0.0], [0.0]]]])
+    np.testing.assert_allclose(losses.noise_level(images, denoised), [np.sqrt(12.5), 0.0])
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 2.0])
+def test_bias_of_the_noise_level(sigma):
+    """sigma^2 less the mean squared error of D, which is sigma^2 c / (c + sigma^2) for N(0, c)."""
+    count, variances = 4_000, np.geomspace(1e-4, 1.0, 16).reshape(SHAPE)
+    generator = np.random.default_rng(0)
+    clean = np.sqrt(variances) * generator.standard_normal((count, *SHAPE))
+    noisy = tf.constant(clean + sigma * generator.standard_normal(clean.shape), tf.float32)
+
+    def energy(x):  # Of N(0, c + sigma^2), with sigma0 = sigma: D is the conditional mean.
+        return tf.reduce_sum(x**2 / (variances + sigma**2).astype(np.float32), (1, 2, 3)) / 2
+
+    denoised = losses.denoise(energy, noisy, sigma)
+    square = np.mean(losses.noise_level(noisy, denoised).numpy().astype(float) ** 2)
+    # A mean over `count` images of quadratic forms with 16 terms of relative variance 2.
+    tolerance = 5 * np.sqrt(2 / count)
+    error_of_denoiser = np.mean((denoised - clean) ** 2)
+    assert square == pytest.approx(sigma**2 - error_of_denoiser, rel=tolerance * 3)
+    expected = sigma**2 * np.mean(sigma**2 / (variances + sigma**2))
+    assert square == pytest.approx(expected, rel=tolerance)
+    assert square < sigma**2
+
+
 def test_denoise_and_gradient_of_a_quadratic_energy():
     images = tf.random.stateless_normal((3, *SHAPE), [1, 2])
 

@@ -1,13 +1,31 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import losses, randomness
+from tf_mdsm.datasets.pixels import as_images
+from tf_mdsm.datasets.training_inputs import (
+    checked_source,
+    errors_of_sources,
+    images_of,
+    require_no_labels,
+)
+from tf_mdsm.distributed.batch_shares import BatchShare, mean_over_replicas, share_of_batch
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.energy_network import (
+    copy_network,
+    image_shape_of,
+    require_energy_network,
+)
 from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.samplers import sampling
+from tf_mdsm.samplers.base import Method
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
@@ -16,20 +34,28 @@ __all__ = ["NUM_BANDS", "EnergyModel"]
 NUM_BANDS = 8
 
 
+@keras.saving.register_keras_serializable("tf_mdsm")
 class EnergyModel(keras.Model):
     """An energy model of images, trained by multi-scale denoising score matching.
 
     The network computes one number for each image, the energy E(x). There is no noise level among
-    its inputs. `energy`, `score` and `denoise` use the averaged weights if there are any.
+    its inputs. `energy`, `score`, `denoise`, `noise_level` and `predict` use the averaged weights
+    if there are any. All of them take images [B, H, W, C] of any floating-point precision, or
+    uint8, which are divided by 255.
 
-    `train_step` takes a batch of images in [0, 1], float [B, H, W, C]; the program's own loop
-    calls it, and so does `fit`. All batches have one size. The noise is added on the device. It
-    is a function of (seed, step, place in the global batch).
+    It is a Keras model: `fit`, `save`, `load_model`, callbacks and optimizers work as for others.
+    There are no labels, and the loss is the model's own. `train_step` is called by `fit` and by
+    the program's own loop. The noise is added on the device. It is a function of (seed, step,
+    place in the global batch).
     The optimizer minimizes the normalized loss divided by sigma0^4, as in the authors' code.
-    Adam's update depends on this factor only through its epsilon.
+    Adam's update depends on this factor only through its epsilon. The clipping of a Keras
+    optimizer (`clipnorm`) has the unit of this quotient.
 
     Args:
-        network: function from images [B, H, W, C] to energies [B].
+        network: a Keras model from images [B, H, W, C] to energies [B] or [B, 1], as
+            `networks.build.build_network` or a functional, Sequential or subclassed model of
+            one's own. It is called as at inference, also during training: layers such as Dropout
+            do nothing.
         noise: noise levels, sigma_0 and the weighting of the loss.
         ema_momentum: momentum of the averaged weights (EMA); 0: no averages. At first
             the momentum is smaller, so that the average soon forgets the initial weights: at step
@@ -42,9 +68,11 @@ class EnergyModel(keras.Model):
         accumulation_steps: number of parts into which each replica divides its images of a
             batch. The parts are computed one after the other. The gradients are those of the
             whole batch; the memory is that of one part.
+        name: name of the model.
 
     Raises:
-        InvalidArgument: for a value outside its range, or another backend of Keras than TensorFlow.
+        InvalidArgument: for a value outside its range, a network that computes no energies, or
+            another backend of Keras than TensorFlow.
     """
 
     def __init__(
@@ -57,6 +85,7 @@ class EnergyModel(keras.Model):
         compile_gradients: bool = False,
         clip_norm: float = 0.0,
         accumulation_steps: int = 1,
+        name: str = "energy_model",
     ):
         require_tensorflow_backend()
         if not 0 <= ema_momentum < 1:
@@ -65,17 +94,20 @@ class EnergyModel(keras.Model):
             raise InvalidArgument("clip_norm", "not be negative", clip_norm)
         if accumulation_steps < 1:
             raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
-        super().__init__(name="energy_model", dtype="float32")
+        image_shape_of(network)
+        require_energy_network(network)
+        # The dtype is that of images and energies; the network's layers have their own.
+        super().__init__(name=name, dtype="float32", autocast=False)
         self.network = network
         self.noise = noise or NoiseLevels()
         self.ema_momentum = ema_momentum
         self.clip_norm = clip_norm
         self.accumulation_steps = accumulation_steps
         self.noise_seed = seed
+        self.compile_gradients = compile_gradients
         self.ema_network = None
         if ema_momentum:
-            self.ema_network = keras.models.clone_model(network)
-            self.ema_network.set_weights(network.get_weights())
+            self.ema_network = copy_network(network)
             self.ema_network.trainable = False
         self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float32")
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm", dtype="float32")
@@ -85,12 +117,37 @@ class EnergyModel(keras.Model):
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
         )
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as Keras saves them."""
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "noise": keras.saving.serialize_keras_object(self.noise),
+            "ema_momentum": self.ema_momentum,
+            "seed": self.noise_seed,
+            "compile_gradients": self.compile_gradients,
+            "clip_norm": self.clip_norm,
+            "accumulation_steps": self.accumulation_steps,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "EnergyModel":
+        """The model that `get_config` describes, with initial weights."""
+        objects = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("network", "noise")
+        }
+        return cls(**{**config, **objects})
+
     # The trained energy
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images."""
-        return tuple(self.network.input_shape[1:])
+        """Height, width and channels of the images; None where the network takes any number."""
+        shape: Any = image_shape_of(self.network)
+        return shape
 
     @property
     def sigma0(self) -> float:
@@ -102,13 +159,20 @@ class EnergyModel(keras.Model):
         """The network to use after training: with averaged weights if there are any."""
         return self.ema_network or self.network
 
+    def __call__(self, images: Any, **options) -> Any:
+        """E(x), [B], as `energy`. A symbolic input of Keras gives symbolic energies."""
+        if not isinstance(images, keras.KerasTensor):
+            # Before Keras does, which turns errors into RuntimeErrors.
+            images = as_images(images, self.image_shape)
+        return super().__call__(images, **options)
+
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """E(x), [B], as `energy`; called by Keras."""
-        return self.inference_network(images)
+        """E(x), [B]; called by Keras."""
+        return self.energy(images)
 
     def energy(self, images: tf.Tensor) -> tf.Tensor:
         """The energy E(x), [B]; it is low where images look like the training images."""
-        return self.inference_network(tf.convert_to_tensor(images, tf.float32))
+        return self._energy_fn(as_images(images, self.image_shape))
 
     def score(self, images: tf.Tensor) -> tf.Tensor:
         """The score -dE/dx, [B, H, W, C]."""
@@ -116,8 +180,8 @@ class EnergyModel(keras.Model):
 
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The energy E(x), [B], and the score -dE/dx, [B, H, W, C], by one gradient evaluation."""
-        images = tf.convert_to_tensor(images, tf.float32)
-        energy, gradient = losses.energy_and_gradient(self.inference_network, images)
+        images = as_images(images, self.image_shape)
+        energy, gradient = losses.energy_and_gradient(self._energy_fn, images)
         return energy, -gradient
 
     def denoise(self, images: tf.Tensor) -> tf.Tensor:
@@ -126,16 +190,72 @@ class EnergyModel(keras.Model):
         D estimates the clean image for any of the trained noise levels. The weighting "score" is
         an exception: there D is a denoiser only for images under noise of level sigma0.
         """
-        images = tf.convert_to_tensor(images, tf.float32)
-        return losses.denoise(self.inference_network, images, self.noise.sigma0)
+        images = as_images(images, self.image_shape)
+        return losses.denoise(self._energy_fn, images, self.noise.sigma0)
+
+    def noise_level(self, images: tf.Tensor) -> tf.Tensor:
+        """The estimated noise level of each image, [B], in pixel units.
+
+        It is |D(x) - x| / sqrt(d), which on average lies below the true level
+        (`losses.noise_level`). As `denoise`, it means little with the weighting "score".
+        """
+        images = as_images(images, self.image_shape)
+        return losses.noise_level(
+            images, losses.denoise(self._energy_fn, images, self.noise.sigma0)
+        )
+
+    def sample(
+        self,
+        seeds: Sequence[int] | np.ndarray,
+        method: Method | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Samples one image for each seed, float32 [N, H, W, C], not clipped to [0, 1].
+
+        The same as `samplers.sampling.sample` with this model as its target.
+        """
+        return sampling.sample(self, method, seeds=seeds, batch_size=batch_size)
+
+    def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
+        """Energies [B] of float32 images by the network to use after training."""
+        return _energies(self.inference_network, images)
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options,
+    ) -> None:
+        """Writes the energy for inference, images [B, H, W, C] to energies [B].
+
+        Arguments are those of `keras.Model.export`. Samples, scores and denoised images are in the
+        SavedModel that the program writes (`--mode=export`).
+        """
+        images = keras.InputSpec(shape=(None, *self.image_shape), dtype="float32")
+        super().export(filepath, format, verbose, input_signature or [images], **options)
 
     # Training and validation
 
-    def compile(self, optimizer: keras.optimizers.Optimizer | str, **options) -> None:
+    def compile(
+        self, optimizer: keras.optimizers.Optimizer | str = "adam", loss: None = None, **options
+    ) -> None:
         """Sets the optimizer, as `keras.Model.compile`.
 
         The optimizer's variables are created here, so that no traced function has to.
+
+        Raises:
+            InvalidArgument: for another loss or metrics than the model's own; and for an optimizer
+                that scales the loss or accumulates gradients.
         """
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            value = options.get(name, loss if name == "loss" else None)
+            if value is not None:
+                raise InvalidArgument(name, "be left out (the model has its own)", value)
+        optimizer = keras.optimizers.get(optimizer)
+        _require_plain(optimizer)
         super().compile(optimizer=optimizer, **options)
         # `train_step` averages the gradients over the replicas; Keras must not do it again.
         self.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
@@ -144,29 +264,67 @@ class EnergyModel(keras.Model):
         with self.distribute_strategy.scope():
             self.optimizer.build(self.network.trainable_variables)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles the model as the one that was saved; called by Keras."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, x: Any = None, y: None = None, *arguments, **options) -> keras.callbacks.History:
+        """Trains on images, as `keras.Model.fit`.
+
+        Args:
+            x: images [N, H, W, C], uint8, or floats in [0, 1]; or batches of such images: a
+                `tf.data.Dataset`, a `keras.utils.PyDataset`, or a generator of tuples `(images,)`.
+            y: must be left out.
+            *arguments: further arguments of `keras.Model.fit`.
+            **options: the same by name. `validation_data` is images or batches, too.
+
+        Returns:
+            Keras' record of the metrics `loss`, `gradient_norm`, `val_loss` of each epoch.
+
+        Raises:
+            InvalidArgument: for labels, weights of images, and images that are of a wrong shape
+                or dtype, are not finite, or lie outside of [0, 1] by more than the largest noise
+                level (`datasets.training_inputs.checked_source`).
+        """
+        weights = ("class_weight", "sample_weight")
+        require_no_labels(y, **{name: options.get(name) for name in weights})
+        margin = float(self.noise.sigma_max)
+        x = checked_source(x, self.image_shape, margin)
+        if options.get("validation_data") is not None:
+            validation = checked_source(options["validation_data"], self.image_shape, margin)
+            options = {**options, "validation_data": validation}
+        with errors_of_sources():
+            return super().fit(x, None, *arguments, **options)
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Running means of the loss, of the gradient norm, and of the loss in each band."""
         return [self.loss_tracker, self.gradient_norm_tracker, self.band_tracker]
 
-    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Updates the weights once, from one replica's share of a global batch.
 
         Args:
-            images: clean images in [0, 1], [b, H, W, C].
+            data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
 
         Returns:
             "loss" and "gradient_norm", both of the normalized loss: means over all updates since
             the metrics were reset.
         """
-        level_indices, clean, noisy = self._add_noise(
-            images, self.optimizer.iterations, "training_noise"
+        clean = as_images(images_of(data), self.image_shape)
+        share = share_of_batch(clean)
+        level_indices, noisy = self._add_noise(
+            clean, share, self.optimizer.iterations, "training_noise"
         )
         each_loss, gradients = self._compiled_losses_and_gradients(
             clean, noisy, self._sigma(level_indices)
         )
-        loss, band_sums, gradients = self._average_over_replicas(
-            tf.reduce_mean(each_loss), self._band_sums(level_indices, each_loss), gradients
+        *gradients, loss = share.weigh([*gradients, tf.reduce_mean(each_loss)])
+        # One reduction for all. Every replica then has the metrics of the global batch. A
+        # checkpoint saves only the sum over replicas; as all replicas have equal metrics, each can
+        # be restored exactly.
+        *gradients, loss, band_sums = mean_over_replicas(
+            [*gradients, loss, self._band_sums(level_indices, each_loss)]
         )
         norm_before_clipping = tf.linalg.global_norm(gradients)
         gradients = self._clip(gradients, norm_before_clipping)
@@ -182,9 +340,16 @@ class EnergyModel(keras.Model):
         }
         return logs
 
-    def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The mean loss of validation images; the noise is the same at every call."""
-        self.loss_tracker.update_state(self.validation_losses(images, batch_number=0))
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The mean loss of validation images; the noise is the same at every call.
+
+        Args:
+            data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
+        """
+        each_loss = self.validation_losses(images_of(data), batch_number=0)
+        count = tf.cast(tf.size(each_loss), each_loss.dtype)
+        total, count = mean_over_replicas([tf.reduce_sum(each_loss), count])
+        self.loss_tracker.update_state(total / count, sample_weight=count)
         logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
         return logs
 
@@ -195,7 +360,10 @@ class EnergyModel(keras.Model):
             images: clean images in [0, 1], [B, H, W, C].
             batch_number: the noise is a function of this number and of the model's seed.
         """
-        level_indices, clean, noisy = self._add_noise(images, batch_number, "validation_noise")
+        clean = as_images(images, self.image_shape)
+        level_indices, noisy = self._add_noise(
+            clean, share_of_batch(clean), batch_number, "validation_noise"
+        )
         return self._normalized_losses(
             self.inference_network, clean, noisy, self._sigma(level_indices)
         )
@@ -205,31 +373,21 @@ class EnergyModel(keras.Model):
         return tf.gather(tf.constant(self.noise.sigmas), level_indices)
 
     def _add_noise(
-        self, images: tf.Tensor, step: tf.Tensor | int, stream: str
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, clean: tf.Tensor, share: BatchShare, step: tf.Tensor | int, stream: str
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Assigns a noise level to each of this replica's images, and adds the noise.
 
         Returns:
-            indices of the levels, [b]; clean images and noisy images, [b, H, W, C].
+            indices of the levels, [b], and noisy images, [b, H, W, C].
         """
-        context = tf.distribute.get_replica_context()
-        clean = tf.convert_to_tensor(images, tf.float32)
-        num_images = tf.shape(clean)[0]
-        place = context.replica_id_in_sync_group * num_images + tf.range(num_images)
-        batch_size = num_images * context.num_replicas_in_sync
         step = tf.cast(step, tf.int64)
         seed = tf.constant(self.noise_seed, tf.int64)
         level_indices = assign_levels(
-            place, batch_size, self.noise.num_levels, seed=seed, step=step
+            share.place, share.batch_size, self.noise.num_levels, seed=seed, step=step
         )
-        normal = randomness.normal(
-            tf.fill([num_images], seed), (step, place), stream, tuple(clean.shape[1:])
-        )
-        return (
-            level_indices,
-            clean,
-            clean + self._sigma(level_indices)[:, None, None, None] * normal,
-        )
+        seeds = tf.fill([tf.shape(clean)[0]], seed)
+        normal = randomness.normal(seeds, (step, share.place), stream, tuple(clean.shape[1:]))
+        return level_indices, clean + self._sigma(level_indices)[:, None, None, None] * normal
 
     def _normalized_losses(
         self, network: keras.Model, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
@@ -237,7 +395,7 @@ class EnergyModel(keras.Model):
         """Normalized loss of each image under this model's weighting, [b]."""
         noise = self.noise
         return losses.mdsm_losses(
-            network,
+            functools.partial(_energies, network),
             clean,
             noisy,
             kernel_variance=losses.kernel_variances(sigma, noise.weighting, noise.sigma0),
@@ -257,22 +415,37 @@ class EnergyModel(keras.Model):
         return self._losses_and_gradients_at_once(clean, noisy, sigma)
 
     def _losses_and_gradients_at_once(
-        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+        self,
+        clean: tf.Tensor,
+        noisy: tf.Tensor,
+        sigma: tf.Tensor,
+        image_weight: tf.Tensor | float = 1.0,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `_losses_and_gradients`, with all images in one pass."""
+        """As `_losses_and_gradients`, with all images in one pass, weighted in the mean."""
         weights = [variable.value for variable in self.network.trainable_variables]
         with tf.GradientTape() as tape:
             each_loss = self._normalized_losses(self.network, clean, noisy, sigma)
-            minimized_loss = tf.reduce_mean(each_loss) / self.noise.sigma0**4
+            minimized_loss = tf.reduce_mean(image_weight * each_loss) / self.noise.sigma0**4
         gradients: Any = tape.gradient(minimized_loss, weights)
         return each_loss, gradients
 
     def _accumulated_losses_and_gradients(
         self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `_losses_and_gradients`, part after part, with the gradients summed on the way."""
+        """As `_losses_and_gradients`, part after part, with the gradients summed on the way.
+
+        If the parts do not divide the images, the first images fill the last part, with weight 0.
+        """
         num_parts = self.accumulation_steps
-        parts = [tf.reshape(x, [num_parts, -1, *x.shape[1:]]) for x in (clean, noisy, sigma)]
+        num_images: Any = clean.shape[0] or tf.shape(clean)[0]
+        filled = num_images + -num_images % num_parts
+        index, places = tf.range(filled) % num_images, [num_parts, -1]
+        weight = tf.cast(tf.range(filled) < num_images, sigma.dtype)
+        weight *= tf.cast(filled, sigma.dtype) / tf.cast(num_images, sigma.dtype)
+        parts = [
+            tf.reshape(values, [*places, *values.shape[1:]])
+            for values in (*(tf.gather(x, index) for x in (clean, noisy, sigma)), weight)
+        ]
 
         def add_part(i, each_loss, sums):
             part = [tf.ensure_shape(x[i], x.shape[1:]) for x in parts]
@@ -289,23 +462,7 @@ class EnergyModel(keras.Model):
         _, each_loss, sums = tf.while_loop(
             lambda i, *_: i < num_parts, add_part, start, parallel_iterations=1
         )
-        return each_loss.concat(), [total / num_parts for total in sums]
-
-    def _average_over_replicas(
-        self, loss: tf.Tensor, band_sums: tf.Tensor, gradients: list[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Means over all replicas of the loss, the band sums and the gradients.
-
-        One reduction for all of them. Every replica then has the metrics of the global batch. A
-        checkpoint saves only the sum over replicas; as all replicas have equal metrics, each can
-        be restored exactly.
-        """
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            context = tf.distribute.get_replica_context()
-            *gradients, loss, band_sums = context.all_reduce(
-                tf.distribute.ReduceOp.MEAN, [*gradients, loss, band_sums]
-            )
-        return loss, band_sums, gradients
+        return each_loss.concat()[:num_images], [total / num_parts for total in sums]
 
     def _clip(self, gradients: list[tf.Tensor], norm_before_clipping: tf.Tensor) -> list[tf.Tensor]:
         """The minimized loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""
@@ -324,7 +481,7 @@ class EnergyModel(keras.Model):
         averaged = [(average.value, weight.value) for average, weight in pairs if weight.trainable]
 
         def update_one(average, weight, rate):
-            average.assign_sub(rate * (average - weight))
+            average.assign_sub(tf.cast(rate, average.dtype) * (average - weight))
 
         def update_all(strategy, rate):
             for average, weight in averaged:
@@ -343,6 +500,25 @@ class EnergyModel(keras.Model):
         return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
 
 
+def _energies(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least."""
+    energies = network(images)
+    if energies.shape.rank == 2:
+        energies = energies[:, 0]
+    return tf.cast(energies, tf.float32) if energies.dtype.size < 4 else energies
+
+
+def _require_plain(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses an optimizer whose steps are not the model's, or whose gradients have a scale."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
+        requirement = "not scale the loss (float32 and bfloat16 do not need it)"
+        raise InvalidArgument("optimizer", requirement, optimizer.name)
+    if optimizer.gradient_accumulation_steps:
+        requirement = "not accumulate gradients (EnergyModel does, by accumulation_steps)"
+        raise InvalidArgument("optimizer", requirement, optimizer.name)
+
+
+@keras.saving.register_keras_serializable("tf_mdsm")
 class BandMean(keras.metrics.Metric):
     """The mean loss in each band of noise levels, [num_bands]; 0 for a band without images.
 
@@ -359,9 +535,13 @@ class BandMean(keras.metrics.Metric):
 
     def update_state(self, sums: tf.Tensor) -> None:
         """Adds each band's sum of losses and number of images, [2, num_bands]."""
-        self.total.assign_add(sums[0])
-        self.count.assign_add(sums[1])
+        self.total.assign_add(tf.cast(sums[0], self.total.dtype))
+        self.count.assign_add(tf.cast(sums[1], self.count.dtype))
 
     def result(self) -> tf.Tensor:
         """The mean loss in each band, [num_bands]."""
         return tf.math.divide_no_nan(self.total.value, self.count.value)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as Keras saves them."""
+        return {**super().get_config(), "num_bands": self.num_bands}

@@ -28,6 +28,7 @@ __all__ = [
     "kernel_variances",
     "loss_weights",
     "mdsm_losses",
+    "noise_level",
 ]
 
 # Images [B, H, W, C] to energies [B].
@@ -127,6 +128,28 @@ def denoise(energy_fn: EnergyFn, images: tf.Tensor, sigma0: float) -> tf.Tensor:
     an input: D is a blind denoiser.
     """
     return images - sigma0**2 * energy_and_gradient(energy_fn, images)[1]
+
+
+def noise_level(images: tf.Tensor, denoised: tf.Tensor) -> tf.Tensor:
+    """The noise level that a denoiser finds in each image: |D(x) - x| / sqrt(d), [B].
+
+    It is biased low. For images under noise of level sigma, and D(x) the conditional mean of the
+    clean image, its mean square is
+
+        E |D(x) - x|^2 / d = sigma^2 - E |D(x) - x_clean|^2 / d
+
+    where d = H W C: the noise that D leaves in the image is not counted. For images ~ N(m, C)
+    with eigenvalues c_i of C, this is sigma^2 mean_i sigma^2 / (c_i + sigma^2). So the bias is
+    small where the noise is larger than the contrast of the image in most directions.
+
+    Args:
+        images: noisy images x, [B, H, W, C].
+        denoised: D(x), [B, H, W, C] (`denoise`).
+
+    Returns:
+        noise levels, in pixel units, [B].
+    """
+    return tf.sqrt(tf.reduce_mean(tf.square(denoised - images), axis=(1, 2, 3)))
 
 
 def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,6 +4,7 @@ import dataclasses
 from statistics import NormalDist
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +17,7 @@ __all__ = ["NoiseLevels", "assign_levels"]
 _WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
 
 
+@keras.saving.register_keras_serializable("tf_mdsm")
 @dataclasses.dataclass(frozen=True)
 class NoiseLevels:
     """The noise levels sigma_1 … sigma_K, the kernel width sigma_0, and the loss' weighting.
@@ -79,6 +81,15 @@ class NoiseLevels:
     def sigmas(self) -> np.ndarray:
         """All levels in ascending order, float32 [K]."""
         return _SPACINGS[self.spacing](self).astype(np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as Keras saves them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NoiseLevels":
+        """The noise levels that `get_config` describes."""
+        return cls(**config)
 
 
 def _linear(levels: NoiseLevels) -> np.ndarray:

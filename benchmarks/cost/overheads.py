@@ -49,6 +49,9 @@ _EVALUATIONS = 16
 # A checkpoint's time is compared with that of so many training steps.
 _STEPS_PER_CHECKPOINT = 500
 
+# Keras' `steps_per_execution` in the second timing of `fit`.
+_STEPS_PER_EXECUTION = 50
+
 # Samplers with few steps: the time of one gradient evaluation is compared, not of a whole run.
 _SAMPLERS = {
     "annealed_langevin": {"hot_steps": 4, "cooling_steps": 12, "final_steps": 4},
@@ -126,6 +129,7 @@ def start_training(config: ConfigDict, workdir: str, stack: contextlib.ExitStack
 
 def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
     """The program's loop and Keras' `fit`, compared with as many steps in one compiled call."""
+    import keras
     import tensorflow as tf
 
     from tf_mdsm.training.loop import train_to_end
@@ -137,12 +141,18 @@ def time_training(run, config: ConfigDict, rounds: int, steps: int) -> Rows:
         last = dataclasses.replace(settings, num_steps=run.checkpoints.step + steps)
         train_to_end(dataclasses.replace(run, settings=last))
 
-    run.model.fit(fit_batches, steps_per_epoch=1, verbose=0)
+    fitted = {1: run.model, _STEPS_PER_EXECUTION: keras.models.clone_model(run.model)}
+    for steps_per_execution, model in fitted.items():
+        model.steps_per_execution = steps_per_execution
+        model.fit(fit_batches, steps_per_epoch=1, verbose=0)
     seconds = time_in_turns(
         {
             "bare": lambda: run.run_steps(run.batches, tf.constant(steps)).numpy(),
             "loop": loop,
-            "fit": lambda: run.model.fit(fit_batches, steps_per_epoch=steps, verbose=0),
+            **{
+                f"fit {n}": lambda m=m: m.fit(fit_batches, steps_per_epoch=steps, verbose=0)
+                for n, m in fitted.items()
+            },
             "save": run.checkpoints.save,
         },
         rounds,
@@ -163,10 +173,13 @@ def _training_rows(seconds: dict[str, list[float]], steps: int) -> Rows:
             "factor": median_ratio(loops, bare),
             "of": f"of {steps} steps in one compiled call",
         },
-        "training step in keras.Model.fit": {
-            "seconds": statistics.median(seconds["fit"]) / steps,
-            "factor": median_ratio(seconds["fit"], bare),
-            "of": f"of {steps} steps in one compiled call",
+        **{
+            f"training step in keras.Model.fit, steps_per_execution={n}": {
+                "seconds": statistics.median(seconds[f"fit {n}"]) / steps,
+                "factor": median_ratio(seconds[f"fit {n}"], bare),
+                "of": f"of {steps} steps in one compiled call",
+            }
+            for n in (1, _STEPS_PER_EXECUTION)
         },
         "checkpoint written": {
             "seconds": statistics.median(seconds["save"]),

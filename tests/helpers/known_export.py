@@ -24,6 +24,11 @@ def known_energy(images) -> np.ndarray:
     return (np.asarray(images, float) ** 2).sum((1, 2, 3)) / 2
 
 
+def known_noise_level(images) -> np.ndarray:
+    """|D(x) - x| / sqrt(d) with D(x) = x/2, of images [B, H, W, C], [B]."""
+    return np.sqrt((np.asarray(images, float) ** 2).mean((1, 2, 3))) / 2
+
+
 def energy_tolerance(shape=SHAPE) -> float:
     """Relative error of a float32 sum of so many squares, whatever its order."""
     return math.prod(shape) * np.finfo(np.float32).eps

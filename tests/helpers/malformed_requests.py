@@ -14,6 +14,7 @@ INPUTS = {
     "energy": ("images",),
     "score": ("images",),
     "denoise": ("images",),
+    "noise_level": ("images",),
     "inpaint": ("images", "mask", "seed"),
 }
 
@@ -69,10 +70,10 @@ CORRUPTIONS = (wrong_shape, wrong_type, too_many_rows, no_rows, wrong_values, on
 
 def malformed(generator) -> tuple[str, str, dict[str, np.ndarray]]:
     """The kind of error, a signature's name, and its inputs, of which one is invalid."""
-    name = list(INPUTS)[generator.integers(len(INPUTS))]
+    corrupt = CORRUPTIONS[generator.integers(len(CORRUPTIONS))]
     # A signature of one input accepts one row more.
-    kinds = CORRUPTIONS if len(INPUTS[name]) > 1 else CORRUPTIONS[:-1]
-    corrupt = kinds[generator.integers(len(kinds))]
+    names = [name for name in INPUTS if corrupt is not one_row_more or len(INPUTS[name]) > 1]
+    name = names[generator.integers(len(names))]
     inputs = valid_inputs(generator, INPUTS[name], int(generator.integers(1, 5)))
     victim = INPUTS[name][generator.integers(len(inputs))]
     return corrupt.__name__, name, {**inputs, victim: corrupt(generator, victim, inputs[victim])}

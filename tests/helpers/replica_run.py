@@ -3,7 +3,8 @@
     python -m tests.helpers.replica_run N VARIANT FILE
 
 VARIANT is "loop" (this project's training loop), "sgd" (the same with plain gradient descent, since
-Adam would hide a wrong scale of the gradients) or "fit" (Keras's loop).
+Adam would hide a wrong scale of the gradients), "fit" (Keras's loop) or "uneven" (Keras's loop over
+37 images in batches of 16: of the last 5, the replicas have different numbers, and some none).
 """
 
 import sys
@@ -49,7 +50,14 @@ with strategy.scope():
     model.compile(keras.optimizers.SGD(1e-4) if is_sgd else build_optimizer(config))
 assert strategy.num_replicas_in_sync == replicas
 start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else None
-if variant == "fit":
+losses_of_evaluate = {}
+if variant == "uneven":
+    clean = images[:37]
+    losses_of_evaluate["validation_loss"] = model.evaluate(clean, batch_size=16, verbose=0)
+    model.fit(clean, batch_size=16, epochs=4, shuffle=False, verbose=0)
+    # The replicas tell each other how many images they have, in fit and in evaluate.
+    reductions.clear()
+elif variant == "fit":
     batches = training_batches(images, batch_size=16, seed=config.seed, flip=config.data.flip)
     model.fit(batches, steps_per_epoch=20, verbose=0)
 else:
@@ -64,7 +72,8 @@ else:
     )
     compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
 # A step has one all-reduce, of gradients and metrics together.
-assert len(reductions) == (replicas if replicas > 1 else 0), "a step has more than one all-reduce"
+expected_reductions = replicas if replicas > 1 and variant != "uneven" else 0
+assert len(reductions) == expected_reductions, "a step has more than one all-reduce"
 weights = {v.path: v.numpy() for v in model.network.trainable_variables}
 averages = {
     f"average/{average.path}": average.numpy()
@@ -79,4 +88,4 @@ if is_sgd:  # The update alone: compared with the weights it is small.
         for v, old in zip(model.network.trainable_variables, start, strict=True)
     }
     weights, averages = {"update": np.concatenate([u.ravel() for u in updates.values()])}, {}
-np.savez(path, **weights, **averages, **scalars)
+np.savez(path, **weights, **averages, **scalars, **losses_of_evaluate)

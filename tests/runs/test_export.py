@@ -57,6 +57,7 @@ def test_a_session_gives_the_answers_of_the_model_in_memory(session, live):
         ("energy", "energy", model.energy(noisy)),
         ("score", "score", model.score(noisy)),
         ("denoise", "images", model.denoise(noisy)),
+        ("noise_level", "noise_level", model.noise_level(noisy)),
     ]:
         scale = np.abs(expected).max()
         answer = session.run(name, {"images": noisy})[key]
@@ -106,6 +107,7 @@ def test_the_export_holds_a_warm_up_request_for_every_signature(session):
         "energy",
         "score",
         "denoise",
+        "noise_level",
         "inpaint",
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.known_export import energy_tolerance, known_energy, spelled
+from tests.helpers.known_export import energy_tolerance, known_energy, known_noise_level, spelled
 from tests.helpers.served_inputs import SHAPE
 from tf_mdsm.serving import Client, VersionStatus
 from tf_mdsm.serving.__main__ import main
@@ -95,6 +95,13 @@ def test_energy_prints_one_number_per_image(rest, images, capsys):
     printed = np.array(capsys.readouterr().out.split(), np.float32)
     expected = known_energy(np.concatenate([array, array, array[:1]]))
     np.testing.assert_allclose(printed, expected, rtol=energy_tolerance())
+
+
+def test_noise_level_prints_one_number_per_image(rest, images, capsys):
+    array, paths = images
+    assert main(["noise_level", rest, str(paths["npz"])]) == 0
+    printed = np.array(capsys.readouterr().out.split(), np.float32)
+    np.testing.assert_allclose(printed, known_noise_level(array), rtol=energy_tolerance())
 
 
 def test_score_and_denoise(rest, images, tmp_path):

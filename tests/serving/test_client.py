@@ -9,6 +9,7 @@ from tests.helpers.known_export import (
     COLOR_SHAPE,
     energy_tolerance,
     known_energy,
+    known_noise_level,
     spelled,
     write_known_export,
 )
@@ -53,6 +54,7 @@ def test_a_server_process_gives_the_answers_of_a_trained_model(model_server, dir
         (client.energy, "energy", 5e-6),
         (client.score, "score", 1e-5),
         (client.denoise, "images", 1e-5),
+        (client.noise_level, "noise_level", 1e-5),
     ]:
         expected = direct.run(method.__name__, {"images": noisy})[key]
         largest = np.abs(expected).max()
@@ -118,8 +120,9 @@ def one_request(generator, number: int):
         ("energy", (images,), (known_energy(images),)),
         ("score", (images,), (-images,)),
         ("denoise", (images,), (images / 2,)),
+        ("noise_level", (images,), (known_noise_level(images),)),
         ("inpaint", (images, mask, seeds), (np.where(mask == 1, images, spelled(seeds)),)),
-    ][number % 5]
+    ][number % 6]
 
 
 def test_merged_requests_get_the_answers_of_single_requests(server):

@@ -4,7 +4,13 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.helpers.known_export import energy_tolerance, known_energy, served_energy, spelled
+from tests.helpers.known_export import (
+    energy_tolerance,
+    known_energy,
+    known_noise_level,
+    served_energy,
+    spelled,
+)
 from tests.helpers.malformed_requests import assert_refused_and_answered
 from tests.helpers.served_inputs import int_seeds, some_images, upper_half_known
 from tests.helpers.served_model import Model, Refusal
@@ -52,6 +58,13 @@ def test_energy_score_and_denoised_images(run):
     np.testing.assert_array_equal(denoised, images / 2)
     assert denoised.min() < 0
     assert denoised.max() > 1
+
+
+def test_noise_levels(run):
+    """Of images of any contrast, by D(x) = x/2."""
+    images = IMAGES * np.array([0.0, 3.0], np.float32)[:, None, None, None]
+    levels = run("noise_level", {"images": images})["noise_level"]
+    np.testing.assert_allclose(levels, known_noise_level(images), rtol=energy_tolerance())
 
 
 def test_inpainting_keeps_known_pixels_and_clips_the_others(run):

@@ -21,6 +21,7 @@ INPUTS = {
     "energy": {"images"},
     "score": {"images"},
     "denoise": {"images"},
+    "noise_level": {"images"},
     "inpaint": {"images", "mask", "seed"},
 }
 

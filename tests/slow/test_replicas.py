@@ -48,6 +48,12 @@ def test_keras_fit_gives_the_same_weights(tmp_path, one_replica, replicas):
     assert_same(train_on(replicas, "fit", tmp_path), one_replica)
 
 
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_a_short_last_batch_gives_the_same_weights(tmp_path, replicas):
+    """The batch of 5 images leaves replicas with fewer images than others, or with none."""
+    assert_same(train_on(replicas, "uneven", tmp_path), train_on(1, "uneven", tmp_path))
+
+
 def test_gradients_have_the_same_scale_on_two_replicas(tmp_path):
     one, two = train_on(1, "sgd", tmp_path), train_on(2, "sgd", tmp_path)
     assert np.linalg.norm(one["update"]) > 1e-3

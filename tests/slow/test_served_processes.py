@@ -58,5 +58,5 @@ def test_a_client_by_rest_does_not_load_tensorflow(model_server):
 
 def test_a_server_answers_warm_up_requests_before_it_is_ready(exported_run):
     with serving(exported_run / "export", "--warm_up") as running:
-        names = ("sample", "energy", "score", "denoise", "inpaint")
+        names = ("sample", "energy", "score", "denoise", "noise_level", "inpaint")
         assert running.runs() == dict.fromkeys(names, 1) | {"serving_default": 0}

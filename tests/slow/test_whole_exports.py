@@ -35,6 +35,7 @@ def test_an_exported_network_gives_the_answers_of_the_model_in_memory(network, t
         ("energy", "energy", run.model.energy),
         ("score", "score", run.model.score),
         ("denoise", "images", run.model.denoise),
+        ("noise_level", "noise_level", run.model.noise_level),
     ]:
         expected = np.asarray(function(noisy))
         answer = session.run(name, {"images": noisy})[key]

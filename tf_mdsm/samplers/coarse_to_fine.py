@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
+from tf_mdsm.losses import noise_level
 from tf_mdsm.samplers.base import DenoiserMethod, Target
 from tf_mdsm.samplers.conditioning import KnownData
 from tf_mdsm.samplers.schedules import checked_schedule, growing_step_sizes
@@ -89,7 +90,7 @@ class CoarseToFine(DenoiserMethod):
         """One step for the images that are not finished, as in `Method.step`."""
         energy, denoised = self.denoise(target, images, known)
         ascent = denoised - images
-        sigma = tf.sqrt(tf.reduce_mean(tf.square(ascent), axis=(1, 2, 3), keepdims=True))
+        sigma = noise_level(images, denoised)[:, None, None, None]
         moved = images + tf.constant(self.step_sizes)[step] * ascent
         if self.beta < 1:
             h = self.step_sizes.astype(float)

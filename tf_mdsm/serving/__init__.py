@@ -1,7 +1,7 @@
 """Serving of a trained energy model: the client, and the SavedModel that a server runs.
 
-The client asks a TensorFlow Serving server for samples, energies, scores, denoised and inpainted
-images:
+The client asks a TensorFlow Serving server for samples, energies, scores, noise levels, denoised
+and inpainted images:
 
     from tf_mdsm.serving import Client
 

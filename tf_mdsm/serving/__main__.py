@@ -4,6 +4,7 @@
     python -m tf_mdsm.serving energy  FILE...
     python -m tf_mdsm.serving score   FILE... --output=score.png
     python -m tf_mdsm.serving denoise FILE... --output=denoised.png
+    python -m tf_mdsm.serving noise_level FILE...
     python -m tf_mdsm.serving inpaint FILE... --mask=MASK --seed=0 --output=inpainted.png
     python -m tf_mdsm.serving status
 
@@ -20,8 +21,8 @@ model's images. MASK is white (or 1) where pixels are known: one mask for all im
 each image. Image n has the seed `seed + n`.
 
 --output is a .png, which shows all images side by side, or a .npz, which keeps the numbers. In a
-picture of scores, gray is zero. `energy` prints one number per image. `status` prints one line per
-version.
+picture of scores, gray is zero. `energy` and `noise_level` print one number per image. `status`
+prints one line per version.
 
 Exit status: 0 success; 1 the server cannot be reached, refused the request or failed; 2 wrong call;
 130 interrupted.
@@ -98,6 +99,11 @@ def _denoise(client: Client, options: argparse.Namespace) -> None:
     write_answer(options.output, {"images": images}, images)
 
 
+def _noise_level(client: Client, options: argparse.Namespace) -> None:
+    for noise_level in client.noise_level(read_images(options.files, client.image_shape)):
+        print(noise_level)
+
+
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
     images = read_images(options.files, client.image_shape)
@@ -121,6 +127,7 @@ _COMMANDS = {
     "energy": _energy,
     "score": _score,
     "denoise": _denoise,
+    "noise_level": _noise_level,
     "inpaint": _inpaint,
     "status": _status,
 }
@@ -153,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--version", type=int)
         command.add_argument("--timeout", type=float, default=600.0)
         command.add_argument("--batch_size", type=int, default=16)
-        if name in ("energy", "score", "denoise", "inpaint"):
+        if name in ("energy", "score", "denoise", "noise_level", "inpaint"):
             command.add_argument("files", nargs="+", metavar="FILE")
         if name in ("sample", "score", "denoise", "inpaint"):
             command.add_argument("--output", required=True)

@@ -101,6 +101,14 @@ class Client:
         inputs = {"images": checked_images(images, self.image_shape)}
         return self._run("denoise", inputs, {"images": self.image_shape})["images"]
 
+    def noise_level(self, images: npt.ArrayLike) -> np.ndarray:
+        """Estimated noise levels of images, [B], in pixel units; on average below the true ones.
+
+        Models that were exported by earlier versions do not have it.
+        """
+        inputs = {"images": checked_images(images, self.image_shape)}
+        return self._run("noise_level", inputs, {"noise_level": ()})["noise_level"]
+
     def inpaint(
         self, images: npt.ArrayLike, mask: npt.ArrayLike, seeds: npt.ArrayLike
     ) -> np.ndarray:

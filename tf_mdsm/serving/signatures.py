@@ -1,4 +1,4 @@
-"""Signatures of the exported model: sample, energy, score, denoise, inpaint.
+"""Signatures of the exported model: sample, energy, score, denoise, noise_level, inpaint.
 
 They are built from functions and contain no Keras object. They check their inputs inside the
 graph, so that every program that loads the export gets an error that names the wrong input.
@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mdsm import losses
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 __all__ = ["ServedEnergy"]
@@ -63,6 +64,10 @@ class ServedEnergy(tf.Module):
         def denoise(images):
             return {"images": denoise_fn(_checked_images(images, shape, limit))}
 
+        def noise_level(images):
+            images = _checked_images(images, shape, limit)
+            return {"noise_level": losses.noise_level(images, denoise_fn(images))}
+
         def inpaint(images, mask, seed):
             images = _checked_images(images, shape, limit)
             mask = _checked_mask(mask, images, shape)
@@ -78,12 +83,13 @@ class ServedEnergy(tf.Module):
         self.energy = _function(energy, images)
         self.score = _function(score, images)
         self.denoise = _function(denoise, images)
+        self.noise_level = _function(noise_level, images)
         self.inpaint = _function(inpaint, images, mask, seeds)
 
     @property
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
         """The functions by the names under which a server offers them."""
-        names = ("sample", "energy", "score", "denoise", "inpaint")
+        names = ("sample", "energy", "score", "denoise", "noise_level", "inpaint")
         functions = {name: getattr(self, name) for name in names}
         return {"serving_default": self.sample, **functions}
 

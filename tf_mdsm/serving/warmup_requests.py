@@ -32,6 +32,7 @@ def example_requests(image_shape: tuple[int, int, int]) -> dict[str, dict[str, n
         "energy": {"images": images},
         "score": {"images": images},
         "denoise": {"images": images},
+        "noise_level": {"images": images},
         "inpaint": {"images": images, "mask": mask, "seed": seed},
     }
 

@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = import_when_used(
     {
         "checkpoints": ["restore_weights"],
         "optimizers": ["Adam", "WarmUp"],
+        "sample_images": ["SampleImages"],
     },
 )

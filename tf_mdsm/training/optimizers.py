@@ -50,6 +50,7 @@ class WarmUp(_Schedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
 
 
+@keras.saving.register_keras_serializable("tf_mdsm")
 class Adam(keras.optimizers.Adam):
     """Adam, with epsilon outside the square root of the corrected second moment, as in PyTorch.
 

@@ -1,0 +1,121 @@
+"""Networks of a user's own: their images, energies and copies."""
+
+import keras
+import numpy as np
+import pytest
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.networks.energy_network import copy_network, image_shape_of, require_energy_network
+
+SHAPE = (6, 4, 2)
+
+
+@keras.saving.register_keras_serializable("test_energy_network")
+class Subclassed(keras.Model):
+    """Images to outputs [B, width]; with width 0 to energies [B]."""
+
+    def __init__(self, width=0, **options):
+        super().__init__(**options)
+        self.width = width
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(max(width, 1))
+
+    def call(self, x):
+        y = self.dense(self.flatten(x))
+        return y if self.width else y[:, 0]
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+def subclassed(width=0):
+    network = Subclassed(width)
+    network(np.zeros((1, *SHAPE)))
+    return network
+
+
+def sequential(*layers, shape=SHAPE):
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), *layers])
+
+
+NETWORKS = {
+    "built": lambda: build_network("dense", SHAPE, 3),
+    "Sequential": lambda: sequential(keras.layers.Dense(1)),
+    "subclassed [B]": subclassed,
+    "subclassed [B, 1]": lambda: subclassed(1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_energy_networks_and_their_copies(name):
+    network = NETWORKS[name]()
+    assert image_shape_of(network) == SHAPE
+    require_energy_network(network)
+    for weight in network.weights:
+        weight.assign(weight + 0.1)
+    copy, x = copy_network(network), np.random.default_rng(0).uniform(size=(3, *SHAPE))
+    np.testing.assert_array_equal(copy(x), network(x))
+    copy.weights[0].assign(0 * copy.weights[0])
+    assert not np.array_equal(copy(x), network(x))
+
+
+def test_free_sizes():
+    layers = [keras.layers.Conv2D(1, 3), keras.layers.GlobalAveragePooling2D()]
+    network = keras.Sequential([keras.Input((None, None, 2)), *layers])
+    require_energy_network(network)
+    assert image_shape_of(network) == (None, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Subclassed(), r"know the shape of its images .*keras\.Input.*not built"),
+        (lambda: keras.Sequential([keras.layers.Dense(1)]), r"keras\.Input.*not built"),
+        (
+            lambda: sequential(keras.layers.Dense(1), shape=(5,)),
+            r"images \[B, H, W, C\].*\(None, 5\)",
+        ),
+    ],
+)
+def test_networks_without_images_are_refused(make, message):
+    with pytest.raises(InvalidArgument, match=f"`network` must .*{message}"):
+        image_shape_of(make())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sequential(keras.layers.Dense(2)), r"energies \[B\] or \[B, 1\].*\(None, 2\)"),
+        (lambda: subclassed(3), r"energies \[B\] or \[B, 1\].*\(None, 3\)"),
+        (
+            lambda: sequential(keras.layers.Dense(1, dtype="mixed_float16", name="thin")),
+            "compute in float32 or mixed_bfloat16 .*float16 in thin",
+        ),
+        (
+            lambda: sequential(keras.layers.Dense(1, bias_regularizer="l2")),
+            "have no loss of its own .*AdamW.*1 losses",
+        ),
+    ],
+)
+def test_networks_that_are_no_energies_are_refused(make, message):
+    with pytest.raises(InvalidArgument, match=f"`network` must .*{message}"):
+        require_energy_network(make())
+
+
+def test_float16_within_a_model_within_the_network_is_found():
+    inner = sequential(keras.layers.Dense(4, dtype="float16"))
+    network = keras.Sequential([keras.Input(SHAPE), inner, keras.layers.Dense(1)])
+    with pytest.raises(InvalidArgument, match="float16"):
+        require_energy_network(network)
+
+
+def test_a_network_without_configuration_is_not_copied():
+    class Secret(Subclassed):
+        def get_config(self):
+            raise NotImplementedError
+
+    network = Secret()
+    network(np.zeros((1, *SHAPE)))
+    require_energy_network(network)
+    with pytest.raises(InvalidArgument, match=r"`network` must have get_config.*ema_momentum be 0"):
+        copy_network(network)

@@ -1,0 +1,79 @@
+"""What a network must be to serve as an energy: the shape of its images, its energies, its copy."""
+
+from collections.abc import Iterator
+
+import keras
+
+from tf_mdsm.errors import InvalidArgument, one_line
+
+__all__ = ["copy_network", "image_shape_of", "require_energy_network"]
+
+
+def image_shape_of(network: keras.Model) -> tuple[int | None, ...]:
+    """Height, width and channels of a network's images; None where any number is right.
+
+    Raises:
+        InvalidArgument: for a network of other inputs, or one that was not built.
+    """
+    shape = getattr(network, "input_shape", None)
+    if shape is None:
+        # A subclassed model knows the shape of the images on which it was called.
+        shape = (network.get_build_config() or {}).get("input_shape")
+    if shape is None:
+        requirement = "know the shape of its images (call it on some, or begin with keras.Input)"
+        raise InvalidArgument("network", requirement, f"{network.name}, which is not built")
+    if len(shape) != 4:
+        raise InvalidArgument("network", "take images [B, H, W, C]", f"inputs {shape}")
+    return tuple(shape[1:])
+
+
+def require_energy_network(network: keras.Model) -> None:
+    """Refuses a network that cannot be trained as an energy.
+
+    Raises:
+        InvalidArgument: for other inputs than images, other outputs than one energy for each image,
+            layers that compute in float16, and losses of the network's own.
+    """
+    shape = getattr(network, "output_shape", None)
+    if shape is None:
+        shape = network(_symbolic_images(network)).shape
+    if tuple(shape)[1:] not in ((), (1,)):
+        raise InvalidArgument("network", "compute energies [B] or [B, 1]", f"outputs {shape}")
+    half = [layer.name for layer in _leaves(network) if layer.compute_dtype == "float16"]
+    if half:
+        requirement = "compute in float32 or mixed_bfloat16 (float16 loses small derivatives)"
+        raise InvalidArgument("network", requirement, f"float16 in {', '.join(half[:3])}")
+    if network.losses:
+        requirement = "have no loss of its own (for weight decay use an optimizer, as AdamW)"
+        raise InvalidArgument("network", requirement, f"{len(network.losses)} losses")
+
+
+def copy_network(network: keras.Model) -> keras.Model:
+    """A second network of the same structure, with the same weights.
+
+    Raises:
+        InvalidArgument: for a network that Keras cannot copy.
+    """
+    try:
+        copy = keras.models.clone_model(network)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        requirement = "have get_config, so that it can be copied (or let ema_momentum be 0)"
+        received = one_line(error)
+        raise InvalidArgument("network", requirement, f"{network.name}: {received}") from error
+    if not copy.built:
+        copy(_symbolic_images(network))
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _symbolic_images(network: keras.Model) -> keras.KerasTensor:
+    return keras.KerasTensor((None, *image_shape_of(network)))
+
+
+def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """The layers that compute; the dtypes of a model and of an input mean nothing."""
+    if isinstance(layer, keras.Model):
+        for part in layer.layers:
+            yield from _leaves(part)
+    elif not isinstance(layer, keras.layers.InputLayer):
+        yield layer
