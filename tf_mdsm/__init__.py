@@ -12,9 +12,14 @@ The packages hold the rest under their own `__all__`: `mdsm.samplers.falling_sig
 `import tf_mdsm` takes no time and the command line can answer `--help` and refuse wrong settings
 without TensorFlow. The first use of a public name also makes CPUs fast (`system.tune_process`), and
 refuses another backend of Keras than TensorFlow.
+
+After `import keras`, `import tf_mdsm` imports the classes that saved models name, so that
+`keras.models.load_model` finds them.
 """
 
 import functools
+import importlib
+import sys
 from typing import Any
 
 from tf_mdsm.public_names import import_when_used
@@ -71,3 +76,8 @@ def _prepare_process() -> None:
 
     require_tensorflow_backend()
     tune_process()
+
+
+if "keras" in sys.modules:
+    for _module in ("energy_model", "networks.build", "training.optimizers"):
+        importlib.import_module(f"{__name__}.{_module}")
