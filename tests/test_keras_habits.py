@@ -179,6 +179,14 @@ def test_save_weights_and_load_weights(tmp_path):
     require_same_state(other, model)
 
 
+def test_weights_of_another_model_are_refused_in_one_sentence(tmp_path):
+    narrow, wide = (new_model(network=build_network("dense", SHAPE, width)) for width in (4, 8))
+    narrow.save(tmp_path / "x.keras")
+    with pytest.raises(InvalidArgument, match="`filepath` must hold weights of this model") as info:
+        wide.load_weights(tmp_path / "x.keras")
+    assert "\n" not in str(info.value)
+
+
 def test_get_weights_and_set_weights():
     model, other = new_stateful_model(), new_stateful_model()
     fit(model)
@@ -435,6 +443,15 @@ def test_evaluate_and_test_on_batch():
     assert model.evaluate(x, batch_size=NUM_IMAGES, verbose=0) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [255 * images(), np.nan * images(), np.ones((4, 9, 9, 1))])
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_evaluate_refuses_what_fit_refuses(wrong, as_dataset):
+    source = tf.data.Dataset.from_tensor_slices(wrong).batch(BATCH) if as_dataset else wrong
+    for call in ("fit", "evaluate"):
+        with pytest.raises(InvalidArgument, match="must"):
+            getattr(new_model(), call)(source, verbose=0)
+
+
 def test_train_on_batch():
     model, other = new_model(), new_model()
     loss, norm = model.train_on_batch(images(BATCH))
@@ -649,6 +666,11 @@ def test_networks_that_compute_no_energies_are_refused():
     vectors = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     with pytest.raises(InvalidArgument, match=r"images \[B, H, W, C\].*\(None, 3\)"):
         EnergyModel(vectors)
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(InvalidArgument, match=r"`network` must be a Keras model.*Received: str"):
+        EnergyModel("res12")
 
 
 def test_networks_without_a_shape_are_refused():

@@ -1,6 +1,7 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from tf_mdsm.datasets.training_inputs import (
     require_no_labels,
 )
 from tf_mdsm.distributed.batch_shares import BatchShare, mean_over_replicas, share_of_batch
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.energy_network import (
     copy_network,
     image_shape_of,
@@ -295,6 +296,30 @@ class EnergyModel(keras.Model):
             options = {**options, "validation_data": validation}
         with errors_of_sources():
             return super().fit(x, None, *arguments, **options)
+
+    def evaluate(self, x: Any = None, y: None = None, *arguments, **options) -> Any:
+        """The mean loss of images, as `keras.Model.evaluate`; images and errors as in `fit`."""
+        require_no_labels(y, sample_weight=options.get("sample_weight"))
+        # `fit` has checked its validation images, and calls this with an option of Keras' own.
+        if not options.get("_use_cached_eval_dataset"):
+            x = checked_source(x, self.image_shape, float(self.noise.sigma_max))
+        with errors_of_sources():
+            return super().evaluate(x, None, *arguments, **options)
+
+    def load_weights(self, filepath: Any, *arguments, **options) -> None:
+        """Loads weights as `keras.Model.load_weights`.
+
+        Raises:
+            InvalidArgument: if the file holds weights of another model.
+        """
+        try:
+            with warnings.catch_warnings():
+                # Keras would leave these weights as they are, and go on.
+                warnings.filterwarnings("error", "Skipping nested container")
+                super().load_weights(filepath, *arguments, **options)
+        except (ValueError, UserWarning) as error:
+            requirement = f"hold weights of this model ({one_line(error)})"
+            raise InvalidArgument("filepath", requirement, filepath) from error
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -13,8 +13,11 @@ def image_shape_of(network: keras.Model) -> tuple[int | None, ...]:
     """Height, width and channels of a network's images; None where any number is right.
 
     Raises:
-        InvalidArgument: for a network of other inputs, or one that was not built.
+        InvalidArgument: for what is no Keras model, has other inputs, or was not built.
     """
+    if not isinstance(network, keras.Model):
+        requirement = "be a Keras model, as networks.build_network makes it"
+        raise InvalidArgument("network", requirement, type(network).__name__)
     shape = getattr(network, "input_shape", None)
     if shape is None:
         # A subclassed model knows the shape of the images on which it was called.
