@@ -78,6 +78,6 @@ def _prepare_process() -> None:
     tune_process()
 
 
-if "keras" in sys.modules:
+if sys.modules.get("keras") and sys.modules.get("tensorflow"):
     for _module in ("energy_model", "networks.build", "training.optimizers"):
         importlib.import_module(f"{__name__}.{_module}")
