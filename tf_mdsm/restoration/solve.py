@@ -9,11 +9,11 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import Inpainting, LinearOperator
-from tf_mdsm.samplers.base import Method, Target, require_method, require_target
+from tf_mdsm.samplers.base import Method, Target, require_target
 from tf_mdsm.samplers.chain import checked_seeds
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
-from tf_mdsm.samplers.sampling import trained_noise, warn_beyond_training
+from tf_mdsm.samplers.sampling import checked_method, trained_noise, warn_beyond_training
 from tf_mdsm.samplers.schedules import growing_step_sizes
 from tf_mdsm.samplers.values import whole_number
 
@@ -54,8 +54,7 @@ def restore(
         UserWarning: if the target was not trained for the method's noise levels.
     """
     require_target(target)
-    method = method or default_method(target)
-    require_method(method)
+    method = checked_method(target, method or default_method(target))
     if not isinstance(operator, LinearOperator):
         requirement = "be a LinearOperator, as Inpainting(mask)"
         raise InvalidArgument("operator", requirement, type(operator).__name__)

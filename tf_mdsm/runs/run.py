@@ -24,7 +24,7 @@ from tf_mdsm.runs.restore import with_own_sampler
 from tf_mdsm.runs.sharded_sampling import stored_pixels
 from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
-from tf_mdsm.samplers.sampling import default_method, sample
+from tf_mdsm.samplers.sampling import checked_method, sample
 from tf_mdsm.samplers.values import whole_number
 
 __all__ = ["Run", "export", "load", "train"]
@@ -183,7 +183,7 @@ def export(
     if isinstance(source, Run):
         export_model(
             source.model,
-            method or source.method,
+            checked_method(source.model, method or source.method),
             folder,
             max_batch_size=source.config.export.max_batch_size,
             provenance=run_provenance(source),
@@ -192,7 +192,7 @@ def export(
         weights = "raw" if source.ema_network is None else "averaged"
         export_model(
             source,
-            method or default_method(source),
+            checked_method(source, method),
             folder,
             max_batch_size=default_config().export.max_batch_size,
             provenance={"step": None, "weights": weights, "config": None},

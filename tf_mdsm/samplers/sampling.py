@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.samplers.base import Method, Target, require_method, require_target
+from tf_mdsm.samplers.base import DenoiserMethod, Method, Target, require_method, require_target
 from tf_mdsm.samplers.chain import Chain, checked_seeds, compile_chain, require_finite
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.samplers.values import whole_number
 
-__all__ = ["default_method", "sample", "trained_noise", "warn_beyond_training"]
+__all__ = ["checked_method", "default_method", "sample", "trained_noise", "warn_beyond_training"]
 
 # Heun's method ends at this share of the smallest trained level, which was measured to be better
 # (docs/samplers.md). Ending below it is taken for a mistake.
@@ -53,8 +53,7 @@ def sample(
         UserWarning: if the target was not trained for the method's noise levels.
     """
     require_target(target)
-    method = method or default_method(target)
-    require_method(method)
+    method = checked_method(target, method)
     checked = checked_seeds(seeds)
     whole_number("batch_size", batch_size)
     warn_beyond_training(target, method, stacklevel=3)
@@ -92,6 +91,23 @@ def trained_noise(target: Target) -> NoiseLevels:
         requirement = "be given for a target that has no attribute noise, a NoiseLevels"
         raise InvalidArgument("method", requirement, None)
     return noise
+
+
+def checked_method(target: Target, method: Method | None) -> Method:
+    """The method, or `default_method(target)` for None.
+
+    Raises:
+        InvalidArgument: for what is no method, and for one that denoises with a target whose
+            x + sigma0^2 score(x) is not the denoised image.
+    """
+    method = method or default_method(target)
+    require_method(method)
+    noise = getattr(target, "noise", None)
+    is_score = isinstance(noise, NoiseLevels) and noise.weighting == "score"
+    if is_score and isinstance(method, DenoiserMethod):
+        requirement = 'be AnnealedLangevin, as the weighting "score" trains no denoiser'
+        raise InvalidArgument("method", requirement, type(method).__name__)
+    return method
 
 
 def warn_beyond_training(target: Target, method: Method, *, stacklevel: int) -> None:
