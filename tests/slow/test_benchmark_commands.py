@@ -118,7 +118,7 @@ def test_scaling(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(scaling, "_BASE", Case("res6", 2, (8, 8, 1), 4))
     sizes = {
         "side": {n: ({"image_shape": (n, n, 1)}, "float32") for n in (8, 16)},
-        "parts": {n: ({}, f"float32, {n} parts") for n in (1, 3)},
+        "parts": {n: ({}, f"float32, {n} parts") for n in (1, 0)},
     }
     monkeypatch.setattr(scaling, "SIZES", sizes)
     assert scaling.main([f"--output={tmp_path}", "--network=res6", "--rounds=2"]) == 0
@@ -128,13 +128,13 @@ def test_scaling(tmp_path, monkeypatch, capsys):
     assert large["flops"] == 4 * small["flops"]
     assert small["over_first"] == 1
     assert min(small["seconds"], small["peak_mib"]) > 0
-    # Four images cannot be three micro-batches: this row says so, and the others are measured.
-    whole, thirds = report["rows"]["parts"]["values"]
+    # There are no zero micro-batches: this row says so, and the others are measured.
+    whole, none = report["rows"]["parts"]["values"]
     assert whole["seconds"] > 0
-    assert "must be evenly divisible" in thirds["error"]
+    assert "`accumulation_steps` must be positive" in none["error"]
     text = (tmp_path / "scaling.md").read_text()
     assert text in capsys.readouterr().out
-    assert "| 3 | ValueError: " in text
+    assert "| 0 | InvalidArgument: " in text
 
 
 def test_overheads(recipe, tmp_path, monkeypatch, capsys):

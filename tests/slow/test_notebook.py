@@ -21,7 +21,7 @@ images = (load_digits().images[:64] / 16)[..., None].astype("float32")
 BUILD = """
 network = tf_mdsm.build_network("dense", (8, 8, 1), channels=8)
 model = tf_mdsm.EnergyModel(network, tf_mdsm.NoiseLevels(0.1, 3.0, 16, "geometric"))
-model.compile(tf_mdsm.Adam(1e-3))
+model.compile(tf_mdsm.training.Adam(1e-3))
 """
 FIT = """
 import tensorflow as tf
