@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from tf_mdsm.config import file
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["config_hash", "load_recipe", "with_overrides", "with_sampling"]
+__all__ = ["config_hash", "load_recipe", "with_sampling"]
 
 
 def load_recipe(path: str) -> ConfigDict:
@@ -24,13 +25,6 @@ def load_recipe(path: str) -> ConfigDict:
     config = ConfigDict(file.load_recipe(path).to_dict())
     config.training.sample_every = 0
     return validate(config)
-
-
-def with_overrides(config: ConfigDict, overrides: Mapping[str, object]) -> ConfigDict:
-    """A copy of a configuration with other values: `{"network.name": "unet"}`."""
-    copy = ConfigDict(config.to_dict())
-    copy.update_from_flattened_dict(dict(overrides))
-    return validate(copy)
 
 
 def with_sampling(config: ConfigDict, settings: Mapping[str, object]) -> ConfigDict:

@@ -8,6 +8,7 @@ from tf_mdsm.errors import (
     ServingError,
     errors_about,
     errors_in_group,
+    errors_renamed,
     one_line,
 )
 
@@ -35,7 +36,20 @@ def test_an_error_about_what_an_argument_came_from():
     assert caught.value.__cause__ is ERROR
 
 
-@pytest.mark.parametrize("context", [errors_in_group, errors_about])
+@pytest.mark.parametrize(
+    ("names", "field"), [({"image_size": "size"}, "size"), ({"size": "image_size"}, "image_size")]
+)
+def test_an_error_under_another_name(names, field):
+    with pytest.raises(InvalidArgument) as caught, errors_renamed(names):
+        raise ERROR
+    assert str(caught.value) == f"`{field}` must be positive. Received: -1"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [errors_in_group, errors_about, lambda name: errors_renamed({name: "workdir"})],
+    ids=["in a group", "about", "renamed"],
+)
 @pytest.mark.parametrize("error", [ValueError("no"), RunError("no"), ServingError("no")], ids=repr)
 def test_other_errors_pass_unchanged(context, error):
     with pytest.raises(type(error)) as caught, context("config"):

@@ -289,22 +289,23 @@ class EnergyModel(keras.Model):
         """
         weights = ("class_weight", "sample_weight")
         require_no_labels(y, **{name: options.get(name) for name in weights})
-        margin = float(self.noise.sigma_max)
-        x = checked_source(x, self.image_shape, margin)
         if options.get("validation_data") is not None:
-            validation = checked_source(options["validation_data"], self.image_shape, margin)
-            options = {**options, "validation_data": validation}
+            options = {**options, "validation_data": self._checked(options["validation_data"])}
         with errors_of_sources():
-            return super().fit(x, None, *arguments, **options)
+            return super().fit(self._checked(x), None, *arguments, **options)
 
     def evaluate(self, x: Any = None, y: None = None, *arguments, **options) -> Any:
         """The mean loss of images, as `keras.Model.evaluate`; images and errors as in `fit`."""
         require_no_labels(y, sample_weight=options.get("sample_weight"))
         # `fit` has checked its validation images, and calls this with an option of Keras' own.
         if not options.get("_use_cached_eval_dataset"):
-            x = checked_source(x, self.image_shape, float(self.noise.sigma_max))
+            x = self._checked(x)
         with errors_of_sources():
             return super().evaluate(x, None, *arguments, **options)
+
+    def _checked(self, source: Any) -> Any:
+        """Images or batches of them, checked as `fit` promises."""
+        return checked_source(source, self.image_shape, margin=float(self.noise.sigma_max))
 
     def load_weights(self, filepath: Any, *arguments, **options) -> None:
         """Loads weights as `keras.Model.load_weights`.

@@ -1,7 +1,7 @@
 """Exceptions of the package: a wrong call, a run that failed, a model server that failed."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 __all__ = [
     "InvalidArgument",
@@ -53,6 +53,19 @@ def errors_about(field: str) -> Iterator[None]:
         yield
     except InvalidArgument as error:
         raise InvalidArgument(field, error.requirement, error.received) from error
+
+
+@contextlib.contextmanager
+def errors_renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Makes an InvalidArgument about one of some names one about the name that stands for it.
+
+    For a function that is called by others than the command line: `{"--workdir": "workdir"}`.
+    """
+    try:
+        yield
+    except InvalidArgument as error:
+        name = names.get(error.field, error.field)
+        raise InvalidArgument(name, error.requirement, error.received) from error
 
 
 class RunError(RuntimeError):

@@ -88,7 +88,7 @@ class Case:
     def train(self, program: Program, batches: np.ndarray, num_steps: int) -> jax.Array:
         """Trains; returns mean loss and gradient norm after each step of the call, [K, 2]."""
         state = {
-            name: np.zeros_like(array) if name.startswith("metrics/") else array
+            name: np.zeros(array.shape, array.dtype) if name.startswith("metrics/") else array
             for name, array in self.state.items()
         }
         results = program(state | {"batches": batches, "num_steps": np.int32(num_steps)})

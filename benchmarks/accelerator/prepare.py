@@ -70,7 +70,8 @@ def _prepare_case(name: str, case: AcceleratorCase, folder: str) -> dict[str, An
     """Writes the programs of one case; returns what `run` needs to know of it."""
     import tensorflow as tf
 
-    from benchmarks.recipes import load_recipe, with_overrides
+    from benchmarks.recipes import load_recipe
+    from tf_mdsm.config.overrides import with_overrides
     from tf_mdsm.datasets.image_statistics import fit_statistics
 
     # The rule is part of the lowered program; on a CPU it changes nothing.

@@ -26,8 +26,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.command import new_parser, require_positive, run_benchmark
 from benchmarks.cost.turns import median_ratio, time_in_turns
-from benchmarks.recipes import load_recipe, with_overrides, with_sampling
+from benchmarks.recipes import load_recipe, with_sampling
 from benchmarks.results import Results, markdown_table
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.stderr import quiet_stderr

@@ -41,8 +41,9 @@ from benchmarks.quality.trained_run import (
     load_trained_model,
     require_enough_samples,
 )
-from benchmarks.recipes import config_hash, load_recipe, with_overrides
+from benchmarks.recipes import config_hash, load_recipe
 from benchmarks.results import Results
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["evaluate", "main"]

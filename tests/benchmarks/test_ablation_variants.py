@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.quality.ablation_variants import VARIANTS
-from benchmarks.recipes import load_recipe, with_overrides
+from benchmarks.recipes import load_recipe
 from tests.helpers.small_runs import ROOT
+from tf_mdsm.config.overrides import with_overrides
 
 
 @pytest.mark.parametrize("recipe", ["fashion_mnist_small", "digits_resnet"])

@@ -166,3 +166,9 @@ def test_photos_of_any_dtype_are_measured(operator):
     expected = operator.measure(tf.constant(photos / 255, tf.float32))
     np.testing.assert_allclose(operator.measure(photos), expected, atol=1e-6)
     np.testing.assert_allclose(operator.measure(photos / 255), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.full((2, 4, 4, 3), 200), np.zeros((4, 4, 3), np.uint8)])
+def test_photos_of_other_integers_or_without_a_batch_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`images` must"):
+        Grayscale().measure(wrong)

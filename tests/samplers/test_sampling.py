@@ -172,7 +172,16 @@ def test_what_is_no_method_is_refused(model, wrong):
             function(model, wrong, **({"seeds": [0]} if function is sample else {}))
 
 
-@pytest.mark.parametrize("method", [None, Heun([1.0, 0.1]), AncestralEuler([1.0, 0.1])])
+@pytest.mark.parametrize(
+    "method",
+    [
+        None,
+        Heun([1.0, 0.1]),
+        AncestralEuler([1.0, 0.1]),
+        CoarseToFine(1.0, 0.1),
+        MALA([1.0], [0.1]),
+    ],
+)
 def test_a_model_that_does_not_denoise_is_sampled_by_langevin_only(method):
     noise = NoiseLevels(0.1, 1.0, 8, weighting="score")
     model = EnergyModel(gaussian_network(keepdims=False), noise)

@@ -5,7 +5,7 @@ import abc
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import as_images
 from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
@@ -178,8 +178,12 @@ class Grayscale(LinearOperator):
 
 
 def _float(images: tf.Tensor | np.ndarray) -> tf.Tensor:
-    """Images as float32; uint8 is divided by 255."""
-    return to_float(tf.convert_to_tensor(images))
+    """Images [B, H, W, C] of any size as float32; uint8 is divided by 255.
+
+    Raises:
+        InvalidArgument: for other shapes, and for other integers.
+    """
+    return as_images(images, (None, None, None))
 
 
 def require_orthonormal_rows(operator: LinearOperator, image_shape: tuple[int, int, int]) -> None:

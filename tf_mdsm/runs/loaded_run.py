@@ -19,7 +19,7 @@ from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.training.checkpoints import restore_weights
 
-__all__ = ["LoadedRun", "fingerprint", "load_run"]
+__all__ = ["LoadedRun", "fingerprint", "kind_of_weights", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LoadedRun:
     @property
     def weights(self) -> str:
         """Which weights are used: "averaged" (EMA) or "raw"."""
-        return "raw" if self.model.ema_network is None else "averaged"
+        return kind_of_weights(self.model)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -67,6 +67,11 @@ class LoadedRun:
         It names intermediate files, so that results of other weights or settings never mix.
         """
         return fingerprint(settings, self.model)
+
+
+def kind_of_weights(model: EnergyModel) -> str:
+    """Which weights a model uses after training: "averaged" (EMA) or "raw"."""
+    return "raw" if model.ema_network is None else "averaged"
 
 
 def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:

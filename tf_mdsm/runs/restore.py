@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.rules import validate
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
+from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import require_orthonormal_rows
@@ -130,13 +130,8 @@ def with_own_sampler(config: ConfigDict) -> ConfigDict:
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
     changed = ConfigDict(config.to_dict())
     changed.sampling.update(own)
-    try:
+    with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
         return validate(changed)
-    except InvalidArgument as error:
-        field = error.field.replace("config.sampling.", "config.restoration.")
-        if field.rsplit(".", 1)[1] not in own:
-            raise
-        raise InvalidArgument(field, error.requirement, error.received) from error
 
 
 def _build_denoiser(run: LoadedRun) -> _Solver:

@@ -1,9 +1,8 @@
 """The entrance from Python: train a run, load it, use it, export it."""
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.file import get_config, load_config, load_recipe
 from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, errors_about
+from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.restoration.solve import restore
 from tf_mdsm.runs.evaluate import evaluate_run
 from tf_mdsm.runs.export import export_model, run_provenance
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, kind_of_weights, load_run
 from tf_mdsm.runs.restore import with_own_sampler
 from tf_mdsm.runs.sharded_sampling import stored_pixels
 from tf_mdsm.runs.train import train as run_training
@@ -97,7 +96,7 @@ class Run(LoadedRun):
             InvalidArgument: for data or features that do not fit, before anything is sampled.
             RunError: if something cannot be read, or an energy is not finite.
         """
-        with _names_of_arguments({"--workdir": "workdir"}):
+        with errors_renamed({"--workdir": "workdir"}):
             evaluate_run(self)
         with open(self.folder.metrics, encoding="utf-8") as file:
             return json.load(file)["metrics"]
@@ -122,7 +121,7 @@ def load(
         RunError: if the checkpoint cannot be read.
     """
     path = os.path.expanduser(os.fspath(workdir))
-    with _names_of_arguments({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
+    with errors_renamed({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
         config = with_overrides(get_config(path), overrides)
         _compute_in_full_precision()
         loaded = load_run(config, path, checkpoint=checkpoint)
@@ -153,7 +152,7 @@ def train(
     """
     path = os.path.expanduser(os.fspath(workdir))
     config = with_overrides(_read_config(config), overrides)
-    with _names_of_arguments({"--workdir": "workdir"}):
+    with errors_renamed({"--workdir": "workdir"}):
         _compute_in_full_precision()
         run_training(config, path)
     return load(path, "newest", overrides)
@@ -164,7 +163,7 @@ def export(
 ) -> None:
     """Writes the SavedModel that `--mode=export` writes, for TensorFlow Serving.
 
-    It has the signatures sample, energy, score, denoise and inpaint.
+    It has the signatures sample, energy, score, denoise, noise_level and inpaint.
 
     Args:
         source: a run, or a model.
@@ -189,13 +188,12 @@ def export(
             provenance=run_provenance(source),
         )
     elif isinstance(source, EnergyModel):
-        weights = "raw" if source.ema_network is None else "averaged"
         export_model(
             source,
             checked_method(source, method),
             folder,
             max_batch_size=default_config().export.max_batch_size,
-            provenance={"step": None, "weights": weights, "config": None},
+            provenance={"step": None, "weights": kind_of_weights(source), "config": None},
         )
     else:
         raise InvalidArgument("source", "be a Run or an EnergyModel", type(source).__name__)
@@ -216,13 +214,3 @@ def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:
 def _compute_in_full_precision() -> None:
     """As the program does: TensorFloat-32 would round the inputs of convolutions to ten bits."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
-
-
-@contextlib.contextmanager
-def _names_of_arguments(names: Mapping[str, str]) -> Iterator[None]:
-    """Makes an InvalidArgument about a flag one about the argument that stands for it."""
-    try:
-        yield
-    except InvalidArgument as error:
-        name = names.get(error.field, error.field)
-        raise InvalidArgument(name, error.requirement, error.received) from error

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = import_when_used(
     __name__,
     {
         "ancestral": ["AncestralEuler"],
-        "base": ["DenoiserMethod", "Method", "NoiseGridMethod", "Target"],
+        "base": ["DenoiserMethod", "Method", "NoiseGridMethod", "Target", "TemperatureMethod"],
         "chain": ["Chain", "compile_chain"],
         "coarse_to_fine": ["CoarseToFine"],
         "conditioning": ["KnownData", "KnownPixels"],

@@ -18,6 +18,7 @@ __all__ = [
     "Method",
     "NoiseGridMethod",
     "Target",
+    "TemperatureMethod",
     "denoise",
     "energy_and_score",
     "require_method",
@@ -353,3 +354,41 @@ class NoiseGridMethod(DenoiserMethod):
         """The last and the first of `sigmas`."""
         del target
         return float(self.sigmas[-1]), float(self.sigmas[0])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TemperatureMethod(Method):
+    """Base class of methods that sample exp(-E / T) at a falling temperature T.
+
+    At temperature T the images look like clean images with noise of level sigma0 sqrt(T).
+
+    Attributes:
+        temperatures: T of each step, never negative, never rising, float32 [steps].
+    """
+
+    temperatures: np.ndarray
+
+    def __post_init__(self) -> None:
+        self._set(
+            temperatures=checked_schedule(
+                "temperatures",
+                self.temperatures,
+                "never be negative, and never rise",
+                lambda t: t.min() >= 0 and (np.diff(t) <= 0).all(),
+            )
+        )
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps: one for each temperature."""
+        return len(self.temperatures)
+
+    @property
+    def schedule(self) -> tuple[str, np.ndarray]:
+        """Temperature of each step: its name and its values [num_steps]."""
+        return "temperature", self.temperatures
+
+    def sigma_range(self, target: Target) -> tuple[float, float]:
+        """The levels sigma0 sqrt(T) of the last and of the first temperature."""
+        last, first = target.sigma0 * np.sqrt(self.temperatures[[-1, 0]].astype(float))
+        return float(last), float(first)

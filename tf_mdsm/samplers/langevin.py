@@ -2,20 +2,18 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import randomness
-from tf_mdsm.samplers.base import Method, Target, denoise, energy_and_score
+from tf_mdsm.samplers.base import Target, TemperatureMethod, denoise, energy_and_score
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
-from tf_mdsm.samplers.schedules import checked_schedule
 from tf_mdsm.samplers.values import number
 
 __all__ = ["AnnealedLangevin"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AnnealedLangevin(Method):
+class AnnealedLangevin(TemperatureMethod):
     """Langevin dynamics with a falling temperature, the paper's sampler (MDSM, section 4).
 
         x <- x + step_size^2 / 2 * score(x) + step_size * sqrt(T) * N(0, I)
@@ -30,40 +28,21 @@ class AnnealedLangevin(Method):
     data get noise of this level. (The authors' published sampler uses the level sigma0 T^(1/4).)
 
     Attributes:
-        temperatures: T of each step, never negative, never rising, float32 [steps].
         step_size: epsilon, in pixel units.
         denoise: end with the denoising step D(x) = x + sigma0^2 score(x).
     """
 
-    temperatures: np.ndarray
     step_size: float
     denoise: bool = True
 
     def __post_init__(self) -> None:
-        self._set(
-            temperatures=checked_schedule(
-                "temperatures",
-                self.temperatures,
-                "never be negative, and never rise",
-                lambda t: t.min() >= 0 and (np.diff(t) <= 0).all(),
-            ),
-            step_size=number("step_size", self.step_size, "be positive", lambda e: e > 0),
-        )
-
-    @property
-    def num_steps(self) -> int:
-        """Number of steps: one for each temperature."""
-        return len(self.temperatures)
+        super().__post_init__()
+        self._set(step_size=number("step_size", self.step_size, "be positive", lambda e: e > 0))
 
     @property
     def max_gradient_evaluations(self) -> int:
         """Gradient evaluations per image: one for each step, and one for the denoising step."""
         return self.num_steps + self.denoise
-
-    @property
-    def schedule(self) -> tuple[str, np.ndarray]:
-        """Temperature of each step: its name and its values [num_steps]."""
-        return "temperature", self.temperatures
 
     def step(
         self,
@@ -87,8 +66,3 @@ class AnnealedLangevin(Method):
         """Final images: known data without noise, as at temperature 0, and one denoising step."""
         images = known.project(images)
         return denoise(target, images)[1] if self.denoise else images
-
-    def sigma_range(self, target: Target) -> tuple[float, float]:
-        """The levels sigma0 sqrt(T) of the last and of the first temperature."""
-        last, first = target.sigma0 * np.sqrt(self.temperatures[[-1, 0]].astype(float))
-        return float(last), float(first)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.base import Method, Target, denoise, energy_and_score
+from tf_mdsm.samplers.base import Target, TemperatureMethod, denoise, energy_and_score
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.kernels import TransitionKernel, differentiable_energy, move_each
 from tf_mdsm.samplers.schedules import checked_schedule
@@ -20,7 +20,7 @@ __all__ = ["HMC", "MALA", "Metropolis"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Metropolis(Method):
+class Metropolis(TemperatureMethod):
     """Base class of Markov chains with a Metropolis test, under a falling temperature.
 
     Calibrated: each move leaves the distribution exp(-E / T) invariant, so at constant T the
@@ -33,23 +33,19 @@ class Metropolis(Method):
     `kernels`).
 
     Attributes:
-        temperatures: T of each step, positive, never rising, float32 [steps].
+        temperatures: as in `TemperatureMethod`, all positive.
         step_sizes: epsilon of each step, in pixel units, float32 [steps].
         moves: number of moves in each step, at least 1.
     """
 
-    temperatures: np.ndarray
     step_sizes: np.ndarray
     moves: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperatures.min() > 0:
+            raise InvalidArgument("temperatures", "be positive", self.temperatures)
         self._set(
-            temperatures=checked_schedule(
-                "temperatures",
-                self.temperatures,
-                "be positive, and never rise",
-                lambda t: t.min() > 0 and (np.diff(t) <= 0).all(),
-            ),
             step_sizes=checked_schedule(
                 "step_sizes", self.step_sizes, "be positive", lambda e: e.min() > 0
             ),
@@ -76,19 +72,9 @@ class Metropolis(Method):
         """Gradient evaluations of one move, without the evaluation at its initial image."""
 
     @property
-    def num_steps(self) -> int:
-        """Number of steps: one for each temperature."""
-        return len(self.temperatures)
-
-    @property
     def max_gradient_evaluations(self) -> int:
         """Gradient evaluations per image: start and moves of each step, and the final image."""
         return self.num_steps * (1 + self.moves * self.gradient_evaluations_per_move) + 1
-
-    @property
-    def schedule(self) -> tuple[str, np.ndarray]:
-        """Temperature of each step: its name and its values [num_steps]."""
-        return "temperature", self.temperatures
 
     def step(
         self,
@@ -144,11 +130,6 @@ class Metropolis(Method):
     ) -> tf.Tensor:
         """Final images D(x) = x + sigma0^2 score(x); arguments as in `Method.finish`."""
         return denoise(target, known.project(images))[1]
-
-    def sigma_range(self, target: Target) -> tuple[float, float]:
-        """The levels sigma0 sqrt(T) of the last and of the first temperature."""
-        last, first = target.sigma0 * np.sqrt(self.temperatures[[-1, 0]].astype(float))
-        return float(last), float(first)
 
 
 def _energy(target: Target, image: tf.Tensor, known: KnownData) -> tf.Tensor:

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.samplers.base import DenoiserMethod, Method, Target, require_method, require_target
+from tf_mdsm.samplers.base import Method, Target, require_method, require_target
 from tf_mdsm.samplers.chain import Chain, checked_seeds, compile_chain, require_finite
 from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.samplers.values import whole_number
 
@@ -97,14 +98,14 @@ def checked_method(target: Target, method: Method | None) -> Method:
     """The method, or `default_method(target)` for None.
 
     Raises:
-        InvalidArgument: for what is no method, and for one that denoises with a target whose
-            x + sigma0^2 score(x) is not the denoised image.
+        InvalidArgument: for what is no method; and for another method than `AnnealedLangevin` if
+            the target was trained with the weighting "score". The command line has the same rule.
     """
     method = method or default_method(target)
     require_method(method)
     noise = getattr(target, "noise", None)
     is_score = isinstance(noise, NoiseLevels) and noise.weighting == "score"
-    if is_score and isinstance(method, DenoiserMethod):
+    if is_score and not isinstance(method, AnnealedLangevin):
         requirement = 'be AnnealedLangevin, as the weighting "score" trains no denoiser'
         raise InvalidArgument("method", requirement, type(method).__name__)
     return method
