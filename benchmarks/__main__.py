@@ -14,7 +14,7 @@ __all__ = ["FOLDERS", "description", "index", "main"]
 FOLDERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cost": (
         "What steps, runs and requests cost, on CPUs",
-        ("steps", "scaling", "overheads", "trace", "serving"),
+        ("steps", "scaling", "overheads", "trace", "serving", "portable"),
     ),
     "quality": (
         "How good trained energies and their samples are",

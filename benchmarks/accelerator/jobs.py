@@ -20,8 +20,9 @@ import numpy as np
 
 from benchmarks.accelerator.findings import summary, tell, time_in_turns
 from benchmarks.accelerator.initial_state import fill_all
-from benchmarks.accelerator.program import Program, load_program
+from benchmarks.accelerator.program import load_program, peak_mib
 from benchmarks.accelerator.projections import projections
+from tf_mdsm.serving.stablehlo_model import StableHloProgram
 
 __all__ = ["run_job"]
 
@@ -66,11 +67,11 @@ class Case:
         """Time until the job must have ended."""
         return self.deadline - time.monotonic()
 
-    def load(self, part: str) -> Program:
+    def load(self, part: str) -> StableHloProgram:
         """Loads and compiles a program of the case, and tells how long that took."""
         start = time.monotonic()
         program = load_program(self.folder, f"{self.name}_{part}")
-        tell(program=part, compile_seconds=time.monotonic() - start, mib=program.peak_mib)
+        tell(program=part, compile_seconds=time.monotonic() - start, mib=peak_mib(program))
         return program
 
     def batches(self) -> Callable[[int], np.ndarray]:
@@ -85,7 +86,7 @@ class Case:
         order = np.load(os.path.join(self.folder, f"order_{size}.npy"))
         return lambda step: images[order[(step + np.arange(count)) % len(order)]]
 
-    def train(self, program: Program, batches: np.ndarray, num_steps: int) -> jax.Array:
+    def train(self, program: StableHloProgram, batches: np.ndarray, num_steps: int) -> jax.Array:
         """Trains; returns mean loss and gradient norm after each step of the call, [K, 2]."""
         state = {
             name: np.zeros(array.shape, array.dtype) if name.startswith("metrics/") else array
@@ -100,7 +101,7 @@ class Case:
 # Checks and times
 
 
-def check_and_time(case: Case) -> Program:
+def check_and_time(case: Case) -> StableHloProgram:
     """Compares with TensorFlow's numbers, trains twice alike, and times a training step.
 
     Returns:
@@ -112,7 +113,7 @@ def check_and_time(case: Case) -> Program:
     return program
 
 
-def _check(case: Case, program: Program, batches: np.ndarray) -> None:
+def _check(case: Case, program: StableHloProgram, batches: np.ndarray) -> None:
     count = case.facts["steps_per_call"]
     # Twice from the same start: are all bits the same?
     states = []
@@ -156,13 +157,13 @@ def _check(case: Case, program: Program, batches: np.ndarray) -> None:
     )
 
 
-def _momenta_after_one_step(case: Case, program: Program, batches: np.ndarray) -> dict:
+def _momenta_after_one_step(case: Case, program: StableHloProgram, batches: np.ndarray) -> dict:
     case.train(program, batches, 1)
     names = [name for name in case.state if name.endswith("_momentum")]
     return {name: np.asarray(case.state[name]) for name in names}
 
 
-def _time_training(case: Case, program: Program, batches: np.ndarray) -> None:
+def _time_training(case: Case, program: StableHloProgram, batches: np.ndarray) -> None:
     case.reset()
     count = case.facts["steps_per_call"]
     device_batches = jax.device_put(batches)
@@ -203,7 +204,7 @@ def train_and_sample(case: Case) -> None:
         draw(case)
 
 
-def _train(case: Case, program: Program, calls: int) -> Iterator[list[float]]:
+def _train(case: Case, program: StableHloProgram, calls: int) -> Iterator[list[float]]:
     """Trains from the start for some calls; yields a call's mean loss and gradient norm."""
     case.reset()
     count, batches = case.facts["steps_per_call"], case.batches()

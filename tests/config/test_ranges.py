@@ -142,3 +142,13 @@ def test_every_number_has_a_range():
 def test_every_check_is_of_a_setting():
     assert set(DEFAULTS) >= CHECKED
     assert not CHOICES.keys() & INTERVALS.keys()
+
+
+@pytest.mark.parametrize("sizes", ["1", "1,16", "64,1,3", "65536"])
+def test_batch_sizes_of_an_export(sizes):
+    assert unmet_requirement("export.batch_sizes", sizes) is None
+
+
+@pytest.mark.parametrize("sizes", ["", "0", "1,", "1,1", "1 2", "-1", "1.5", "65537", "x", "²"])
+def test_wrong_batch_sizes_of_an_export(sizes):
+    assert "different integers" in str(unmet_requirement("export.batch_sizes", sizes))

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.helpers.served_inputs import SHAPE
+from tf_mdsm.serving.energy_functions import EnergyFunctions
 from tf_mdsm.serving.signatures import ServedEnergy
 
 LIMIT = 64
@@ -34,24 +35,36 @@ def energy_tolerance(shape=SHAPE) -> float:
     return math.prod(shape) * np.finfo(np.float32).eps
 
 
-def served_energy(shape=SHAPE, max_batch_size: int = LIMIT, half: float = 0.5) -> ServedEnergy:
-    """The signatures. Sampled pixels are -0.5 and 1.5, which the signatures clip to 0 and 1."""
-    factor = tf.Variable(half)
+def known_functions(factor: tf.Variable, shape=SHAPE) -> EnergyFunctions:
+    """The functions. Sampled pixels are -0.5 and 1.5, which are clipped to 0 and 1.
+
+    Args:
+        factor: of the energy, 1/2.
+        shape: of the images.
+    """
     places = tf.range(math.prod(shape), dtype=tf.int64) % 64
 
     def spell(seeds):
         bits = tf.bitwise.right_shift(seeds[:, None], places[None]) & 1
         return tf.reshape(2.0 * tf.cast(bits, tf.float32) - 0.5, [-1, *shape])
 
-    return ServedEnergy(
+    return EnergyFunctions(
         energy_fn=lambda images: factor * tf.reduce_sum(images**2, [1, 2, 3]),
         score_fn=lambda images: -images,
         denoise_fn=lambda images: images / 2,
         sample_fn=spell,
         inpaint_fn=lambda images, mask, seeds: mask * images + (1 - mask) * spell(seeds),
+    )
+
+
+def served_energy(shape=SHAPE, max_batch_size: int = LIMIT, half: float = 0.5) -> ServedEnergy:
+    """The signatures of the functions."""
+    factor = tf.Variable(half)
+    return ServedEnergy(
+        known_functions(factor, shape),
         image_shape=shape,
         max_batch_size=max_batch_size,
-        variables=[factor],
+        weights={"factor": factor},
     )
 
 

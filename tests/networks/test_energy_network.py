@@ -6,7 +6,12 @@ import pytest
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
-from tf_mdsm.networks.energy_network import copy_network, image_shape_of, require_energy_network
+from tf_mdsm.networks.energy_network import (
+    copy_network,
+    image_shape_of,
+    layers_computing_in,
+    require_energy_network,
+)
 
 SHAPE = (6, 4, 2)
 
@@ -119,3 +124,11 @@ def test_a_network_without_configuration_is_not_copied():
     require_energy_network(network)
     with pytest.raises(InvalidArgument, match=r"`network` must have get_config.*ema_momentum be 0"):
         copy_network(network)
+
+
+def test_layers_are_found_by_the_dtype_in_which_they_compute():
+    network = build_network("res6", (8, 8, 1), channels=4, precision="mixed_bfloat16")
+    rounded, exact = (layers_computing_in(network, dtype) for dtype in ("bfloat16", "float32"))
+    assert len(rounded) > 6
+    assert exact[-1] == "energy"
+    assert not layers_computing_in(build_network("res6", (8, 8, 1), channels=4), "bfloat16")

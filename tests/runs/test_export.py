@@ -159,6 +159,25 @@ def test_the_number_of_a_version(workdir, written, existing, version, number):
     assert folder == f"{workdir}/export/{number}"
 
 
+@pytest.mark.parametrize(("existing", "number"), [((), 1), (("1", "10", "notes"), 11)])
+def test_stablehlo_exports_have_versions_of_their_own(workdir, monkeypatch, existing, number):
+    written = []
+    monkeypatch.setattr(
+        "tf_mdsm.runs.export.write_stablehlo",
+        lambda functions, folder, **options: written.append(options),
+    )
+    for name in existing:
+        (workdir / "export" / "stablehlo" / name).mkdir(parents=True)
+    (workdir / "export" / "20").mkdir(parents=True)
+    config = get_config(str(workdir))
+    config.export.update(format="stablehlo", batch_sizes="4,1")
+    assert export(config, str(workdir)) == [f"{workdir}/export/stablehlo/{number}"]
+    (options,) = written
+    assert options["batch_sizes"] == [4, 1]
+    assert options["tolerance"] == 1e-5
+    assert options["provenance"]["step"] == 10
+
+
 # --- Refusals
 
 

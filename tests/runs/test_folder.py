@@ -28,7 +28,7 @@ RUN = RunFolder("runs/digits/")
         (RUN.evaluation_samples_stem("k"), "evaluation/samples_k"),
         (RUN.feature_statistics("inception", "k"), "evaluation/statistics_inception_k.npz"),
         (RUN.exports, "export"),
-        (RUN.exported_version(12), "export/12"),
+        (RUN.stablehlo_exports, "export/stablehlo"),
         (RUN.torch_weights(12), "export/torch/step_00000012.pt"),
     ],
 )

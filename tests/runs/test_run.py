@@ -178,11 +178,32 @@ def test_a_model_is_exported_with_the_default_or_another_method(written, model, 
     np.testing.assert_allclose(sampled, expected, atol=1e-5)
 
 
+def test_stablehlo_programs_are_written_for_the_batch_sizes(model, monkeypatch, tmp_path):
+    """tests/slow writes them."""
+    written = []
+    monkeypatch.setattr(
+        "tf_mdsm.runs.export.write_stablehlo",
+        lambda functions, folder, **options: written.append((functions, folder, options)),
+    )
+    export(model, tmp_path / "1", format="stablehlo", batch_sizes=(2, 8))
+    ((functions, folder, options),) = written
+    assert (folder, options["batch_sizes"]) == (str(tmp_path / "1"), [2, 8])
+    assert options["weights"].keys() == {variable.path for variable in model.network.variables}
+    images = tf.constant(np.random.default_rng(0).uniform(size=(2, 8, 8, 1)), tf.float32)
+    np.testing.assert_array_equal(functions.energy(images)["energy"], model.energy(images))
+
+
 def test_wrong_exports_are_refused(run, tmp_path):
     with pytest.raises(InvalidArgument, match="`path` must not exist yet"):
         export(run, tmp_path)
     with pytest.raises(InvalidArgument, match="`source` must be a Run or an EnergyModel"):
         export(run.model.network, tmp_path / "1")
+    with pytest.raises(InvalidArgument, match="`format` must be saved_model or stablehlo"):
+        export(run, tmp_path / "1", format="torch")
+    with pytest.raises(InvalidArgument, match="`format` must be one of saved_model, "):
+        export(run, tmp_path / "1", format="onnx")
+    with pytest.raises(InvalidArgument, match=r"`batch_sizes` must be .* integers"):
+        export(run, tmp_path / "1", format="stablehlo", batch_sizes=(2, 0))
 
 
 def test_an_evaluation_is_that_of_the_program(workdir, tmp_path):

@@ -456,11 +456,15 @@ def _export() -> ConfigDict:
     """What `--mode=export` writes."""
     export = ConfigDict()
 
-    # "saved_model": a SavedModel for TensorFlow and TensorFlow Serving. "torch": a state_dict for
-    # the authors' PyTorch networks, in export/torch/step_NNNNNNNN.pt.
+    # "saved_model": a SavedModel for TensorFlow and TensorFlow Serving, in export/<version>.
+    # "stablehlo": programs for XLA without TensorFlow, in export/stablehlo/<version>. "torch": a
+    # state_dict for the authors' PyTorch networks, in export/torch/step_NNNNNNNN.pt.
     export.format = "saved_model"
-    # Version number: the model is written to export/<version>. 0: one more than the highest there.
+    # Version number. 0: one more than the highest that exists in this format.
     export.version = 0
-    # Maximum number of images in a request to the exported model. Larger requests are refused.
+    # Maximum number of images in a request to the SavedModel. Larger requests are refused.
     export.max_batch_size = 64
+    # Numbers of images, between commas, for which StableHLO programs are written. Other numbers of
+    # images are computed in batches of these.
+    export.batch_sizes = "1,16"
     return export

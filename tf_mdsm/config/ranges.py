@@ -87,7 +87,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "evaluation.reference": ("train", "held_out"),
     "evaluation.foreign.source": ("", *_SOURCES),
     "likelihood.reference": ("gaussian", "isotropic"),
-    "export.format": ("saved_model", "torch"),
+    "export.format": ("saved_model", "stablehlo", "torch"),
 }
 
 # 2147483647 is the largest int32, in which TensorFlow's loops count.
@@ -195,11 +195,21 @@ def _names_parts(parts: str) -> bool:
     return parts == "all" or set(parts.split(",")) <= set(_PARTS)
 
 
+def _holds_batch_sizes(sizes: str) -> bool:
+    """Whether a text is one or more integers in [1, 65536] between commas, all different."""
+    numbers = [int(size) if size.isascii() and size.isdecimal() else 0 for size in sizes.split(",")]
+    return all(1 <= size <= 65536 for size in numbers) and len(set(numbers)) == len(numbers)
+
+
 # What neither a choice nor an interval says: the requirement, and whether a value meets it.
 OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
     "data.channels": ("be 1, 2 (points) or 3", (1, 2, 3).__contains__),
     "data.split": ("name a split", bool),
     "data.held_out_split": ("name a split", bool),
+    "export.batch_sizes": (
+        "be one or more different integers in [1, 65536], between commas",
+        _holds_batch_sizes,
+    ),
     "evaluation.parts": (f"be all, or some of {', '.join(_PARTS)}", _names_parts),
 }
 

@@ -6,7 +6,7 @@ import keras
 
 from tf_mdsm.errors import InvalidArgument, one_line
 
-__all__ = ["copy_network", "image_shape_of", "require_energy_network"]
+__all__ = ["copy_network", "image_shape_of", "layers_computing_in", "require_energy_network"]
 
 
 def image_shape_of(network: keras.Model) -> tuple[int | None, ...]:
@@ -42,13 +42,18 @@ def require_energy_network(network: keras.Model) -> None:
         shape = network(_symbolic_images(network)).shape
     if tuple(shape)[1:] not in ((), (1,)):
         raise InvalidArgument("network", "compute energies [B] or [B, 1]", f"outputs {shape}")
-    half = [layer.name for layer in _leaves(network) if layer.compute_dtype == "float16"]
+    half = layers_computing_in(network, "float16")
     if half:
         requirement = "compute in float32 or mixed_bfloat16 (float16 loses small derivatives)"
         raise InvalidArgument("network", requirement, f"float16 in {', '.join(half[:3])}")
     if network.losses:
         requirement = "have no loss of its own (for weight decay use an optimizer, as AdamW)"
         raise InvalidArgument("network", requirement, f"{len(network.losses)} losses")
+
+
+def layers_computing_in(network: keras.Model, dtype: str) -> list[str]:
+    """Names of the layers that compute in a dtype, "bfloat16"; an empty list if none does."""
+    return [layer.name for layer in _leaves(network) if layer.compute_dtype == dtype]
 
 
 def copy_network(network: keras.Model) -> keras.Model:

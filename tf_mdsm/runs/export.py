@@ -1,8 +1,9 @@
-"""`--mode=export`: writes a run's trained model as a SavedModel, or its weights for PyTorch."""
+"""`--mode=export`: a run's model as a SavedModel, as StableHLO, or its weights for PyTorch."""
 
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -11,84 +12,107 @@ from ml_collections import ConfigDict
 import tf_mdsm
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.energy_network import layers_computing_in
 from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.serving.answers import BFLOAT16_TOLERANCE, TOLERANCE
+from tf_mdsm.serving.energy_functions import EnergyFunctions
 from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
+from tf_mdsm.serving.stablehlo_export import write_stablehlo
+from tf_mdsm.serving.stablehlo_lowering import require_jaxlib
 from tf_mdsm.system.torch_files import write_state_dict
 
-__all__ = ["build_served_energy", "export", "export_model", "run_provenance"]
+__all__ = ["export", "export_model", "run_provenance"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def export(config: ConfigDict, workdir: str) -> list[str]:
-    """Writes the weights of a run's checkpoint for other programs.
+    """Writes the model or the weights of a run's checkpoint for other programs.
 
     `config.export.format` "saved_model" gives a SavedModel for TensorFlow Serving,
-    `export/<version>`. "torch" gives the weights as a state_dict with the names of the paper's
-    authors, `export/torch/step_NNNNNNNN.pt`.
+    `export/<version>`. "stablehlo" gives programs for other runtimes, `export/stablehlo/<version>`.
+    "torch" gives the weights as a state_dict with the names of the paper's authors,
+    `export/torch/step_NNNNNNNN.pt`.
 
     Returns:
         the path of the folder or file that was written, in a list.
 
     Raises:
-        InvalidArgument: without a checkpoint of this network, if the version exists, or for a
-            network that the authors' code does not have.
-        RunError: if it cannot be written, or if the written model gives other answers than the
+        InvalidArgument: without a checkpoint of this network, if the version exists, without the
+            package that the format needs, or for a network that the authors' code does not have.
+        RunError: if it cannot be written, or if what was written gives other answers than the
             model in memory.
     """
     if config.export.format == "torch":
         return [_export_torch(load_run(config, workdir))]
-    # The version is checked before the checkpoint is read.
-    folder = _new_version(RunFolder(workdir), config.export.version)
-    return [_export_saved_model(load_run(config, workdir), folder)]
+    # What can be refused is refused before the checkpoint is read.
+    folder = _new_version(RunFolder(workdir), config.export.format, config.export.version)
+    run = load_run(config, workdir)
+    _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
+    export_model(run.model, run.method, folder, run.config.export, provenance=run_provenance(run))
+    return [folder]
 
 
 def export_model(
-    model: EnergyModel, method: Method, folder: str, *, max_batch_size: int, provenance: dict
+    model: EnergyModel,
+    method: Method,
+    folder: str,
+    settings: ConfigDict,
+    *,
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Writes a SavedModel of a trained model, and of a method to sample it.
+    """Writes a trained model, and a method to sample it, as a SavedModel or as StableHLO.
 
     Args:
         model: the model.
         method: how signature `sample` and `inpaint` sample it.
-        folder: the folder to write, which must not exist; its name is the version number.
-        max_batch_size: largest number of images in a request.
+        folder: the folder to write, which must not exist. For a server its name is the version.
+        settings: `config.export`.
         provenance: what the export is made from, besides the versions of the software.
 
     Raises:
+        InvalidArgument: without the package that the format needs.
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
-    versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
-    write_saved_model(
-        build_served_energy(model, method, max_batch_size),
-        folder,
-        image_shape=model.image_shape,
-        provenance={**versions, **provenance},
-    )
-
-
-def run_provenance(run: LoadedRun) -> dict[str, Any]:
-    """What an export of a run is made from: step, kind of weights, and configuration."""
-    return {"step": run.step, "weights": run.weights, "config": run.config.to_dict()}
-
-
-def build_served_energy(model: EnergyModel, method: Method, max_batch_size: int) -> ServedEnergy:
-    """The functions that a server offers of a trained model, and of a method to sample it."""
-    return ServedEnergy(
+    functions = EnergyFunctions(
         energy_fn=model.energy,
         score_fn=model.score,
         denoise_fn=model.denoise,
         sample_fn=functools.partial(method.sample, model),
         inpaint_fn=functools.partial(method.inpaint, model),
-        image_shape=model.image_shape,
-        max_batch_size=max_batch_size,
-        variables=[variable.value for variable in model.inference_network.variables],
     )
+    weights = {variable.path: variable.value for variable in model.inference_network.variables}
+    versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
+    described = {"image_shape": model.image_shape, "provenance": {**versions, **provenance}}
+    if settings.format == "stablehlo":
+        batch_sizes = [int(size) for size in settings.batch_sizes.split(",")]
+        is_rounded = layers_computing_in(model.inference_network, "bfloat16")
+        write_stablehlo(
+            functions,
+            folder,
+            batch_sizes=batch_sizes,
+            weights=weights,
+            tolerance=BFLOAT16_TOLERANCE if is_rounded else TOLERANCE,
+            **described,
+        )
+    else:
+        served = ServedEnergy(
+            functions,
+            image_shape=model.image_shape,
+            max_batch_size=settings.max_batch_size,
+            weights=weights,
+        )
+        write_saved_model(served, folder, **described)
+
+
+def run_provenance(run: LoadedRun) -> dict[str, Any]:
+    """What an export of a run is made from: step, kind of weights, and configuration."""
+    return {"step": run.step, "weights": run.weights, "config": run.config.to_dict()}
 
 
 def _export_torch(run: LoadedRun) -> str:
@@ -98,25 +122,24 @@ def _export_torch(run: LoadedRun) -> str:
     return path
 
 
-def _export_saved_model(run: LoadedRun, folder: str) -> str:
-    """Writes the SavedModel of a run into a new folder; returns the folder."""
-    _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
-    export_model(
-        run.model,
-        run.method,
-        folder,
-        max_batch_size=run.config.export.max_batch_size,
-        provenance=run_provenance(run),
-    )
-    return folder
+def _new_version(folder: RunFolder, export_format: str, version: int) -> str:
+    """The folder of a new export.
 
+    Args:
+        folder: the run's folder.
+        export_format: "saved_model" or "stablehlo".
+        version: the version's number; 0 is one more than the largest that exists.
 
-def _new_version(folder: RunFolder, version: int) -> str:
-    """The folder of a new version; version 0 means the number after the largest existing one."""
-    names = os.listdir(folder.exports) if os.path.isdir(folder.exports) else []
+    Raises:
+        InvalidArgument: if the version exists, or without the package that the format needs.
+    """
+    if export_format == "stablehlo":
+        require_jaxlib()
+    exports = folder.stablehlo_exports if export_format == "stablehlo" else folder.exports
+    names = os.listdir(exports) if os.path.isdir(exports) else []
     existing = [int(name) for name in names if name.isdecimal()]
     version = version or max(existing, default=0) + 1
-    path = folder.exported_version(version)
+    path = os.path.join(exports, str(version))
     if version in existing:
         raise InvalidArgument("config.export.version", "be one that does not exist yet", path)
     return path

@@ -62,8 +62,13 @@ class RunFolder:
 
     @property
     def exports(self) -> str:
-        """The folder of exports: a subfolder for each version of the SavedModel, and `torch`."""
+        """The folder of exports: a subfolder for each SavedModel, `stablehlo` and `torch`."""
         return os.path.join(self.path, "export")
+
+    @property
+    def stablehlo_exports(self) -> str:
+        """The folder of exports as StableHLO: a subfolder for each version."""
+        return os.path.join(self.exports, "stablehlo")
 
     def samples_stem(self, sampler: str, num_samples: int) -> str:
         """The results of sampling, less their endings: `.npz`, `.png`, `_energy.png`, …"""
@@ -104,10 +109,6 @@ class RunFolder:
     def feature_statistics(self, name: str, key: str) -> str:
         """Mean and covariance of the reference images' features."""
         return os.path.join(self.evaluation, f"statistics_{name}_{key}.npz")
-
-    def exported_version(self, version: int) -> str:
-        """The folder of one version of the SavedModel."""
-        return os.path.join(self.exports, str(version))
 
     def torch_weights(self, step: int) -> str:
         """The weights of one training step under the names of the authors' PyTorch code."""

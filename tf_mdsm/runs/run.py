@@ -159,9 +159,14 @@ def train(
 
 
 def export(
-    source: Run | EnergyModel, path: str | os.PathLike, *, method: Method | None = None
+    source: Run | EnergyModel,
+    path: str | os.PathLike,
+    *,
+    method: Method | None = None,
+    format: str = "saved_model",
+    batch_sizes: Sequence[int] = (1, 16),
 ) -> None:
-    """Writes the SavedModel that `--mode=export` writes, for TensorFlow Serving.
+    """Writes what `--mode=export` writes: a SavedModel, or StableHLO programs.
 
     It has the signatures sample, energy, score, denoise, noise_level and inpaint.
 
@@ -170,9 +175,13 @@ def export(
         path: the folder to write, which must not exist, "served/1". For a server its name is a
             version number.
         method: how `sample` and `inpaint` sample. None: the run's, or `default_method(model)`.
+        format: "saved_model", for TensorFlow and TensorFlow Serving, or "stablehlo", for XLA
+            without TensorFlow (`tf_mdsm.serving.stablehlo_model`).
+        batch_sizes: numbers of images for which StableHLO programs are written.
 
     Raises:
-        InvalidArgument: for another source, or if something exists at the path.
+        InvalidArgument: for another source or format, if something exists at the path, or for
+            "stablehlo" without jaxlib.
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
@@ -180,23 +189,25 @@ def export(
     if os.path.exists(folder):
         raise InvalidArgument("path", "not exist yet", folder)
     if isinstance(source, Run):
-        export_model(
-            source.model,
-            checked_method(source.model, method or source.method),
-            folder,
-            max_batch_size=source.config.export.max_batch_size,
-            provenance=run_provenance(source),
-        )
+        model, config, default = source.model, source.config, source.method
+        provenance = run_provenance(source)
     elif isinstance(source, EnergyModel):
-        export_model(
-            source,
-            checked_method(source, method),
-            folder,
-            max_batch_size=default_config().export.max_batch_size,
-            provenance={"step": None, "weights": kind_of_weights(source), "config": None},
-        )
+        model, config, default = source, default_config(), None
+        provenance = {"step": None, "weights": kind_of_weights(source), "config": None}
     else:
         raise InvalidArgument("source", "be a Run or an EnergyModel", type(source).__name__)
+    if format == "torch":
+        raise InvalidArgument("format", "be saved_model or stablehlo", format)
+    settings = {"export.format": format, "export.batch_sizes": ",".join(map(str, batch_sizes))}
+    names = {"config.export.format": "format", "config.export.batch_sizes": "batch_sizes"}
+    with errors_renamed(names):
+        export_model(
+            model,
+            checked_method(model, method or default),
+            folder,
+            with_overrides(config, settings).export,
+            provenance=provenance,
+        )
 
 
 def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:

@@ -1,4 +1,4 @@
-"""Serving of a trained energy model: the client, and the SavedModel that a server runs.
+"""Serving of a trained energy model: the client, and what a server or another program runs.
 
 The client asks a TensorFlow Serving server for samples, energies, scores, noise levels, denoised
 and inpainted images:
@@ -8,7 +8,8 @@ and inpainted images:
     images, energy = Client("grpc://localhost:8500").sample(seeds=range(16))
 
 It is also a command: `python -m tf_mdsm.serving --help`. Exports for a server are written by
-`tf_mdsm.serving.saved_model`.
+`tf_mdsm.serving.saved_model`. `stablehlo_export` writes programs for XLA, and `stablehlo_model`
+runs them without TensorFlow.
 """
 
 from tf_mdsm.errors import InvalidArgument, ServingError

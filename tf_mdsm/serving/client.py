@@ -1,25 +1,20 @@
 """Client of an exported model on a TensorFlow Serving server, by gRPC or REST."""
 
 import functools
+from collections.abc import Mapping
 from types import TracebackType
 from urllib.parse import urlsplit
 
 import numpy as np
-import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.serving.request_checks import (
-    checked_images,
-    checked_mask,
-    checked_seeds,
-    require_known_in_range,
-)
+from tf_mdsm.serving.requests import EnergyRequests
 from tf_mdsm.serving.transport import Transport, VersionStatus
 
 __all__ = ["Client"]
 
 
-class Client:
+class Client(EnergyRequests):
     """Client of a TensorFlow Serving server that has loaded an export of tf_mdsm.
 
     Images are float32 [B, H, W, C], pixels in [0, 1], for any B. More than `batch_size` images are
@@ -73,64 +68,6 @@ class Client:
         """Status of all versions of the model that the server knows, or of the chosen version."""
         return self._transport.status()
 
-    def sample(self, seeds: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Samples one image for each seed.
-
-        Args:
-            seeds: integers [B], each in [0, 2^62]. The same model and seed give the same image.
-
-        Returns:
-            images [B, H, W, C] in [0, 1] and their energies [B].
-        """
-        inputs = {"seed": checked_seeds(seeds)}
-        outputs = self._run("sample", inputs, {"images": self.image_shape, "energy": ()})
-        return outputs["images"], outputs["energy"]
-
-    def energy(self, images: npt.ArrayLike) -> np.ndarray:
-        """Energies E(x) of images, [B]; low for images that are like the training images."""
-        inputs = {"images": checked_images(images, self.image_shape)}
-        return self._run("energy", inputs, {"energy": ()})["energy"]
-
-    def score(self, images: npt.ArrayLike) -> np.ndarray:
-        """Scores of images, the negative gradient -dE/dx of the energy, [B, H, W, C]."""
-        inputs = {"images": checked_images(images, self.image_shape)}
-        return self._run("score", inputs, {"score": self.image_shape})["score"]
-
-    def denoise(self, images: npt.ArrayLike) -> np.ndarray:
-        """Denoised images D(x), [B, H, W, C], not clipped to [0, 1]."""
-        inputs = {"images": checked_images(images, self.image_shape)}
-        return self._run("denoise", inputs, {"images": self.image_shape})["images"]
-
-    def noise_level(self, images: npt.ArrayLike) -> np.ndarray:
-        """Estimated noise levels of images, [B], in pixel units; on average below the true ones.
-
-        Models that were exported by earlier versions do not have it.
-        """
-        inputs = {"images": checked_images(images, self.image_shape)}
-        return self._run("noise_level", inputs, {"noise_level": ()})["noise_level"]
-
-    def inpaint(
-        self, images: npt.ArrayLike, mask: npt.ArrayLike, seeds: npt.ArrayLike
-    ) -> np.ndarray:
-        """Samples the unknown pixels of images; known pixels are returned exactly.
-
-        Args:
-            images: [B, H, W, C]. Known pixels lie in [0, 1]; unknown pixels are any finite numbers.
-            mask: [B, H, W, 1], 1 where the image is known, else 0.
-            seeds: one integer per image, [B], each in [0, 2^62].
-
-        Returns:
-            images [B, H, W, C] in [0, 1].
-        """
-        images = checked_images(images, self.image_shape)
-        mask = checked_mask(mask, images)
-        require_known_in_range(images, mask)
-        seeds = checked_seeds(seeds)
-        if len(seeds) != len(images):
-            raise InvalidArgument("seeds", f"be one integer per image ({len(images)})", len(seeds))
-        inputs = {"images": images, "mask": mask, "seed": seeds}
-        return self._run("inpaint", inputs, {"images": self.image_shape})["images"]
-
     def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
@@ -146,22 +83,13 @@ class Client:
     ) -> None:
         self.close()
 
-    def _run(
+    def run(
         self,
         signature: str,
-        inputs: dict[str, np.ndarray],
-        shapes: dict[str, tuple[int, ...]],
+        inputs: Mapping[str, np.ndarray],
+        shapes: Mapping[str, tuple[int, ...]],
     ) -> dict[str, np.ndarray]:
-        """Runs a signature in requests of at most `batch_size` images.
-
-        Args:
-            signature: its name.
-            inputs: arrays [B, ...] by name.
-            shapes: shape of one image's output, by name.
-
-        Returns:
-            arrays [B, *shape] by name.
-        """
+        """Runs a signature in requests of at most `batch_size` images."""
         count = len(next(iter(inputs.values())))
         replies = []
         for first in range(0, count, self.batch_size):

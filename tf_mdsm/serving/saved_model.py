@@ -9,17 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import RunError, one_line
+from tf_mdsm.serving.answers import require_same_answer
+from tf_mdsm.serving.example_requests import example_requests
 from tf_mdsm.serving.signatures import ServedEnergy
-from tf_mdsm.serving.warmup_requests import example_requests, write_warmup_requests
+from tf_mdsm.serving.warmup_requests import write_warmup_requests
 from tf_mdsm.system.atomic import atomic_folder
 
 __all__ = ["write_saved_model"]
 
 _LOGGER = logging.getLogger(__name__)
-
-# Largest allowed difference between an output of the model in memory and of the SavedModel,
-# relative to the output's largest absolute value.
-_TOLERANCE = 1e-5
 
 
 def write_saved_model(
@@ -84,12 +82,4 @@ def _require_same_answers(
             feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
             fetches = {key: info.name for key, info in signature.outputs.items()}
             for key, answer in session.run(fetches, feeds).items():
-                _require_same(f"{name}: {key}", answer, live[name][key].numpy())
-
-
-def _require_same(output: str, exported: np.ndarray, live: np.ndarray) -> None:
-    if not (np.isfinite(live).all() and np.isfinite(exported).all()):
-        raise RunError(f"not exported: {output} is not finite")
-    difference = np.abs(exported - live).max() / max(np.abs(live).max(), 1e-30)
-    if difference > _TOLERANCE:
-        raise RunError(f"not exported: {output} of the written model differs by {difference:.1e}")
+                require_same_answer(f"{name}: {key}", answer, live[name][key].numpy())

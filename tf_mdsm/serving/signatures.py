@@ -4,76 +4,65 @@ They are built from functions and contain no Keras object. They check their inpu
 graph, so that every program that loads the export gets an error that names the wrong input.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tf_mdsm import losses
+from tf_mdsm.serving.energy_functions import EnergyFunctions
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 __all__ = ["ServedEnergy"]
 
 
 class ServedEnergy(tf.Module):
-    """A trained energy and its sampler as TensorFlow functions of images and seeds.
+    """The functions of a trained energy with checks of their inputs, for a server.
 
     Images are float32 [B, H, W, C]; `sample` and `inpaint` return pixels in [0, 1].
 
     Args:
-        energy_fn: images [B, H, W, C] to energies [B].
-        score_fn: images to scores [B, H, W, C].
-        denoise_fn: images to denoised images.
-        sample_fn: seeds [B] to sampled images, which are clipped afterwards.
-        inpaint_fn: images, mask [B, H, W, 1] and seeds [B] to images with the same known pixels.
+        functions: what is offered.
         image_shape: height, width, channels.
         max_batch_size: largest number of images per call.
-        variables: all variables that the functions read. They are tracked one by one: of a
+        weights: all variables that the functions read, by name. They are tracked one by one: of a
             tracked Keras model, two handles of each variable would be saved, and a server
             restores only one of them.
     """
 
     def __init__(
         self,
+        functions: EnergyFunctions,
         *,
-        energy_fn: Callable[[tf.Tensor], tf.Tensor],
-        score_fn: Callable[[tf.Tensor], tf.Tensor],
-        denoise_fn: Callable[[tf.Tensor], tf.Tensor],
-        sample_fn: Callable[[tf.Tensor], tf.Tensor],
-        inpaint_fn: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
         image_shape: tuple[int, int, int],
         max_batch_size: int,
-        variables: Sequence[tf.Variable],
+        weights: Mapping[str, tf.Variable],
     ):
         super().__init__(name="served_energy")
-        self._weights = list(variables)
+        self._weights = list(weights.values())
         shape, limit = list(image_shape), max_batch_size
 
         # The functions, each with the checks of its inputs.
         def sample(seed):
-            seed = _checked_seeds(seed, limit)
-            images = tf.clip_by_value(sample_fn(seed), 0.0, 1.0)
-            return {"images": images, "energy": energy_fn(images)}
+            return functions.sample(_checked_seeds(seed, limit))
 
         def energy(images):
-            return {"energy": energy_fn(_checked_images(images, shape, limit))}
+            return functions.energy(_checked_images(images, shape, limit))
 
         def score(images):
-            return {"score": score_fn(_checked_images(images, shape, limit))}
+            return functions.score(_checked_images(images, shape, limit))
 
         def denoise(images):
-            return {"images": denoise_fn(_checked_images(images, shape, limit))}
+            return functions.denoise(_checked_images(images, shape, limit))
 
         def noise_level(images):
-            images = _checked_images(images, shape, limit)
-            return {"noise_level": losses.noise_level(images, denoise_fn(images))}
+            return functions.noise_level(_checked_images(images, shape, limit))
 
         def inpaint(images, mask, seed):
             images = _checked_images(images, shape, limit)
             mask = _checked_mask(mask, images, shape)
             images = _checked_known_pixels(images, mask)
             seed = _checked_seeds(seed, limit, count=tf.shape(images)[0])
-            return {"images": tf.clip_by_value(inpaint_fn(images, mask, seed), 0.0, 1.0)}
+            return functions.inpaint(images, mask, seed)
 
         # The same as TensorFlow functions of typed inputs.
         seeds = tf.TensorSpec([None], tf.int64, "seed")
