@@ -87,7 +87,10 @@ def build_served_energy(model: EnergyModel, method: Method, max_batch_size: int)
         inpaint_fn=functools.partial(method.inpaint, model),
         image_shape=model.image_shape,
         max_batch_size=max_batch_size,
-        variables=[variable.value for variable in model.inference_network.variables],
+        variables=[
+            *(variable.value for variable in model.inference_network.variables),
+            *getattr(method.start, "variables", []),
+        ],
     )
 
 
