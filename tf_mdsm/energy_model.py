@@ -379,16 +379,23 @@ class EnergyModel(keras.Model):
         logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
         return logs
 
-    def validation_losses(self, images: tf.Tensor, batch_number: tf.Tensor | int) -> tf.Tensor:
+    def validation_losses(
+        self,
+        images: tf.Tensor,
+        batch_number: tf.Tensor | int,
+        share: BatchShare | None = None,
+    ) -> tf.Tensor:
         """Normalized loss of each validation image, [B], by the trained network.
 
         Args:
             images: clean images in [0, 1], [B, H, W, C].
-            batch_number: the noise is a function of this number and of the model's seed.
+            batch_number: the noise is a function of this number, of the image's place in the
+                batch, and of the model's seed.
+            share: which images of the batch these are; None: all images of the replica.
         """
         clean = as_images(images, self.image_shape)
         level_indices, noisy = self._add_noise(
-            clean, share_of_batch(clean), batch_number, "validation_noise"
+            clean, share or share_of_batch(clean), batch_number, "validation_noise"
         )
         return self._normalized_losses(
             self.inference_network, clean, noisy, self._sigma(level_indices)

@@ -30,7 +30,7 @@ def test_a_classifier_of_digits(tmp_path):
     features, logits = trained.extract(validation)
     assert features.shape == (180, trained.size) == (180, NUM_FEATURES)
     assert logits.shape == (180, 10)
-    assert features.dtype == logits.dtype == np.float64
+    assert features.dtype == logits.dtype == np.float32
     (file,) = tmp_path.iterdir()
     written = file.stat().st_mtime_ns
     loaded = classifier_features(train_classifier(training, labels, path, steps=100), "digits")

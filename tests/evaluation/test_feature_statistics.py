@@ -1,5 +1,7 @@
 """Mean and covariance of features: in batches against NumPy, and the files that keep them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,19 @@ def test_statistics_equal_those_of_numpy():
     assert statistics.count == 500
     np.testing.assert_allclose(statistics.mean, features.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics.covariance, np.cov(features.T), rtol=1e-10)
+
+
+def test_a_large_batch_is_summed_in_blocks():
+    features = normal(5_000, 300).astype(np.float32)
+    tracemalloc.start()
+    try:
+        statistics = fit(features)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A copy in float64 would take twice as much as the features.
+    assert peak < features.nbytes + 4 * 300 * 300 * 8
+    np.testing.assert_allclose(statistics.covariance, np.cov(features.T), atol=1e-9)
 
 
 @settings(max_examples=30, deadline=None)

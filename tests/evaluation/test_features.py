@@ -1,6 +1,7 @@
 """Feature extraction in batches, and fingerprints of networks."""
 
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,8 +23,26 @@ def test_features_do_not_depend_on_the_batch_size():
         for ours, theirs in zip(
             extract_in_batches(stub_network, images, batch_size), expected, strict=True
         ):
-            assert ours.dtype == np.float64
+            assert ours.dtype == np.float32
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_features_are_held_once_in_single_precision():
+    """Besides them, the memory holds a few batches, however many images there are."""
+    images, size = random_uint8(4_000, 2, 2, 1), 500
+
+    def wide_network(batch):
+        values = np.repeat(batch.reshape(len(batch), -1).astype(np.float32), size // 4, axis=1)
+        return values, values[:, :2]
+
+    tracemalloc.start()
+    try:
+        features, _ = extract_in_batches(wide_network, images, 100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert features.nbytes == 4_000 * size * 4
+    assert peak < features.nbytes + 6 * 100 * size * 4
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

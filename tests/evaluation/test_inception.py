@@ -57,7 +57,7 @@ def test_inception_on_any_number_of_images(graph_file, count):
     assert features.fingerprint == checksum[:16]
     images = random_uint8(count, 12, 16, 3)
     for ours, theirs in zip(features.extract(images), tiny_inception.expected(images), strict=True):
-        assert ours.dtype == np.float64
+        assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import memorization as module
-from tf_mdsm.evaluation.memorization import memorization, nearest_neighbors
+from tf_mdsm.evaluation.memorization import (
+    memorization,
+    nearest_in_blocks,
+    nearest_neighbors,
+)
 
 
 def normal(shape, seed=0):
@@ -45,6 +49,23 @@ def test_nearest_neighbors_equal_those_by_brute_force(counts, dimension, k, offs
         patch.setattr(module, "_QUERIES", 16)
         patch.setattr(module, "_REFERENCES", 32)
         indices, distances = nearest_neighbors(queries, references, k)
+    order, exact = by_brute_force(queries, references, k)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(distances, exact, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6),
+    k=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+)
+def test_references_in_blocks_have_the_same_neighbors(sizes, k, seed):
+    """Also equal ones, of which the first comes first; blocks may have fewer than k."""
+    references = np.random.default_rng(seed).integers(0, 3, (sum(sizes), 3)).astype(np.float32)
+    queries, k = normal((5, 3), seed).astype(np.float32), min(k, len(references))
+    blocks = np.split(references, np.cumsum(sizes)[:-1])
+    indices, distances = nearest_in_blocks(queries, iter(blocks), k)
     order, exact = by_brute_force(queries, references, k)
     np.testing.assert_array_equal(indices, order)
     np.testing.assert_allclose(distances, exact, rtol=1e-9, atol=1e-12)
@@ -102,6 +123,9 @@ def test_copies_are_detected():
         (lambda: nearest_neighbors(normal((2, 2)), normal((0, 2))), "references"),
         (lambda: nearest_neighbors(normal((2, 2)), normal((3, 2)), 4), "k"),
         (lambda: nearest_neighbors(normal((2, 2)), normal((3, 2)), 0), "k"),
+        (lambda: nearest_in_blocks(normal((2, 2)), [normal((3, 2))], 4), "k"),
+        (lambda: nearest_in_blocks(normal((2, 2)), [], 1), "k"),
+        (lambda: nearest_in_blocks(normal((2, 2)), [normal((3, 3))]), "queries"),
         (lambda: memorization(np.zeros(0), np.ones(1)), "sample_distances"),
         (lambda: memorization(np.ones(1), np.full(1, np.nan)), "validation_distances"),
         (lambda: memorization(np.ones(1), np.ones(1), 100.0), "percentile"),

@@ -1,5 +1,7 @@
 """Sample quality from features: distances, precision, recall and scores in closed form."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -163,6 +165,20 @@ def test_precision_and_recall_do_not_depend_on_blocks(monkeypatch):
     for block in (1, 1_000):
         monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._BLOCK", block)
         assert precision_and_recall(samples, reference) == (precision, recall)
+    monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._ROWS", 10)
+    assert precision_and_recall(samples, reference) == (precision, recall)
+
+
+def test_precision_and_recall_copy_only_blocks_of_features(monkeypatch):
+    monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._ROWS", 20)
+    samples, reference = (normal(400, 3_000, seed).astype(np.float32) for seed in range(2))
+    tracemalloc.start()
+    try:
+        precision_and_recall(samples, reference)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < samples.nbytes
 
 
 @settings(max_examples=20, deadline=None)

@@ -113,6 +113,27 @@ def test_memorization_in_pixels_and_in_features():
     assert without_features.metrics == section.metrics[:3]
 
 
+def test_training_images_are_compared_in_blocks_of_features(monkeypatch):
+    """Each is looked at once; the numbers are those of all at once."""
+    sizes = []
+
+    def counted(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sizes.append(len(images))
+        return features_of(images)
+
+    images = {"training": random_uint8(30, 4, 4, 1), "validation": random_uint8(6, 4, 4, 1, seed=1)}
+    extractor = FeatureExtractor("sums", "0123abcd", 4, counted)
+    samples = random_uint8(5, 4, 4, 1, seed=2)
+    whole = sections.evaluate_memorization(samples=samples, extractor=extractor, **images)
+    monkeypatch.setattr(sections, "_REFERENCES", 8)
+    sizes.clear()
+    section = sections.evaluate_memorization(samples=samples, extractor=extractor, **images)
+    assert sizes == [5, 6, 8, 8, 8, 6]
+    assert section.metrics == whole.metrics
+    for caption, picture in whole.pictures.items():
+        np.testing.assert_array_equal(section.pictures[caption], picture)
+
+
 def test_energies_of_several_sets():
     """Over more than one batch; of bytes as of numbers in [0, 1]."""
     images = random_uint8(300, 2, 2, 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.eager import uncompiled
 from tests.helpers.targets import FunctionTarget
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
@@ -20,6 +21,12 @@ def constant_images(x):
     """Energy and score if clean images are constant: D(x) is the mean of the pixels."""
     offset = x - tf.reduce_mean(x, (1, 2, 3), keepdims=True)
     return tf.reduce_sum(offset**2, (1, 2, 3)) / (2 * 0.1**2), -offset / 0.1**2
+
+
+def normal_images(count):
+    """Noisy images around gray."""
+    noise = np.random.default_rng(0).standard_normal((count, 8, 8, 1))
+    return (0.5 + 0.3 * noise).astype(np.float32)
 
 
 TARGET = FunctionTarget(constant_images, (8, 8, 1), sigma0=0.1)
@@ -58,13 +65,41 @@ def test_denoise_blindly_starts_at_the_noisy_images():
     grays = np.float32([0.2, 0.7])[:, None, None, None]
     noise = np.random.default_rng(0).standard_normal((2, 8, 8, 1))
     noisy = (grays + np.array([0.1, 0.4])[:, None, None, None] * noise).astype(np.float32)
-    denoised = denoise_blindly(TARGET, ascent(30.0), noisy, num_solutions=2, seed=3)
+    denoised = denoise_blindly(TARGET, ascent(30.0), noisy, num_solutions=2, seed=3, batch_size=3)
     assert denoised.shape == (2, 2, 8, 8, 1)
     assert denoised.std(axis=(2, 3, 4)).max() < 1e-5
     errors = np.abs(denoised - grays[:, None]).max(axis=(1, 2, 3, 4))
     # The mean of 64 pixels with this noise, and the noise that the sampler adds.
     assert (errors < 5 * 2 * np.array([0.1, 0.4]) / 8).all()
     assert np.abs(denoised[:, 0] - denoised[:, 1]).max() > 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [3, 4, 50])
+def test_solutions_are_found_in_batches(batch_size):
+    """No more images than a batch at a time, each as it is alone with its values and its seed."""
+    sizes, operator = [], Downsampling(2)
+
+    def counted(images):
+        sizes.append(len(images))
+        return constant_images(images)
+
+    target, noisy = FunctionTarget(counted, (8, 8, 1), sigma0=0.1), normal_images(3)
+    method = CoarseToFine(1.0, 0.1, growing_step_sizes(0.3, 3), beta=0.5)
+
+    def restored(images, seed, num_solutions=1, batch_size=1):
+        options = {"num_solutions": num_solutions, "seed": seed, "batch_size": batch_size}
+        solved = solve(target, method, operator, operator.measure(images).numpy(), **options)
+        return np.stack([solved, denoise_blindly(target, method, images, **options)])
+
+    with uncompiled():
+        together = restored(noisy, 3, num_solutions=2, batch_size=batch_size)
+        assert max(sizes) == min(batch_size, 6)
+        for image in range(3):
+            for solution in range(2):
+                alone = restored(noisy[image : image + 1], 3 + 2 * image + solution)
+                np.testing.assert_allclose(
+                    together[:, image, solution], alone[:, 0, 0], rtol=1e-4, atol=1e-5
+                )
 
 
 MASK = np.arange(64).reshape(8, 8) % 3 > 0

@@ -1,6 +1,7 @@
 """Restoring of images with a trained run, by the command and by its function."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.helpers.eager import uncompiled
 from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.config.rules import validate
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.restoration.tasks import fitting_tasks
 from tf_mdsm.runs import restore as module
@@ -59,6 +61,44 @@ def test_all_tasks_that_fit(workdir):
         assert {"psnr", "ssim"} <= report["methods"]["mean of solutions"].keys(), name
         with Image.open(stem / f"{name}.png") as picture:
             picture.verify()
+
+
+def test_images_are_read_once_and_restored_in_batches(workdir, monkeypatch):
+    """Whatever the number of tasks, images and solutions."""
+    reads, sizes = [], []
+
+    def build_images(config):
+        reads.append(config.data.source)
+        return original_build_images(config)
+
+    def energy_fn(model, images):
+        sizes.append(len(images))
+        return original_energy_fn(model, images)
+
+    original_build_images, original_energy_fn = module.build_images, EnergyModel._energy_fn
+    monkeypatch.setattr(module, "build_images", build_images)
+    monkeypatch.setattr(EnergyModel, "_energy_fn", energy_fn)
+    # A batch has four images.
+    run(workdir, task="all", num_images=7)
+    assert reads == ["digits"]
+    assert max(sizes) == 4
+
+
+def test_only_the_images_that_are_restored_are_read(workdir, tmp_path, monkeypatch):
+    for number in range(5):
+        Image.new("L", (8, 8), 40 * number).save(tmp_path / f"{number}.png")
+    read = []
+
+    def read_images(paths, *arguments):
+        read.extend(paths)
+        return original(paths, *arguments)
+
+    original = module.read_images
+    monkeypatch.setattr(module, "read_images", read_images)
+    run(workdir, task="inpaint_half", images=str(tmp_path))
+    assert [os.path.basename(path) for path in read] == ["0.png", "1.png", "2.png"]
+    levels = arrays(workdir, "inpaint_half")["original"].mean((1, 2, 3)) * 255
+    np.testing.assert_allclose(levels, [0, 40, 80], rtol=1e-6)
 
 
 @pytest.mark.parametrize("sampler", ["annealed_langevin", "heun", "ancestral", "coarse_to_fine"])

@@ -1,6 +1,8 @@
 """Starting points: noise added to given images; Gaussians with the images' covariance."""
 
 import dataclasses
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -42,3 +44,39 @@ def test_gaussian_starts_have_the_mean_and_covariance_plus_noise(kept):
     assert np.abs(errors).max() < 5 * np.sqrt(2 / count)
     again = start.noisy_images(tf.constant([7, 19_999], tf.int64), shape).numpy().reshape(2, -1)
     np.testing.assert_allclose(again, starts[[7, 19_999]], rtol=1e-5, atol=1e-6)
+
+
+def large_starts() -> list:
+    """Starts whose arrays have 80,000 bytes at least."""
+    images = np.random.default_rng(0).uniform(size=(60, 18, 19, 1)).astype(np.float32)
+    statistics = fit_statistics(images, max_components=60)
+    return [ImagesStart(images, 0.1), GaussianStart(**dataclasses.asdict(statistics), sigma=0.3)]
+
+
+@pytest.mark.parametrize("start", large_starts(), ids=["images", "gaussian"])
+def test_arrays_are_variables_that_all_graphs_share(start):
+    """A constant would be copied into the graph of an export, which has a largest size."""
+    seeds = tf.TensorSpec([None], tf.int64)
+    functions = [
+        tf.function(lambda seeds: start.noisy_images(seeds, (18, 19, 1)), [seeds], autograph=False)
+        for _ in range(2)
+    ]
+    graphs = [function.get_concrete_function().graph for function in functions]
+    for graph in graphs:
+        assert {id(v) for v in graph.variables} == {id(v) for v in start.variables}
+    assert all(graph.as_graph_def().ByteSize() < 40_000 for graph in graphs)
+    assert sum(v.shape.num_elements() for v in start.variables) > 20_000
+    assert not any(v.trainable for v in start.variables)
+    # Compiled or not, from a copy or not: the same images.
+    images = functions[0](int_seeds(5)).numpy()
+    copied = pickle.loads(pickle.dumps(start))  # noqa: S301
+    assert copied == start
+    np.testing.assert_array_equal(copied.noisy_images(int_seeds(5), (18, 19, 1)), images)
+
+
+def test_threads_share_the_variables_of_a_start():
+    """Functions do not keep alive what they read: one set of variables stays, or none would."""
+    start = large_starts()[0]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: start.variables, range(16)))
+    assert {id(variables) for variables in made} == {id(start.variables)}

@@ -11,7 +11,8 @@ from tf_mdsm import EnergyModel, NoiseLevels, build_network
 from tf_mdsm.training.monitor import Preview, SampleDistance, TrainingMonitor
 from tf_mdsm.training.optimizers import Adam
 
-BATCH_SIZE = 4
+# Images of a step, and those that a replica works on at a time.
+BATCH_SIZE, AT_ONCE = 4, 3
 
 
 class Writer:
@@ -55,10 +56,11 @@ class Sampler:
     """Stands in for a sampling run: the pixels of an image are its seed, of 255."""
 
     def __init__(self, value: float = 1 / 255):
-        self.value, self.seeds = value, []
+        self.value, self.seeds, self.sizes = value, [], []
 
     def __call__(self, seeds, callback=lambda steps: None):
         self.seeds += list(seeds)
+        self.sizes.append(len(seeds))
         for steps in (1, 2):
             callback(steps)
         images = np.ones((len(seeds), 4, 4, 1), np.float32) * np.reshape(seeds, (-1, 1, 1, 1))
@@ -69,13 +71,15 @@ class Sampler:
 def new_monitor(model, writer, images, tmp_path):
     """A function that makes a monitor of that model."""
 
-    def new_monitor(sample=None, distance=None) -> TrainingMonitor:
-        preview = Preview(sample or Sampler(), seeds=50 + np.arange(3), folder=str(tmp_path))
+    def new_monitor(sample=None, distance=None, num_previews=3) -> TrainingMonitor:
+        seeds = 50 + np.arange(num_previews)
+        preview = Preview(sample or Sampler(), seeds=seeds, folder=str(tmp_path))
         return TrainingMonitor(
             model=model,
             writer=writer,
             validation_images=images,
             batch_size=BATCH_SIZE,
+            images_at_once=AT_ONCE,
             preview=preview,
             sample_distance=distance,
         )
@@ -112,7 +116,10 @@ def test_means_since_the_last_log(model, writer, new_monitor):
 
 
 def test_validation_is_the_mean_over_all_images(model, writer, images, new_monitor):
-    """Each batch has its own noise; the last, smaller one does not weigh more."""
+    """Each batch has its own noise; the last, smaller one does not weigh more.
+
+    In which parts a batch is computed changes nothing.
+    """
     with uncompiled():
         new_monitor().validate(7)
         floats = (images / 255).astype(np.float32)
@@ -134,6 +141,50 @@ def test_validation_is_the_mean_over_all_images(model, writer, images, new_monit
     # Sums of ten numbers of float32 in another order.
     assert logged == pytest.approx(expected, rel=10 * float(np.finfo(np.float32).eps))
     assert list(writer.pictures) == [("clean_noisy_denoised", 7)]
+
+
+def new_distance(compared: list) -> SampleDistance:
+    """A distance of six samples, 3.5 for all; it keeps a pixel of each in `compared`."""
+
+    def compute(samples: np.ndarray) -> float:
+        assert samples.dtype == np.uint8
+        compared.extend(samples[:, 0, 0, 0].tolist())
+        return 3.5
+
+    return SampleDistance(num_samples=6, compute=compute, features="pixels", definition="what")
+
+
+def preview_ten(monitor: TrainingMonitor, step: int) -> None:
+    monitor.preview(step, lambda: False)
+
+
+def evaluate_six(monitor: TrainingMonitor, step: int) -> None:
+    monitor.evaluate_samples(step, lambda *best: None, lambda: False)
+
+
+@pytest.mark.parametrize("run", [TrainingMonitor.validate, preview_ten, evaluate_six])
+def test_no_more_images_than_a_replica_takes_at_a_time(model, new_monitor, monkeypatch, run):
+    """Neither the network nor the sampler sees more, or the memory of a step would not do."""
+    sampler, sizes = Sampler(), []
+    energy_fn = model._energy_fn
+    normalized_losses = model._normalized_losses
+
+    def counted(function, images, *arguments):
+        sizes.append(len(images))
+        return function(images, *arguments)
+
+    monkeypatch.setattr(model, "_energy_fn", lambda images: counted(energy_fn, images))
+    monkeypatch.setattr(
+        model,
+        "_normalized_losses",
+        lambda network, *images: counted(
+            lambda *images: normalized_losses(network, *images), *images
+        ),
+    )
+    with uncompiled():
+        run(new_monitor(sampler, new_distance([]), num_previews=10), 5)
+    sizes += sampler.sizes
+    assert max(sizes) == AT_ONCE
 
 
 def test_a_preview_is_shown_and_written(writer, new_monitor, tmp_path):
@@ -166,23 +217,13 @@ def test_a_preview_that_is_not_finite_shows_nothing(writer, new_monitor, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def new_distance(compared: list) -> SampleDistance:
-    """A distance of six samples, 3.5 for all; it keeps a pixel of each in `compared`."""
-
-    def compute(samples: np.ndarray) -> float:
-        assert samples.dtype == np.uint8
-        compared.extend(samples[:, 0, 0, 0].tolist())
-        return 3.5
-
-    return SampleDistance(num_samples=6, compute=compute, features="pixels", definition="what")
-
-
 def test_samples_are_compared_in_batches(writer, new_monitor):
     sampler, compared, kept = Sampler(), [], []
     monitor = new_monitor(sampler, new_distance(compared))
     monitor.evaluate_samples(9, lambda *best: kept.append(best), lambda: False)
     assert sampler.seeds == [50, 51, 52, 53, 54, 55]
     assert compared == sampler.seeds
+    assert sampler.sizes == [3, 3]
     assert writer.values == {("distance/pixels", 9): 3.5}
     assert kept == [(3.5, "what")]
 

@@ -52,9 +52,16 @@ def test_denoised_images_are_shown_below_clean_and_noisy_ones(monkeypatch, level
     """Three rows for each of some noise levels, from the first one to the last one."""
     monkeypatch.setattr(model_views, "image_grid", lambda images, columns: (images, columns))
     images = np.random.default_rng(1).uniform(size=(5, 4, 4, 1)).astype(np.float32)
-    halving = model((4, 4, 1), denoise=lambda noisy: tf.constant(noisy / 2))
-    pictures, columns = denoising_strip(halving, images, levels)
+    sizes = []
+
+    def halve(noisy):
+        sizes.append(len(noisy))
+        return tf.constant(noisy / 2)
+
+    halving = model((4, 4, 1), denoise=halve)
+    pictures, columns = denoising_strip(halving, images, levels, batch_size=2)
     assert columns == 5
+    assert set(sizes) == {2, 1}
     rows = pictures.reshape(len(shown), 3, 5, 4, 4, 1)
     for sigma, (clean, noisy, denoised) in zip(shown, rows, strict=True):
         np.testing.assert_array_equal(clean, images)

@@ -1,7 +1,7 @@
 """Feature statistics: mean and covariance of features, and the files that hold them."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ __all__ = [
     "load_feature_statistics",
     "save_feature_statistics",
 ]
+
+# Images whose features are summed at a time.
+_ROWS = 1_024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +49,7 @@ def fit_feature_statistics(batches: Iterable[np.ndarray]) -> FeatureStatistics:
         InvalidArgument: for fewer than two images, and for features that are not finite.
     """
     count, mean, scatter = 0, np.zeros(()), np.zeros(())
-    for batch in batches:
-        require_features("batches", batch)
+    for batch in _in_blocks(batches):
         batch_mean = batch.mean(axis=0, dtype=np.float64)
         centered = batch - batch_mean
         total, shift = count + len(batch), batch_mean - mean
@@ -58,6 +60,14 @@ def fit_feature_statistics(batches: Iterable[np.ndarray]) -> FeatureStatistics:
     if count < 2:
         raise InvalidArgument("batches", "hold the features of at least 2 images", count)
     return FeatureStatistics(count, mean, scatter / (count - 1))
+
+
+def _in_blocks(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The batches, checked, a few rows at a time: sums are in float64, larger than features."""
+    for batch in batches:
+        require_features("batches", batch)
+        for first in range(0, len(batch), _ROWS):
+            yield batch[first : first + _ROWS]
 
 
 def save_feature_statistics(statistics: FeatureStatistics, path: str) -> None:

@@ -22,8 +22,8 @@ class FeatureExtractor:
         name: name that is reported with every number, such as `classifier(fashion_mnist)`.
         fingerprint: hash of the network's weights, by `fingerprint`.
         size: number of features of an image.
-        extract: images, uint8 or float in [0, 1], [N, H, W, C], to features, float64 [N, size],
-            and logits, float64 [N, classes].
+        extract: images, uint8 or float in [0, 1], [N, H, W, C], to features, float32 [N, size],
+            and logits, float32 [N, classes].
     """
 
     name: str
@@ -56,20 +56,22 @@ def extract_in_batches(
         batch_size: images at a time; the last batch may be smaller.
 
     Returns:
-        features and logits, float64 [N, ...] each.
+        features and logits, float32 [N, ...] each, in one array each.
 
     Raises:
         InvalidArgument: for no images, or pixels of another type or range.
     """
     if images.ndim != 4 or not len(images):
         raise InvalidArgument("images", "be images [N, H, W, C]", images.shape)
-    batches = [
-        network(_to_levels(images[first : first + batch_size]))
-        for first in range(0, len(images), batch_size)
-    ]
-    features, logits = (
-        np.concatenate(arrays).astype(np.float64) for arrays in zip(*batches, strict=True)
-    )
+    features = logits = np.empty(0)
+    for first in range(0, len(images), batch_size):
+        rows = slice(first, first + batch_size)
+        batch = network(_to_levels(images[rows]))
+        if not first:
+            features, logits = (
+                np.empty((len(images), *values.shape[1:]), np.float32) for values in batch
+            )
+        features[rows], logits[rows] = batch
     return features, logits
 
 

@@ -13,10 +13,9 @@ def psnr(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
         originals: [N, H, W, C] in [0, 1].
         restored: [N, H, W, C], clipped to [0, 1] here.
     """
-    pairs = zip(originals, np.clip(restored, 0, 1), strict=True)
-    return np.array(
-        [10 * np.log10(1 / max(np.mean((one - other) ** 2), 1e-12)) for one, other in pairs]
-    )
+    pairs = zip(originals, restored, strict=True)
+    errors = (np.mean((one - np.clip(other, 0, 1)) ** 2) for one, other in pairs)
+    return np.array([10 * np.log10(1 / max(error, 1e-12)) for error in errors])
 
 
 def ssim(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -30,9 +29,9 @@ def ssim(originals: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return np.array(
         [
             metrics.structural_similarity(
-                one, other, win_size=window, channel_axis=-1, data_range=1.0
+                one, np.clip(other, 0, 1), win_size=window, channel_axis=-1, data_range=1.0
             )
-            for one, other in zip(originals, np.clip(restored, 0, 1), strict=True)
+            for one, other in zip(originals, restored, strict=True)
         ]
     )
 

@@ -3,11 +3,13 @@
 The search is exhaustive, by Euclidean distance in pixels or in any features.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["memorization", "nearest_neighbors"]
+__all__ = ["memorization", "nearest_in_blocks", "nearest_neighbors"]
 
 # Queries and references that are compared at a time: one block of distances takes 16 MB.
 _QUERIES, _REFERENCES = 1_024, 4_096
@@ -52,6 +54,37 @@ def nearest_neighbors(
     ]
     indices, distances = zip(*blocks, strict=True)
     return np.concatenate(indices), np.concatenate(distances)
+
+
+def nearest_in_blocks(
+    queries: np.ndarray, references: Iterable[np.ndarray], k: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the same as `nearest_neighbors`, among references of which one block is held at a time.
+
+    Args:
+        queries: images or features, [N, ...].
+        references: blocks of images or features likewise, [M_i, ...] each.
+        k: number of neighbors of each query.
+
+    Returns:
+        indices into the references of all blocks, int64 [N, k], and distances, float64 [N, k].
+
+    Raises:
+        InvalidArgument: as `nearest_neighbors`.
+    """
+    indices, distances = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0))
+    count = 0
+    for block in references:
+        nearest, their_distances = nearest_neighbors(queries, block, min(k, len(block)))
+        indices = np.concatenate([indices, count + nearest], axis=1)
+        distances = np.concatenate([distances, their_distances], axis=1)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        indices = np.take_along_axis(indices, order, axis=1)
+        distances = np.take_along_axis(distances, order, axis=1)
+        count += len(block)
+    if not 1 <= k <= count:
+        raise InvalidArgument("k", f"lie in [1, {count}], the references", k)
+    return indices, distances
 
 
 def memorization(

@@ -18,6 +18,9 @@ __all__ = ["frechet_distance", "inception_score", "kernel_distance", "precision_
 # Distances that are held in memory at a time (128 MB).
 _BLOCK = 2**24
 
+# Images whose features are converted to float64 at a time.
+_ROWS = 4_096
+
 
 def frechet_distance(samples: FeatureStatistics, reference: FeatureStatistics) -> float:
     """Fréchet distance of two Gaussians; in features of Inception it is FID.
@@ -144,43 +147,53 @@ def precision_and_recall(
     _require_pair(samples, reference, neighbors + 1, f"a ball needs ({neighbors + 1})")
     # The mean is subtracted, so that differences of squares are accurate.
     mean = reference.mean(axis=0, dtype=np.float64)
-    samples, reference = samples - mean, reference - mean
-    precision = _fraction_covered(samples, reference, neighbors)
-    recall = _fraction_covered(reference, samples, neighbors)
+    precision = _fraction_covered(samples, reference, mean, neighbors)
+    recall = _fraction_covered(reference, samples, mean, neighbors)
     return precision, recall
 
 
-def _fraction_covered(points: np.ndarray, centers: np.ndarray, neighbors: int) -> float:
+def _fraction_covered(
+    points: np.ndarray, centers: np.ndarray, mean: np.ndarray, neighbors: int
+) -> float:
     """The fraction of the points that lie in the ball of some center."""
     radii = np.concatenate(
         [
             np.partition(block, neighbors - 1, axis=1)[:, neighbors - 1]
-            for block in _squared_distances(centers, centers, without_self=True)
+            for block in _squared_distances(centers, centers, mean, without_self=True)
         ]
     )
-    covered = [(block <= radii).any(axis=1) for block in _squared_distances(points, centers)]
+    covered = [(block <= radii).any(axis=1) for block in _squared_distances(points, centers, mean)]
     return float(np.concatenate(covered).mean())
 
 
 def _squared_distances(
-    points: np.ndarray, centers: np.ndarray, without_self: bool = False
+    points: np.ndarray, centers: np.ndarray, mean: np.ndarray, without_self: bool = False
 ) -> Iterator[np.ndarray]:
-    """Squared distances of blocks of points to all centers, [block, centers].
+    """Squared distances of blocks of points to all centers, [block, centers], in float64.
 
-    With `without_self`, the distance of a center to itself is infinite.
+    With `without_self`, the distance of a center to itself is infinite. The mean is subtracted
+    from both.
     """
-    squares = np.sum(centers**2, axis=1)
-    rows = max(1, _BLOCK // len(centers))
+    rows = min(_ROWS, max(1, _BLOCK // len(centers)))
     for first in range(0, len(points), rows):
-        block = points[first : first + rows]
-        scale = np.sum(block**2, axis=1)[:, None] + squares
-        squared = scale - 2 * block @ centers.T
-        # Rounding errors are set to 0, the distance of equal features.
-        squared[squared < 1e-12 * scale] = 0.0
+        block = points[first : first + rows] - mean
+        squared = np.empty((len(block), len(centers)))
+        for start in range(0, len(centers), _ROWS):
+            some = slice(start, start + _ROWS)
+            squared[:, some] = _squared_distances_of_block(block, centers[some] - mean)
         if without_self:
             indices = np.arange(len(block))
             squared[indices, first + indices] = np.inf
         yield squared
+
+
+def _squared_distances_of_block(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Squared distances [points, centers] in float64."""
+    scale = np.sum(points**2, axis=1)[:, None] + np.sum(centers**2, axis=1)
+    squared = scale - 2 * points @ centers.T
+    # Rounding errors are set to 0, the distance of equal features.
+    squared[squared < 1e-12 * scale] = 0.0
+    return squared
 
 
 def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The sections of an evaluation: metrics with their conditions, and pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,11 @@ from tf_mdsm.evaluation.denoising import (
 )
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics, fit_feature_statistics
 from tf_mdsm.evaluation.features import FeatureExtractor
-from tf_mdsm.evaluation.memorization import memorization, nearest_neighbors
+from tf_mdsm.evaluation.memorization import (
+    memorization,
+    nearest_in_blocks,
+    nearest_neighbors,
+)
 from tf_mdsm.evaluation.out_of_distribution import (
     EnergyAndScoreFn,
     detection_metrics,
@@ -49,6 +53,9 @@ _MIN_UNBIASED = 10_000
 
 # Images of a subset of the kernel distance, at most.
 _SUBSET = 1_000
+
+# Training images whose features are held at a time (64 MB of Inception's).
+_REFERENCES = 8_192
 
 # The distance to this neighbor is the radius of an image in precision and recall.
 _NEIGHBORS = 3
@@ -141,14 +148,23 @@ def evaluate_memorization(
         validation: images of the same kind that were not used for training, [V, H, W, C].
         extractor: features of images; None: pixels only.
     """
-    metrics, grids = _memorization_in("pixels", lambda x: x, samples, training, validation)
+    num_neighbors = _NEIGHBOR_COLUMNS - 1
+    indices, distances = nearest_neighbors(samples, training, num_neighbors)
+    _, validation_distances = nearest_neighbors(validation, training)
+    metrics, grids = _memorization_in(
+        "pixels", samples, training, indices, distances[:, 0], validation_distances[:, 0]
+    )
     if extractor is not None:
+        # Both sets at once, so that the features of the training images are computed once.
+        queries = np.concatenate([extractor.extract(images)[0] for images in (samples, validation)])
+        references = (
+            extractor.extract(training[first : first + _REFERENCES])[0]
+            for first in range(0, len(training), _REFERENCES)
+        )
+        indices, distances = nearest_in_blocks(queries, references, num_neighbors)
+        of_samples, of_validation = np.split(distances[:, 0], [len(samples)])
         feature_metrics, feature_grids = _memorization_in(
-            extractor.name,
-            lambda images: extractor.extract(images)[0],
-            samples,
-            training,
-            validation,
+            extractor.name, samples, training, indices, of_samples, of_validation
         )
         metrics, grids = metrics + feature_metrics, {**grids, **feature_grids}
     return Section(metrics, grids)
@@ -156,16 +172,23 @@ def evaluate_memorization(
 
 def _memorization_in(
     space: str,
-    embed: Callable[[np.ndarray], np.ndarray],
     samples: np.ndarray,
     training: np.ndarray,
-    validation: np.ndarray,
+    indices: np.ndarray,
+    distances: np.ndarray,
+    validation_distances: np.ndarray,
 ) -> tuple[list[Metric], dict[str, np.ndarray]]:
-    """Metrics and a picture by Euclidean distances in one space, to which `embed` maps images."""
-    references = embed(training)
-    indices, distances = nearest_neighbors(embed(samples), references, _NEIGHBOR_COLUMNS - 1)
-    _, validation_distances = nearest_neighbors(embed(validation), references)
-    comparison = memorization(distances[:, 0], validation_distances[:, 0])
+    """Metrics and a picture by Euclidean distances in one space.
+
+    Args:
+        space: name of the space.
+        samples: generated images, [N, H, W, C].
+        training: training images, [M, H, W, C].
+        indices: the training images nearest to each sample, nearest first, [N or more, k].
+        distances: of each sample to its nearest training image, [N].
+        validation_distances: of each validation image to its nearest training image, [V].
+    """
+    comparison = memorization(distances, validation_distances)
     common = {"n": len(samples), "against": "training images", "space": space}
     metrics = [
         {"name": "nearest_distance", "value": comparison["median"], "of": "samples", **common},
@@ -174,7 +197,7 @@ def _memorization_in(
             "value": comparison["validation_median"],
             "of": "validation images",
             **common,
-            "n": len(validation),
+            "n": len(validation_distances),
         },
         {
             "name": "share_nearer_than_held_out",
@@ -184,7 +207,7 @@ def _memorization_in(
             "threshold": f"{comparison['percentile']:g}th percentile",
         },
     ]
-    nearest = np.argsort(distances[:, 0], kind="stable")[:_ROWS]
+    nearest = np.argsort(distances, kind="stable")[:_ROWS]
     rows = [
         np.concatenate([_floats(samples[sample][None]), _floats(training[indices[sample]])])
         for sample in nearest
@@ -328,8 +351,7 @@ def _floats(images: np.ndarray) -> np.ndarray:
     return to_float(tf.constant(images)).numpy()
 
 
-def _batches(images: np.ndarray, size: int = 256) -> list[tf.Tensor]:
+def _batches(images: np.ndarray, size: int = 256) -> Iterator[tf.Tensor]:
     """Images, uint8 or float in [0, 1], as float32 batches."""
-    return [
-        to_float(tf.constant(images[first : first + size])) for first in range(0, len(images), size)
-    ]
+    for first in range(0, len(images), size):
+        yield to_float(tf.constant(images[first : first + size]))

@@ -1,7 +1,6 @@
 """Solving inverse problems with a sampler: restored images for measured values."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
 from tf_mdsm.samplers.sampling import checked_method, trained_noise, warn_beyond_training
 from tf_mdsm.samplers.schedules import growing_step_sizes
 from tf_mdsm.samplers.values import whole_number
+from tf_mdsm.system.batchwise import batchwise
 
 __all__ = ["default_method", "denoise_blindly", "restore", "solve"]
 
@@ -69,7 +69,8 @@ def restore(
         raise InvalidArgument("seeds", f"be one for each of {len(values)} values", len(checked))
     whole_number("batch_size", batch_size)
     warn_beyond_training(target, method, stacklevel=3)
-    return _restore(target, method, operator, values, checked, batch_size)
+    rows = np.arange(len(values))
+    return _in_batches(_restorer(target, method, operator), values, rows, checked, batch_size)
 
 
 def default_method(target: Target) -> CoarseToFine:
@@ -117,14 +118,18 @@ def solve(
     Returns:
         images that agree with the values, not clipped, float32 [N, num_solutions, H, W, C].
     """
-    seeds = _solution_seeds(seed, len(values), num_solutions)
-    repeated = values.repeat(num_solutions, axis=0)
-    restored = _restore(target, method, operator, repeated, seeds, batch_size)
-    return restored.reshape(len(values), num_solutions, *restored.shape[1:])
+    restore_batch = _restorer(target, method, operator)
+    return _solutions(restore_batch, values, num_solutions, seed, batch_size)
 
 
 def denoise_blindly(
-    target: Target, method: CoarseToFine, noisy: np.ndarray, *, num_solutions: int, seed: int
+    target: Target,
+    method: CoarseToFine,
+    noisy: np.ndarray,
+    *,
+    num_solutions: int,
+    seed: int,
+    batch_size: int = 64,
 ) -> np.ndarray:
     """Denoises images of unknown noise level, by coarse-to-fine ascent from the images themselves.
 
@@ -137,46 +142,54 @@ def denoise_blindly(
         noisy: noisy images, float32 [N, H, W, C].
         num_solutions: number of solutions for each image.
         seed: seed of the first solution of the first image, >= 0.
+        batch_size: number of images that are denoised at the same time.
 
     Returns:
         denoised images, not clipped, float32 [N, num_solutions, H, W, C].
     """
-    seeds = tf.constant(_solution_seeds(seed, len(noisy), num_solutions))
 
-    @tf.function(autograph=False)
-    def denoise(images):
+    def denoise_batch(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         return method.sample_from(target, images, seeds)
 
-    restored: Any = denoise(tf.constant(noisy.repeat(num_solutions, axis=0)))
-    return restored.numpy().reshape(len(noisy), num_solutions, *noisy.shape[1:])
+    return _solutions(denoise_batch, noisy, num_solutions, seed, batch_size)
 
 
-def _restore(
-    target: Target,
-    method: Method,
-    operator: LinearOperator,
+# A function of values or images [B, ...] and seeds [B] to restored images [B, H, W, C].
+_RestoreFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def _restorer(target: Target, method: Method, operator: LinearOperator) -> _RestoreFn:
+    """The function that samples images which agree with values y."""
+    return lambda values, seeds: method.sample_given(target, _known_data(operator, values, seeds))
+
+
+def _solutions(
+    restore_fn: _RestoreFn, values: np.ndarray, num_solutions: int, seed: int, batch_size: int
+) -> np.ndarray:
+    """Several solutions for each row of the values, [N, num_solutions, H, W, C]."""
+    rows = np.arange(len(values)).repeat(num_solutions)
+    seeds = seed + np.arange(len(rows))
+    restored = _in_batches(restore_fn, values, rows, seeds, batch_size)
+    return restored.reshape(len(values), num_solutions, *restored.shape[1:])
+
+
+def _in_batches(
+    restore_fn: _RestoreFn,
     values: np.ndarray,
+    rows: np.ndarray,
     seeds: np.ndarray,
     batch_size: int,
 ) -> np.ndarray:
-    """Images that agree with values y, one for each seed, [N, H, W, C], batch by batch."""
+    """An image for each seed, from the row of the values that `rows` names, [N, H, W, C]."""
+    # The batch size is left open, so that the function is compiled once.
     values_spec = tf.TensorSpec([None, *values.shape[1:]], tf.float32)
-
-    @tf.function(input_signature=[values_spec, tf.TensorSpec([None], tf.int64)], autograph=False)
-    def restore_batch(values, seeds):
-        return method.sample_given(target, _known_data(operator, values, seeds))
-
-    batches = []
-    for first in range(0, len(seeds), batch_size):
-        batch = slice(first, first + batch_size)
-        images: Any = restore_batch(values[batch], seeds[batch])
-        batches.append(images.numpy())
-    return np.concatenate(batches)
-
-
-def _solution_seeds(seed: int, num_images: int, num_solutions: int) -> np.ndarray:
-    """Seeds of all solutions, int64 [num_images * num_solutions], image after image."""
-    return seed + np.arange(num_images * num_solutions)
+    seeds_spec = tf.TensorSpec([None], tf.int64)
+    restore_batch = tf.function(
+        restore_fn, input_signature=[values_spec, seeds_spec], autograph=False
+    )
+    return batchwise(
+        lambda rows, seeds: restore_batch(values[rows], seeds), rows, seeds, batch_size=batch_size
+    )
 
 
 def _known_data(operator: LinearOperator, values: tf.Tensor, seeds: tf.Tensor) -> KnownData:

@@ -40,7 +40,7 @@ class Task:
     measured_shape: tuple[int, int, int] | None
     value_scale: float = 1.0
 
-    def values_as_images(self, values: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    def values_as_images(self, values: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
         """Shows values as images of full size.
 
         Args:

@@ -114,7 +114,7 @@ def build_reference(
         path = os.path.expanduser(settings.reference_statistics)
         with errors_about("config.evaluation.reference_statistics"):
             return load_feature_statistics(path, features.size)
-    content = hashlib.sha256(np.ascontiguousarray(images).tobytes())
+    content = hashlib.sha256(np.ascontiguousarray(images).data)
     name = f"{settings.features}_{settings.reference}"
     key = f"{features.fingerprint[:8]}_{content.hexdigest()[:8]}"
     path = folder.feature_statistics(name, key)

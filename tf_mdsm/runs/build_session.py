@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Iterator
@@ -90,8 +91,9 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         monitor = TrainingMonitor(
             model=model,
             writer=_open_writer(config, folder, workers, checkpoints.step),
-            validation_images=validation_images[: config.training.validation_images],
+            validation_images=np.array(validation_images[: config.training.validation_images]),
             batch_size=config.training.batch_size,
+            images_at_once=_images_at_once(config, strategy),
             preview=preview,
             sample_distance=distance,
         )
@@ -120,13 +122,22 @@ def _loop_settings(config: ConfigDict) -> LoopSettings:
     return LoopSettings(**{name: config.training[name] for name in names})
 
 
+def _images_at_once(config: ConfigDict, strategy: tf.distribute.Strategy) -> int:
+    """Images that a replica works on at a time in a training step."""
+    settings = config.training
+    share = settings.batch_size // strategy.num_replicas_in_sync
+    return share // settings.accumulation_steps
+
+
 def _build_preview(
     config: ConfigDict, folder: RunFolder, model: EnergyModel, statistics: ImageStatistics
 ) -> Preview:
     """Preview samples by the run's own method."""
     method = build_method(config, statistics)
     return Preview(
-        sample=compile_chain(model, method, config.sampling.show_every),
+        sample=functools.partial(
+            compile_chain(model, method, config.sampling.show_every), kept_chains=0
+        ),
         seeds=config.sampling.seed + np.arange(config.training.preview_images),
         folder=folder.samples,
         true_energy=build_true_energy(config),

@@ -87,6 +87,8 @@ def export_model(
         inpaint_fn=functools.partial(method.inpaint, model),
     )
     weights = {variable.path: variable.value for variable in model.inference_network.variables}
+    of_start = getattr(method.start, "variables", [])
+    weights |= {variable.name.removesuffix(":0"): variable for variable in of_start}
     versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
     described = {"image_shape": model.image_shape, "provenance": {**versions, **provenance}}
     if settings.format == "stablehlo":

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
+from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
 from tf_mdsm.visualization.images import image_grid, write_png
 
@@ -32,6 +34,9 @@ _LOGGER = logging.getLogger(__name__)
 
 # Maximum number of images, one in each row, in the PNG file of a task.
 _MAX_ROWS = 16
+
+# The field that names own images.
+_IMAGES = "config.restoration.images"
 
 
 def restore(config: ConfigDict, workdir: str) -> list[str]:
@@ -64,10 +69,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         start=settings.start,
         sampling=own_config.sampling,
     )
-    # All inputs are read and checked before anything is written.
-    problems = [_read_problem(config, task, run.model.image_shape) for task in tasks]
     written = []
-    for problem in problems:
+    for problem in _read_problems(config, tasks, run.model.image_shape):
         is_denoising = problem.task.operator is None
         own_solver = _build_denoiser(run) if is_denoising else solver
         restored = _restore(run.model, own_solver.method, problem, config)
@@ -83,7 +86,9 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "sampling": own_solver.sampling.to_dict(),
         }
         if problem.originals is not None:
-            report["methods"] = scores = _quality_scores(problem, restored, run.model)
+            report["methods"] = scores = _quality_scores(
+                problem, restored, run.model, config.sampling.batch_size
+            )
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
         path_stem = run.folder.restoration_stem(problem.task.name)
@@ -173,33 +178,83 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
     return tasks
 
 
-def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, int]) -> _Problem:
-    """Reads images, and computes the task's values where they are not given."""
-    settings, count = config.restoration, config.restoration.num_images
-    field = "config.restoration.images"
-    # Own measured images: there are no originals.
-    if settings.images and settings.measured:
-        if task.measured_shape is None:
-            no_image = f"not be set: the values of {task.name} form no image"
-            raise InvalidArgument("config.restoration.measured", no_image, True)
-        paths = image_paths(settings.images, field)
-        measured = read_images(paths, task.measured_shape, field)[:count]
-        values = task.values_from_images(_require_finite(measured, field))
-        return _Problem(task, None, values, task.values_as_images(values, image_shape))
-    # Own originals, or validation images.
+def _read_problems(
+    config: ConfigDict, tasks: list[Task], image_shape: tuple[int, int, int]
+) -> Iterable[_Problem]:
+    """The problem of each task; all inputs are read, once, and checked before the first one."""
+    settings = config.restoration
+    if settings.measured:
+        if not settings.images:
+            given = "be given, because restoration.measured is set"
+            raise InvalidArgument(_IMAGES, given, "nothing")
+        return [_read_measured(config, task, image_shape) for task in tasks]
+    originals = _read_originals(config, image_shape)
+    return (_measure(config, task, originals) for task in tasks)
+
+
+def _read_measured(config: ConfigDict, task: Task, image_shape: tuple[int, int, int]) -> _Problem:
+    """Own measured images, of which there are no originals."""
+    if task.measured_shape is None:
+        no_image = f"not be set: the values of {task.name} form no image"
+        raise InvalidArgument("config.restoration.measured", no_image, True)
+    values = batchwise(
+        task.values_from_images,
+        _read_own(config.restoration, task.measured_shape),
+        batch_size=config.sampling.batch_size,
+    )
+    return _problem(config, task, None, values, image_shape)
+
+
+def _read_originals(config: ConfigDict, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Own originals, or validation images, float32 [N, H, W, C]."""
+    settings = config.restoration
     if settings.images:
-        originals = read_images(image_paths(settings.images, field), image_shape, field)[:count]
-        _require_finite(originals, field)
-    elif settings.measured:
-        raise InvalidArgument(field, "be given, because restoration.measured is set", "nothing")
-    else:
-        originals = to_float(tf.constant(build_images(config)[1][:count])).numpy()
+        return _read_own(settings, image_shape)
+    return to_float(tf.constant(build_images(config)[1][: settings.num_images])).numpy()
+
+
+def _read_own(settings: ConfigDict, shape: tuple[int, int, int]) -> np.ndarray:
+    """The images of `config.restoration.images`, float32 [N, H, W, C]."""
+    paths = image_paths(settings.images, _IMAGES)
+    # Each file holds at least one image.
+    images = read_images(paths[: settings.num_images], shape, _IMAGES)
+    return _require_finite(images[: settings.num_images], _IMAGES)
+
+
+def _measure(config: ConfigDict, task: Task, originals: np.ndarray) -> _Problem:
+    """The task's values of the originals."""
+    settings, batch_size = config.restoration, config.sampling.batch_size
     if task.operator is None:
-        noise = np.random.default_rng(settings.seed).standard_normal(originals.shape)
-        values = (originals + settings.noise * noise).astype(np.float32)
+        generator = np.random.default_rng(settings.seed)
+        values = batchwise(
+            lambda images: _add_noise(images, settings.noise, generator),
+            originals,
+            batch_size=batch_size,
+        )
     else:
-        values = task.operator.measure(tf.constant(originals)).numpy()
-    return _Problem(task, originals, values, task.values_as_images(values, image_shape))
+        values = batchwise(task.operator.measure, originals, batch_size=batch_size)
+    return _problem(config, task, originals, values, originals.shape[1:])
+
+
+def _problem(
+    config: ConfigDict,
+    task: Task,
+    originals: np.ndarray | None,
+    values: np.ndarray,
+    image_shape: tuple[int, ...],
+) -> _Problem:
+    """A problem of given values, which are shown as images, too."""
+    measured = batchwise(
+        lambda values: task.values_as_images(values, image_shape),
+        values,
+        batch_size=config.sampling.batch_size,
+    )
+    return _Problem(task, originals, values, measured)
+
+
+def _add_noise(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """The next images under noise, float32 [B, H, W, C]."""
+    return (images + sigma * generator.standard_normal(images.shape)).astype(np.float32)
 
 
 def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
@@ -217,7 +272,12 @@ def _restore(
     if problem.task.operator is None:
         assert isinstance(method, CoarseToFine)
         return denoise_blindly(
-            model, method, problem.values, num_solutions=num_solutions, seed=seed
+            model,
+            method,
+            problem.values,
+            num_solutions=num_solutions,
+            seed=seed,
+            batch_size=config.sampling.batch_size,
         )
     return solve(
         model,
@@ -231,16 +291,21 @@ def _restore(
 
 
 def _quality_scores(
-    problem: _Problem, restored: np.ndarray, model: EnergyModel
+    problem: _Problem, restored: np.ndarray, model: EnergyModel, batch_size: int
 ) -> dict[str, dict[str, Any]]:
     """PSNR and SSIM of the solutions and of simpler methods, by the method's name."""
     assert problem.originals is not None
     methods = {"solution": restored[:, 0], "mean of solutions": restored.mean(axis=1)}
     if problem.task.operator is None:
-        methods["one denoising step"] = model.denoise(tf.constant(problem.values)).numpy()
+        methods["one denoising step"] = batchwise(
+            model.denoise, problem.values, batch_size=batch_size
+        )
         methods["noisy"] = problem.measured
     else:
-        methods["adjoint"] = problem.task.operator.adjoint(tf.constant(problem.values)).numpy()
+        adjoint = problem.task.operator.adjoint
+        methods["adjoint"] = batchwise(
+            lambda values: adjoint(tf.constant(values)), problem.values, batch_size=batch_size
+        )
     baseline = baseline_solution(problem.task, problem.measured)
     if baseline is not None:
         name, images = baseline
@@ -255,12 +320,13 @@ def _write(
     images = {"measured": problem.measured, "restored": restored}
     if problem.originals is not None:
         images["original"] = problem.originals
-    arrays: dict[str, Any] = {name: np.float32(array) for name, array in images.items()}
+    arrays: dict[str, Any] = {name: np.asarray(array, np.float32) for name, array in images.items()}
     with atomic_write(f"{path_stem}.npz") as partial:
         np.savez_compressed(partial, **arrays)
     # One row for each image: original, measured, and its solutions.
-    originals = [] if problem.originals is None else [problem.originals[:, None]]
-    rows = np.concatenate([*originals, problem.measured[:, None], restored], axis=1)[:_MAX_ROWS]
+    originals = [] if problem.originals is None else [problem.originals[:_MAX_ROWS, None]]
+    others = [problem.measured[:_MAX_ROWS, None], restored[:_MAX_ROWS]]
+    rows = np.concatenate([*originals, *others], axis=1)
     grid = image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
     write_png(grid, f"{path_stem}.png")
     write_json(report, f"{path_stem}.json")

@@ -170,9 +170,14 @@ def _shard_function(
     size = settings.batch_size
 
     def compute_shard(number: int) -> dict[str, np.ndarray]:
-        chain = sample(seeds[number * size : (number + 1) * size], on_steps)
+        is_first = number == 0
+        chain = sample(
+            seeds[number * size : (number + 1) * size],
+            on_steps,
+            kept_chains=_KEPT_STATES if is_first else 0,
+        )
         require_finite(chain, hints.get(settings.sampler, ""))
-        return _arrays_of(chain, keep_states=number == 0)
+        return _arrays_of(chain, keep_states=is_first)
 
     return compute_shard
 
@@ -186,6 +191,6 @@ def _arrays_of(chain: Chain, keep_states: bool) -> dict[str, np.ndarray]:
     """The arrays of a shard; the first shard keeps the states of some images as well."""
     arrays = {"images": stored_pixels(chain.images), "energies": chain.energy}
     if keep_states:
-        arrays["chain_states"] = chain.states[:, :_KEPT_STATES]
+        arrays["chain_states"] = chain.states
         arrays["chain_energies"] = chain.energies[:, :_KEPT_ENERGIES]
     return arrays

@@ -19,8 +19,9 @@ class Chain:
     Attributes:
         images: the final images, not clipped, float32 [B, H, W, C].
         energy: energies of the final images, float32 [B].
-        states: the starting images, the images after every `show_every` steps and after the last
-            step, and the final images, float32 [n, B, H, W, C].
+        states: of the first `kept_chains` images, the starting images, the images after every
+            `show_every` steps and after the last step, and the final images, float32
+            [n, kept_chains, H, W, C].
         energies: energies before each step, float32 [steps, B].
     """
 
@@ -42,10 +43,11 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         show_every: steps between the recorded states; 0: a 27th of all steps.
 
     Returns:
-        a function of a sequence of seeds, [B], and optionally of a callback. The callback gets the
-        number of steps that have just been done, after each part of the run. The function returns
-        a `Chain`. It raises InvalidArgument unless the seeds are integers in [0, 2^63), at least
-        one, all different.
+        a function of a sequence of seeds, [B], and optionally of `on_steps` and `kept_chains`.
+        `on_steps` is called with the number of steps that have just been done, after each part of
+        the run. Of the first `kept_chains` images all states are kept; None: of all images. The
+        others leave their device when they are final. The function returns a `Chain`. It raises
+        InvalidArgument unless the seeds are integers in [0, 2^63), at least one, all different.
     """
     require_target(target)
     require_method(method)
@@ -71,18 +73,23 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         images = method.finish(target, images)
         return images, energy_and_score(target, images)[0]
 
-    def run(seeds: Sequence[int], on_steps: Callable[[int], None] = lambda _: None) -> Chain:
+    def run(
+        seeds: Sequence[int],
+        on_steps: Callable[[int], None] = lambda _: None,
+        kept_chains: int | None = None,
+    ) -> Chain:
         seed_tensor = tf.constant(checked_seeds(seeds))
         images = start(seed_tensor)
-        states, energies = [images.numpy()], []
+        # Sliced on the device: what is not kept is not copied from it.
+        states, energies = [images[:kept_chains].numpy()], []
         for first in range(0, method.num_steps, show_every):
             steps = min(show_every, method.num_steps - first)
             images, energy = advance(images, seed_tensor, tf.constant(first), tf.constant(steps))
-            states.append(images.numpy())
+            states.append(images[:kept_chains].numpy())
             energies.append(energy.numpy())
             on_steps(steps)
         images, energy = finish(images)
-        states.append(images.numpy())
+        states.append(images[:kept_chains].numpy())
         return Chain(images.numpy(), energy.numpy(), np.stack(states), np.concatenate(energies))
 
     return run

@@ -16,6 +16,7 @@ from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.samplers.values import whole_number
+from tf_mdsm.system.batchwise import batchwise
 
 __all__ = ["checked_method", "default_method", "sample", "trained_noise", "warn_beyond_training"]
 
@@ -60,12 +61,13 @@ def sample(
     warn_beyond_training(target, method, stacklevel=3)
     has_variables = isinstance(target, keras.Model | tf.Module)
     draw = _compiled_once(target, method) if has_variables else _compiled(target, method)
-    batches = []
-    for first in range(0, len(checked), batch_size):
-        chain = draw(checked[first : first + batch_size])
+
+    def sample_batch(seeds: np.ndarray) -> np.ndarray:
+        chain = draw(seeds, kept_chains=0)
         require_finite(chain)
-        batches.append(chain.images)
-    return np.concatenate(batches)
+        return chain.images
+
+    return batchwise(sample_batch, checked, batch_size=batch_size)
 
 
 def default_method(target: Target) -> Heun:
@@ -136,7 +138,7 @@ def warn_beyond_training(target: Target, method: Method, *, stacklevel: int) -> 
 
 
 def _compiled(target: Target, method: Method) -> Callable[..., Chain]:
-    """The compiled chain, in one part: intermediate states are not kept."""
+    """The compiled chain, in one part."""
     return compile_chain(target, method, show_every=method.num_steps)
 
 

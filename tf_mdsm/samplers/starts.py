@@ -1,6 +1,7 @@
 """Starting points of sampling: values that make noisy images from seeds."""
 
 import dataclasses
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,11 @@ __all__ = ["GaussianStart", "ImagesStart", "IsotropicStart", "Start"]
 
 
 class Start(Protocol):
-    """Where sampling starts: a noisy image for each seed, whatever the other seeds are."""
+    """Where sampling starts: a noisy image for each seed, whatever the other seeds are.
+
+    If it reads variables, it has a property `variables`, a list of them, as `GaussianStart`. An
+    exported model keeps them among its weights.
+    """
 
     def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
         """Images, float32 [B, H, W, C], for seeds, int64 [B], each >= 0.
@@ -46,8 +51,34 @@ class IsotropicStart(Value):
         return 0.5 + self.sigma * randomness.normal(seeds, (0, 0), "start", image_shape)
 
 
+class _StartFromArrays(Value):
+    """A start that reads arrays; in an exported model they are among the weights."""
+
+    # Functions that are compiled do not keep alive the variables that they read: these are made
+    # once for each start, also if several threads compile at a time.
+    _lock = threading.Lock()
+    _made: list[tf.Variable] | None = None
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The arrays that `noisy_images` reads. Constants would be copied into each graph."""
+        with self._lock, tf.init_scope():
+            made = self._made
+            if made is None:
+                made = [
+                    tf.Variable(array, trainable=False, dtype=tf.float32, name=name)
+                    for name, array in self._arrays().items()
+                ]
+                self._set(_made=made)
+            return made
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What `variables` hold, by their names."""
+        raise NotImplementedError
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class GaussianStart(Value):
+class GaussianStart(_StartFromArrays):
     """Starts at N(mean, C + sigma^2 I), the training images' Gaussian with noise of level sigma.
 
     C = sum_i (variances_i - residual) v_i v_i' + residual I, as in `ImageStatistics`.
@@ -91,19 +122,22 @@ class GaussianStart(Value):
     def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
         """Images of the start, as in `Start.noisy_images`."""
         _require_shape("mean", self.mean.shape, image_shape)
-        scales = np.sqrt(np.maximum(self.variances - self.residual_variance, 0.0))
-        scaled_components = _outside_graph(
-            self.components.reshape(len(scales), self.mean.size) * scales[:, None]
-        )
+        mean, scaled_components = self.variables
         residual_std = float(np.sqrt(self.sigma**2 + self.residual_variance))
-        coordinates = randomness.normal(seeds, (0, 0), "start_components", (len(scales),))
+        coordinates = randomness.normal(seeds, (0, 0), "start_components", (len(self.variances),))
         offset = tf.reshape(tf.matmul(coordinates, scaled_components), [-1, *self.mean.shape])
         noise = randomness.normal(seeds, (0, 0), "start", self.mean.shape)
-        return offset + self.mean + residual_std * noise
+        return offset + mean + residual_std * noise
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The mean [H, W, C], and the components times their standard deviations, [r, H W C]."""
+        scales = np.sqrt(np.maximum(self.variances - self.residual_variance, 0.0))
+        components = self.components.reshape(len(scales), self.mean.size)
+        return {"start_mean": self.mean, "start_components": components * scales[:, None]}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImagesStart(Value):
+class ImagesStart(_StartFromArrays):
     """Starts at given images with noise of level sigma; seed s starts at image s mod N.
 
     Attributes:
@@ -126,11 +160,15 @@ class ImagesStart(Value):
 
     def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
         """Images of the start, as in `Start.noisy_images`."""
-        clean = self.images
-        _require_shape("images", clean.shape[1:], image_shape)
-        noise = randomness.normal(seeds, (0, 0), "start", clean.shape[1:])
-        indices = tf.math.floormod(seeds, len(clean))
-        return tf.gather(_outside_graph(clean), indices) + self.sigma * noise
+        _require_shape("images", self.images.shape[1:], image_shape)
+        noise = randomness.normal(seeds, (0, 0), "start", self.images.shape[1:])
+        indices = tf.math.floormod(seeds, len(self.images))
+        (images,) = self.variables
+        return tf.gather(images, indices) + self.sigma * noise
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The images [N, H, W, C]."""
+        return {"start_images": self.images}
 
 
 def _checked_sigma(sigma: float) -> float:
@@ -141,9 +179,3 @@ def _require_shape(name: str, shape: tuple[int, ...], image_shape: tuple[int, ..
     """Refuses a start of images of another shape than the target's."""
     if tuple(shape) != tuple(image_shape):
         raise InvalidArgument(name, f"be of the target's images, {tuple(image_shape)}", shape)
-
-
-def _outside_graph(array: np.ndarray) -> tf.Tensor:
-    """A constant that a compiled function refers to; in its graph, large arrays would be copied."""
-    with tf.init_scope():
-        return tf.constant(array, tf.float32)

@@ -2,14 +2,16 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.distributed.batch_shares import BatchShare
 from tf_mdsm.energy_model import NUM_BANDS, EnergyModel
 from tf_mdsm.samplers.chain import Chain
+from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.training.tensorboard import EventWriter
 from tf_mdsm.visualization.images import to_uint8, write_png
 from tf_mdsm.visualization.model_views import denoising_strip, is_points, samples_picture
@@ -65,6 +67,8 @@ class TrainingMonitor:
         writer: TensorBoard's event files.
         validation_images: uint8 or float in [0, 1], [N, H, W, C].
         batch_size: images of one training step, over all replicas.
+        images_at_once: images of a step that a replica works on at a time. Validation and sampling
+            work on no more, so that they need no more memory than a step.
         preview: how preview images are sampled.
         sample_distance: how samples are compared with the reference images; None: they are not.
     """
@@ -76,14 +80,20 @@ class TrainingMonitor:
         writer: EventWriter,
         validation_images: np.ndarray,
         batch_size: int,
+        images_at_once: int,
         preview: Preview,
         sample_distance: SampleDistance | None = None,
     ):
         self._model, self._writer, self._preview = model, writer, preview
-        self._validation_images = to_float(tf.constant(validation_images))
-        self._batch_size, self._sample_distance = batch_size, sample_distance
+        self._validation_images, self._sample_distance = validation_images, sample_distance
+        self._batch_size, self._images_at_once = batch_size, images_at_once
         self._images, self._seconds = 0, 0.0
-        self._validation_losses = tf.function(model.validation_losses, autograph=False)
+        self._validation_losses = tf.function(
+            lambda images, batch_number, place, size: model.validation_losses(
+                images, batch_number, BatchShare(place, size)
+            ),
+            autograph=False,
+        )
         self._energy = tf.function(model.energy, autograph=False)
 
     def count_steps(self, steps: int, seconds: float) -> None:
@@ -117,16 +127,17 @@ class TrainingMonitor:
     def validate(self, step: int) -> None:
         """Logs the validation loss, energies of three kinds of images, and a denoising strip."""
         losses = [
-            self._validation_losses(batch, tf.constant(number))
-            for number, batch in enumerate(self._in_batches(self._validation_images))
+            self._losses_of_batch(number, self._validation_images[first : first + self._batch_size])
+            for number, first in enumerate(range(0, len(self._validation_images), self._batch_size))
         ]
         scalars = {"validation_loss": np.concatenate(losses).mean()}
-        for kind, images in self._images_by_kind().items():
-            energies = [self._energy(batch) for batch in self._in_batches(images)]
+        for kind, parts in self._images_by_kind().items():
+            energies = [self._energy(images) for images in parts]
             scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
         self._writer.scalars(scalars, step)
         if not is_points(self._model.image_shape):
-            strip = denoising_strip(self._model, self._validation_images[:8].numpy())
+            images = to_float(tf.constant(self._validation_images[:8])).numpy()
+            strip = denoising_strip(self._model, images, batch_size=self._images_at_once)
             self._writer.picture("clean_noisy_denoised", strip, step)
 
     def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
@@ -141,7 +152,7 @@ class TrainingMonitor:
                 raise _StopRequested
 
         try:
-            images = self._preview.sample(self._preview.seeds, end_if_stopped).images
+            images = self._sample(np.asarray(self._preview.seeds), end_if_stopped)
         except _StopRequested:
             return
         if not np.isfinite(images).all():
@@ -168,30 +179,65 @@ class TrainingMonitor:
         if self._sample_distance is None:
             raise ValueError("no sample distance was given to this monitor")
         distance, parts = self._sample_distance, []
-        for first in range(0, distance.num_samples, self._batch_size):
+        for first in range(0, distance.num_samples, self._images_at_once):
             if stop_requested():
                 return
-            seeds = np.arange(first, min(first + self._batch_size, distance.num_samples))
-            parts.append(self._preview.sample(self._preview.seeds[0] + seeds).images)
-        samples = np.concatenate(parts)
-        if not np.isfinite(samples).all():
-            return
-        value = distance.compute(to_uint8(samples))
+            seeds = np.arange(first, min(first + self._images_at_once, distance.num_samples))
+            images = self._sample(self._preview.seeds[0] + seeds)
+            if not np.isfinite(images).all():
+                return
+            parts.append(to_uint8(images))
+        value = distance.compute(np.concatenate(parts))
         self._writer.scalars({f"distance/{distance.features}": value}, step)
         keep_if_best(value, distance.definition)
 
-    def _images_by_kind(self) -> dict[str, tf.Tensor]:
-        """Validation images, the same under noise of the largest level, and uniform noise."""
-        generator = np.random.default_rng(0)
-        shape = self._validation_images.numpy().shape
-        noise = generator.standard_normal(shape).astype(np.float32)
+    def _sample(
+        self, seeds: np.ndarray, on_steps: Callable[[int], None] = lambda _: None
+    ) -> np.ndarray:
+        """Samples, one for each seed, [N, H, W, C]."""
+        return batchwise(
+            lambda seeds: self._preview.sample(seeds, on_steps).images,
+            seeds,
+            batch_size=self._images_at_once,
+        )
+
+    def _losses_of_batch(self, number: int, images: np.ndarray) -> np.ndarray:
+        """Losses of a validation batch, [B]; the noise does not depend on the parts."""
+        return batchwise(
+            lambda part, places: self._validation_losses(
+                to_float(tf.constant(part)),
+                tf.constant(number),
+                tf.constant(places),
+                tf.constant(len(images)),
+            ),
+            images,
+            np.arange(len(images), dtype=np.int32),
+            batch_size=self._images_at_once,
+        )
+
+    def _images_by_kind(self) -> dict[str, Iterator[tf.Tensor]]:
+        """Validation images, the same under noise of the largest level, and uniform noise.
+
+        The iterators over their parts share one generator of random numbers: they are read to
+        their end in this order.
+        """
+        generator, sigma_max = np.random.default_rng(0), self._model.noise.sigma_max
+
+        def noisy(images: tf.Tensor) -> tf.Tensor:
+            noise = generator.standard_normal(images.shape).astype(np.float32)
+            return images + sigma_max * noise
+
+        def uniform(images: tf.Tensor) -> tf.Tensor:
+            return tf.constant(generator.uniform(size=images.shape).astype(np.float32))
+
         return {
-            "clean": self._validation_images,
-            "noisy": self._validation_images + self._model.noise.sigma_max * noise,
-            "uniform": tf.constant(generator.uniform(size=shape).astype(np.float32)),
+            "clean": self._validation_parts(),
+            "noisy": map(noisy, self._validation_parts()),
+            "uniform": map(uniform, self._validation_parts()),
         }
 
-    def _in_batches(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """The images in batches of the training's size; the last batch may be smaller."""
-        size = self._batch_size
-        return [images[first : first + size] for first in range(0, len(images), size)]
+    def _validation_parts(self) -> Iterator[tf.Tensor]:
+        """The validation images, float32 in [0, 1], as many at a time as a step has."""
+        for first in range(0, len(self._validation_images), self._images_at_once):
+            part = self._validation_images[first : first + self._images_at_once]
+            yield to_float(tf.constant(part))

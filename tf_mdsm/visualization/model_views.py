@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.visualization.images import image_grid
 from tf_mdsm.visualization.plots import landscapes
 
@@ -52,13 +53,16 @@ def samples_picture(
     return landscapes(values, images.reshape(-1, 2))
 
 
-def denoising_strip(model: EnergyModel, images: np.ndarray, levels: int = 6) -> np.ndarray:
+def denoising_strip(
+    model: EnergyModel, images: np.ndarray, levels: int = 6, *, batch_size: int = 64
+) -> np.ndarray:
     """A grid of clean, noisy and denoised images: these three rows for each noise level.
 
     Args:
         model: the energy model, which denoises.
         images: clean images, [N, H, W, C], one for each column.
         levels: number of noise levels to show, at most; they are evenly spaced over the model's.
+        batch_size: number of images that are denoised at the same time.
 
     Returns:
         uint8 [height, width, C].
@@ -69,5 +73,5 @@ def denoising_strip(model: EnergyModel, images: np.ndarray, levels: int = 6) -> 
     rows = []
     for sigma in sigmas:
         noisy = images + sigma * noise
-        rows += [images, noisy, model.denoise(noisy).numpy()]
+        rows += [images, noisy, batchwise(model.denoise, noisy, batch_size=batch_size)]
     return image_grid(np.concatenate(rows), columns=len(images))
