@@ -38,6 +38,7 @@ _STREAMS = (
     "coarse_to_fine",  # noise of coarse-to-fine ascent
     "metropolis",  # proposals and acceptance tests of MALA and HMC
     "annealing",  # step sizes and proposals of annealed importance sampling
+    "start_mixture",  # which Gaussian of a mixture a start comes from
 )
 
 _MASK = 0xFFFFFFFF

@@ -12,7 +12,7 @@ from tests.helpers.correlated_images import correlated_images, covariance_of
 from tests.helpers.denoiser_samplers import SHAPE, int_seeds
 from tf_mdsm.datasets.image_statistics import fit_statistics
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.starts import GaussianStart, ImagesStart
+from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, MixtureStart
 
 
 def test_images_start_adds_noise_to_given_images():
@@ -80,3 +80,65 @@ def test_threads_share_the_variables_of_a_start():
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: start.variables, range(16)))
     assert {id(variables) for variables in made} == {id(start.variables)}
+
+
+def two_gaussians(sigma: float) -> MixtureStart:
+    """A mixture in 8 pixels: far apart along the first direction, unlike covariances."""
+    directions = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0][:3]
+    return MixtureStart(
+        weights=np.float32([0.3, 0.7]),
+        mean=np.linspace(0, 1, 8).reshape(2, 4, 1),
+        components=directions.reshape(3, 2, 4, 1),
+        centers=np.float32([[20, 1, 0], [-20, 0, 2]]),
+        covariances=np.float32([np.diag([1, 0.5, 0.1]), np.eye(3) + 0.5]),
+        residual_variances=np.float32([0.04, 0.25]),
+        sigma=sigma,
+    )
+
+
+def test_mixture_starts_have_the_weights_means_and_covariances_plus_noise():
+    """Of 40,000 starts, in each Gaussian, within 5 standard errors."""
+    sigma, count = 0.3, 40_000
+    start = two_gaussians(sigma)
+    starts = start.noisy_images(int_seeds(count), (2, 4, 1)).numpy().reshape(count, 8)
+    directions = start.components.reshape(3, 8).astype(np.float64)
+    first = (starts - start.mean.ravel()) @ directions[0] > 0
+    assert first.mean() == pytest.approx(0.3, abs=5 * np.sqrt(0.21 / count))
+    for k, members in enumerate((starts[first], starts[~first])):
+        mean = start.mean.ravel() + start.centers[k] @ directions
+        projection = directions.T @ directions
+        expected = directions.T @ start.covariances[k] @ directions + sigma**2 * np.eye(8)
+        expected += start.residual_variances[k] * (np.eye(8) - projection)
+        spread = np.sqrt(np.diag(expected))
+        number = len(members)
+        assert np.abs((members.mean(0) - mean) / spread).max() < 5 / np.sqrt(number)
+        errors = (np.cov(members.T) - expected) / np.outer(spread, spread)
+        assert np.abs(errors).max() < 5 * np.sqrt(2 / number)
+
+
+def test_a_mixture_start_depends_on_its_seed_only():
+    start = two_gaussians(0.1)
+    together = start.noisy_images(int_seeds(50), (2, 4, 1)).numpy()
+    alone = start.noisy_images(tf.constant([7], tf.int64), (2, 4, 1)).numpy()
+    np.testing.assert_allclose(alone[0], together[7], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("weights", [0.0, 0.0]),
+        ("weights", [-0.1, 1.1]),
+        ("centers", np.zeros((2, 2))),
+        ("covariances", np.zeros((2, 3, 2))),
+        ("covariances", -np.ones((2, 1, 1)) * np.eye(3)),
+        ("residual_variances", [-1.0, 1.0]),
+        ("components", np.zeros((3, 2, 3, 1))),
+        ("mean", np.zeros(8)),
+        ("sigma", -1.0),
+    ],
+)
+def test_wrong_mixtures_are_refused(field, wrong):
+    fields = {**vars(two_gaussians(0.1)), field: wrong}
+    fields.pop("_made", None)
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+        MixtureStart(**fields)

@@ -58,7 +58,7 @@ def _parse_bound(text: str) -> float:
 
 _SOURCES = ("tfds", "digits", "idx", "npz", "folder", "synthetic")
 _SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala", "hmc")
-_STARTS = ("isotropic", "gaussian", "images")
+_STARTS = ("isotropic", "gaussian", "mixture", "images")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best"),

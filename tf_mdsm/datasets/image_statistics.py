@@ -10,7 +10,13 @@ from scipy import linalg
 from tf_mdsm.errors import RunError
 from tf_mdsm.system.atomic import atomic_write
 
-__all__ = ["ImageStatistics", "fit_statistics", "load_statistics", "save_statistics"]
+__all__ = [
+    "ImageStatistics",
+    "fit_statistics",
+    "flat_floats",
+    "load_statistics",
+    "save_statistics",
+]
 
 # Images that are read at a time.
 _BATCH_SIZE = 1_024
@@ -52,7 +58,7 @@ def fit_statistics(
     shape, size = images.shape[1:], int(np.prod(images.shape[1:]))
     if size > max_pixels:
         stride = -(-len(images) // _SUBSET_SIZE)
-        analysis = _analyze_products(_flat_floats(images[::stride]))
+        analysis = _analyze_products(flat_floats(images[::stride]))
     else:
         analysis = _analyze_covariance(images, size)
     kept = min(max_components, len(analysis.variances))
@@ -109,7 +115,7 @@ class _PrincipalComponents(NamedTuple):
     total_variance: float
 
 
-def _flat_floats(images: np.ndarray) -> np.ndarray:
+def flat_floats(images: np.ndarray) -> np.ndarray:
     """Images as float32 [N, d], pixels in [0, 1]."""
     scale = 1 / 255 if images.dtype == np.uint8 else 1.0
     return images.reshape(len(images), -1).astype(np.float32) * np.float32(scale)
@@ -120,7 +126,7 @@ def _analyze_covariance(images: np.ndarray, size: int) -> _PrincipalComponents:
     total, products = np.zeros(size), np.zeros((size, size))
     for first in range(0, len(images), _BATCH_SIZE):
         # Values are centered around 1/2, so that single precision is enough within a batch.
-        batch = _flat_floats(images[first : first + _BATCH_SIZE]) - np.float32(0.5)
+        batch = flat_floats(images[first : first + _BATCH_SIZE]) - np.float32(0.5)
         total += batch.sum(axis=0, dtype=np.float64)
         products += batch.T @ batch
     mean = total / len(images)

@@ -11,7 +11,7 @@ from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.values import Value, float_array, number
 
-__all__ = ["GaussianStart", "ImagesStart", "IsotropicStart", "Start"]
+__all__ = ["GaussianStart", "ImagesStart", "IsotropicStart", "MixtureStart", "Start"]
 
 
 class Start(Protocol):
@@ -134,6 +134,99 @@ class GaussianStart(_StartFromArrays):
         scales = np.sqrt(np.maximum(self.variances - self.residual_variance, 0.0))
         components = self.components.reshape(len(scales), self.mean.size)
         return {"start_mean": self.mean, "start_components": components * scales[:, None]}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MixtureStart(_StartFromArrays):
+    """Starts at a mixture of Gaussians of the training images, with noise of level sigma.
+
+    The mixture is crude, but nearer to the images than one Gaussian: the energy then refines it.
+
+    Attributes:
+        weights: of the K Gaussians, float32 [K].
+        mean: mean of the images, float32 [H, W, C].
+        components: orthonormal directions, float32 [r, H, W, C].
+        centers: means of the Gaussians along the directions, relative to `mean`, float32 [K, r].
+        covariances: along the directions, float32 [K, r, r].
+        residual_variances: variance along every other direction, float32 [K].
+        sigma: noise level at which sampling starts, in pixel units.
+
+    Raises:
+        InvalidArgument: for arrays of other shapes or not finite, for weights that are negative or
+            all zero, and for covariances that are none.
+    """
+
+    weights: np.ndarray
+    mean: np.ndarray
+    components: np.ndarray
+    centers: np.ndarray
+    covariances: np.ndarray
+    residual_variances: np.ndarray
+    sigma: float
+
+    def __post_init__(self) -> None:
+        mean = float_array("mean", self.mean, "be finite, [H, W, C]")
+        weights = float_array("weights", self.weights, "be finite, [K]")
+        components = float_array("components", self.components, "be finite, [r, H, W, C]")
+        if mean.ndim != 3:
+            raise InvalidArgument("mean", "be finite, [H, W, C]", f"shape {mean.shape}")
+        if weights.ndim != 1 or not (weights >= 0).all() or not weights.sum() > 0:
+            raise InvalidArgument("weights", "not be negative, and not all be 0", weights)
+        number, rank = len(weights), len(components) if components.ndim else 0
+        expected = {
+            "components": (rank, *mean.shape),
+            "centers": (number, rank),
+            "covariances": (number, rank, rank),
+            "residual_variances": (number,),
+        }
+        arrays = {}
+        for name, shape in expected.items():
+            arrays[name] = float_array(name, getattr(self, name), f"be finite, {list(shape)}")
+            if arrays[name].shape != shape:
+                raise InvalidArgument(name, f"have the shape {shape}", arrays[name].shape)
+        if not (arrays["residual_variances"] >= 0).all():
+            requirement = "not be negative"
+            raise InvalidArgument("residual_variances", requirement, arrays["residual_variances"])
+        smallest = np.linalg.eigvalsh(arrays["covariances"]).min(initial=0.0)
+        if smallest < -1e-4 * np.abs(arrays["covariances"]).max(initial=1e-30):
+            requirement = "have no negative eigenvalue"
+            raise InvalidArgument("covariances", requirement, smallest)
+        self._set(mean=mean, weights=weights, **arrays, sigma=_checked_sigma(self.sigma))
+
+    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`."""
+        _require_shape("mean", self.mean.shape, image_shape)
+        mean, components, cumulated, centers, factors, residual_stds = self.variables
+        # Which Gaussian: the first whose cumulated weight exceeds a uniform number.
+        chosen = randomness.uniform(seeds, (0, 0), "start_mixture", (1,))
+        which = tf.reduce_sum(tf.cast(chosen >= cumulated[None, :-1], tf.int32), axis=1)
+        # Along the components the Gaussian's own covariance, which holds the noise as well.
+        rank = len(self.components)
+        normal = randomness.normal(seeds, (0, 0), "start_components", (rank,))
+        coordinates = tf.gather(centers, which) + tf.linalg.matvec(
+            tf.gather(factors, which), normal
+        )
+        # Across them independent noise.
+        noise = randomness.normal(seeds, (0, 0), "start", (self.mean.size,))
+        noise *= tf.gather(residual_stds, which)[:, None]
+        noise -= tf.matmul(tf.matmul(noise, components, transpose_b=True), components)
+        flat = tf.matmul(coordinates, components) + noise
+        return mean + tf.reshape(flat, [-1, *self.mean.shape])
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What `noisy_images` reads; the noise of level sigma is part of the factors."""
+        cumulated = np.cumsum(self.weights, dtype=np.float64) / self.weights.sum(dtype=np.float64)
+        noise = self.sigma**2 * np.eye(len(self.components))
+        variances, directions = np.linalg.eigh(self.covariances.astype(np.float64) + noise)
+        factors = directions * np.sqrt(np.maximum(variances, 0.0))[:, None, :]
+        return {
+            "start_mean": self.mean,
+            "start_components": self.components.reshape(len(self.components), -1),
+            "start_cumulated_weights": cumulated,
+            "start_centers": self.centers,
+            "start_factors": factors,
+            "start_residual_stds": np.sqrt(self.residual_variances + self.sigma**2),
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
