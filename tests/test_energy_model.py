@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.eager import uncompiled
 from tf_mdsm import losses, randomness
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
@@ -194,6 +195,25 @@ def test_averaged_weights_follow_their_recursion():
         if average.path != "energy/constant"
     ]
     assert all(differs)
+
+
+@pytest.mark.parametrize("count", [7, 2])
+def test_evaluation_works_in_the_parts_of_a_training_step(count, monkeypatch):
+    """Also if the parts do not divide the images; the loss is the same, up to rounding."""
+    images, sizes = some_images(count), []
+    whole, in_parts = make_model(), make_model(accumulation_steps=3)
+    in_parts.set_weights(whole.get_weights())
+    losses = in_parts._normalized_losses
+
+    def counted(network, clean, noisy, sigma):
+        sizes.append(len(clean))
+        return losses(network, clean, noisy, sigma)
+
+    monkeypatch.setattr(in_parts, "_normalized_losses", counted)
+    with uncompiled():
+        expected, received = (model.test_step(images)["loss"] for model in (whole, in_parts))
+    assert float(received) == pytest.approx(float(expected), rel=1e-5)
+    assert sizes == [-(-count // 3)] * 3
 
 
 def test_validation_losses_are_the_same_at_every_call():

@@ -372,12 +372,28 @@ class EnergyModel(keras.Model):
         Args:
             data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
         """
-        each_loss = self.validation_losses(images_of(data), batch_number=0)
+        each_loss = self._validation_losses_in_parts(images_of(data))
         count = tf.cast(tf.size(each_loss), each_loss.dtype)
         total, count = mean_over_replicas([tf.reduce_sum(each_loss), count])
         self.loss_tracker.update_state(total / count, sample_weight=count)
         logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
         return logs
+
+    def _validation_losses_in_parts(self, images: tf.Tensor) -> tf.Tensor:
+        """The losses of batch 0, [B], in parts as those of a training step."""
+        if self.accumulation_steps == 1:
+            return self.validation_losses(images, batch_number=0)
+        clean = as_images(images, self.image_shape)
+        level_indices, noisy = self._add_noise(clean, share_of_batch(clean), 0, "validation_noise")
+        *parts, _ = self._in_parts(clean, noisy, self._sigma(level_indices))
+        # One iteration at a time, as in a training step.
+        each_loss = tf.map_fn(
+            lambda part: self._normalized_losses(self.inference_network, *part),
+            tuple(parts),
+            fn_output_signature=tf.TensorSpec([None], tf.float32),
+            parallel_iterations=1,
+        )
+        return tf.reshape(each_loss, [-1])[: tf.shape(clean)[0]]
 
     def validation_losses(
         self,
@@ -465,20 +481,10 @@ class EnergyModel(keras.Model):
     def _accumulated_losses_and_gradients(
         self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `_losses_and_gradients`, part after part, with the gradients summed on the way.
-
-        If the parts do not divide the images, the first images fill the last part, with weight 0.
-        """
+        """As `_losses_and_gradients`, part after part, with the gradients summed on the way."""
         num_parts = self.accumulation_steps
         num_images: Any = clean.shape[0] or tf.shape(clean)[0]
-        filled = num_images + -num_images % num_parts
-        index, places = tf.range(filled) % num_images, [num_parts, -1]
-        weight = tf.cast(tf.range(filled) < num_images, sigma.dtype)
-        weight *= tf.cast(filled, sigma.dtype) / tf.cast(num_images, sigma.dtype)
-        parts = [
-            tf.reshape(values, [*places, *values.shape[1:]])
-            for values in (*(tf.gather(x, index) for x in (clean, noisy, sigma)), weight)
-        ]
+        parts = self._in_parts(clean, noisy, sigma)
 
         def add_part(i, each_loss, sums):
             part = [tf.ensure_shape(x[i], x.shape[1:]) for x in parts]
@@ -496,6 +502,22 @@ class EnergyModel(keras.Model):
             lambda i, *_: i < num_parts, add_part, start, parallel_iterations=1
         )
         return each_loss.concat()[:num_images], [total / num_parts for total in sums]
+
+    def _in_parts(self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor) -> list[tf.Tensor]:
+        """The arguments in `accumulation_steps` parts, [parts, images of a part, ...], and weights.
+
+        If the parts do not divide the images, the first images fill the last part, with weight 0.
+        """
+        num_parts = self.accumulation_steps
+        num_images: Any = clean.shape[0] or tf.shape(clean)[0]
+        filled = num_images + -num_images % num_parts
+        index, places = tf.range(filled) % num_images, [num_parts, -1]
+        weight = tf.cast(tf.range(filled) < num_images, sigma.dtype)
+        weight *= tf.cast(filled, sigma.dtype) / tf.cast(num_images, sigma.dtype)
+        return [
+            tf.reshape(values, [*places, *values.shape[1:]])
+            for values in (*(tf.gather(x, index) for x in (clean, noisy, sigma)), weight)
+        ]
 
     def _clip(self, gradients: list[tf.Tensor], norm_before_clipping: tf.Tensor) -> list[tf.Tensor]:
         """The minimized loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""

@@ -247,7 +247,7 @@ def _sampling() -> ConfigDict:
     sampling.sampler = "heun"
     # Images that --mode=sample draws.
     sampling.num_samples = 64
-    # Images that are sampled at a time.
+    # Images that are sampled or restored at a time.
     sampling.batch_size = 64
     # Seed of the first image. Image n has seed `seed + n`.
     sampling.seed = 0

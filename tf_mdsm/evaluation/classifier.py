@@ -20,6 +20,10 @@ __all__ = ["NUM_FEATURES", "accuracy", "classifier_features", "train_classifier"
 # Number of features of an image.
 NUM_FEATURES = 64
 
+# Larger images are shrunk to at most this height and width before the first convolution, so that
+# training takes minutes for images of any size.
+_MAX_SIDE = 32
+
 # Images in a batch of feature extraction, and of a training step.
 _BATCH, _TRAINING_BATCH = 256, 128
 
@@ -100,9 +104,11 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             dtype="float32",
         )
 
+    shrinking = -(-max(shape[:2]) // _MAX_SIDE)
     return keras.Sequential(
         [
             keras.Input(shape, dtype="float32"),
+            *([_means(shrinking)] if shrinking > 1 else []),
             convolution(16, 1, seed=0),
             convolution(32, 2, seed=1),
             convolution(64, 2, seed=2),
@@ -116,6 +122,13 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             ),
             keras.layers.Dense(classes, kernel_initializer=weights(4), dtype="float32"),
         ]
+    )
+
+
+def _means(side: int) -> keras.layers.Layer:
+    """Means over blocks of side x side pixels; blocks at the edges may be smaller."""
+    return keras.layers.AveragePooling2D(
+        side, padding="same", data_format="channels_last", dtype="float32"
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -65,9 +65,10 @@ class _StartFromArrays(Value):
         with self._lock, tf.init_scope():
             made = self._made
             if made is None:
+                arrays: dict[str, Any] = self._arrays()
                 made = [
                     tf.Variable(array, trainable=False, dtype=tf.float32, name=name)
-                    for name, array in self._arrays().items()
+                    for name, array in arrays.items()
                 ]
                 self._set(_made=made)
             return made
