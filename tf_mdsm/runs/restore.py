@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import os
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
-from tf_mdsm.restoration.operators import require_orthonormal_rows
+from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.build_data import build_images
@@ -23,7 +22,8 @@ from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
-from tf_mdsm.system.image_files import image_paths, read_images, read_mask
+from tf_mdsm.system.image_files import read_images, read_mask
+from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels
 from tf_mdsm.visualization.images import image_grid, write_png
 
 __all__ = ["restore", "with_own_sampler"]
@@ -150,8 +150,7 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
     """The task `config.restoration.task`; for "all", all tasks that fit the images."""
     mask = None
     if settings.mask:
-        path, field = os.path.expanduser(settings.mask), "config.restoration.mask"
-        mask = read_mask(path, image_shape, 1, field)[0].round()
+        mask = read_mask(settings.mask, image_shape, 1, "config.restoration.mask")[0]
     names = [settings.task]
     if settings.task == "all":
         names = fitting_tasks(image_shape, mask is not None)
@@ -182,14 +181,13 @@ def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, i
         if task.measured_shape is None:
             no_image = f"not be set: the values of {task.name} form no image"
             raise InvalidArgument("config.restoration.measured", no_image, True)
-        paths = image_paths(settings.images, field)
-        measured = read_images(paths, task.measured_shape, field)[:count]
+        measured = read_images([settings.images], task.measured_shape, field, "any")[:count]
         values = task.values_from_images(_require_finite(measured, field))
+        _require_pixels(task, measured, values, field)
         return _Problem(task, None, values, task.values_as_images(values, image_shape))
     # Own originals, or validation images.
     if settings.images:
-        originals = read_images(image_paths(settings.images, field), image_shape, field)[:count]
-        _require_finite(originals, field)
+        originals = read_images([settings.images], image_shape, field)[:count]
     elif settings.measured:
         raise InvalidArgument(field, "be given, because restoration.measured is set", "nothing")
     else:
@@ -207,6 +205,17 @@ def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
     if not np.isfinite(images).all():
         raise InvalidArgument(field, "hold finite numbers", "NaN or infinity")
     return images
+
+
+def _require_pixels(task: Task, measured: np.ndarray, values: np.ndarray, field: str) -> None:
+    """Refuses measured images whose black and white are not 0 and 1.
+
+    Noise and a low-pass filter carry pixels out of [0, 1]; unknown pixels are any numbers.
+    """
+    if task.operator is None or isinstance(task.operator, LowPass):
+        require_noisy_pixels(measured, field)
+    else:
+        PixelCheck(field).add(values / task.value_scale)
 
 
 def _restore(
