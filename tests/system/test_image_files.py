@@ -177,7 +177,7 @@ def test_other_masks_are_refused(tmp_path, array, message):
         read_mask(save(tmp_path, "m.npy", array), (8, 8, 3), 2)
 
 
-@pytest.mark.parametrize(("quality", "is_right"), [(40, True), (50, True), (95, True), (1, False)])
+@pytest.mark.parametrize(("quality", "is_right"), [(60, True), (75, True), (95, True), (1, False)])
 def test_masks_of_jpeg_are_black_and_white_again(tmp_path, quality, is_right):
     """Up to what their compression leaves of them."""
     known = np.hypot(*(np.indices((32, 32)) - 15)) > 8

@@ -16,9 +16,10 @@ Options of all commands:
     --timeout=600                     seconds until a request is given up
     --batch_size=16                   images per request
 
-FILE is a .png or .jpg, a .npy, or a .npz with an array `images`. Images must have the size of the
-model's images. MASK is white (or 1) where pixels are known: one mask for all images, or one for
-each image. Image n has the seed `seed + n`.
+FILE is a picture (.png, .jpg, .bmp, .gif, .webp, .tif, .ppm, …), a .npy, a .npz with an array
+`images`, or a folder of such files. Images must have the size of the model's images. Arrays are
+uint8, or floats for which 0 is black and 1 is white. MASK is white (or 1) where pixels are known:
+one mask for all images, or one for each image. Image n has the seed `seed + n`.
 
 --output is a .png, which shows all images side by side, or a .npz, which keeps the numbers. In a
 picture of scores, gray is zero. `energy` and `noise_level` print one number per image. `status`
