@@ -243,6 +243,7 @@ CROSS_CUTTING = {
     "test_packaging.py": "pyproject.toml: what pip installs",
     "test_global_settings.py": "models under global settings of Keras and TensorFlow",
     "test_keras_habits.py": "EnergyModel as a Keras model",
+    "test_odd_images.py": "odd files of images through all entrances alike",
     "test_golden.py": "the authors' numbers: network, loss, gradients, optimizer, sampler together",
     "runs/test_old_runs.py": "runs of an earlier version",
     "runs/test_best_checkpoint.py": "training, evaluation and sampling with the best checkpoint",

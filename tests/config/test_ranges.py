@@ -110,6 +110,14 @@ def test_every_default_is_allowed():
         assert unmet_requirement(field, value) is None
 
 
+def test_none_is_no_name_of_a_file():
+    """The command line has no word for nothing but an empty one."""
+    for field in ("data.data_dir", "data.path", "data.cache", "restoration.mask"):
+        assert unmet_requirement(field, "None") == "be left empty where nothing is meant"
+        assert unmet_requirement(field, "") is None
+    assert unmet_requirement("sampling.extra_files", "none") is None
+
+
 @pytest.mark.parametrize("parts", ["quality,denoising", "all"])
 def test_parts_of_an_evaluation(parts):
     assert unmet_requirement("evaluation.parts", parts) is None

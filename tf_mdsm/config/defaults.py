@@ -43,8 +43,8 @@ def _data() -> ConfigDict:
     data = ConfigDict()
 
     # Source of the images: "tfds" (TensorFlow Datasets), "digits" (bundled with scikit-learn),
-    # "idx" (a folder of files in MNIST's format), "npz" (a file with an array `images`), "folder"
-    # (a folder of image files) or "synthetic" (computed).
+    # "idx" (a folder of files in MNIST's format), "npz" (an .npz file with an array `images`, or an
+    # .npy file), "folder" (a folder of image files) or "synthetic" (computed).
     data.source = "tfds"
     # Name of the data set: for "tfds" its name there ("cifar10", "celeb_a", …), for "synthetic"
     # either "mixture" or "blobs". The other sources ignore it.
@@ -69,7 +69,8 @@ def _data() -> ConfigDict:
     # Height and width of the images, in pixels. Smaller images are padded with zeros. Larger images
     # are cropped to their central square and resized.
     data.image_size = 32
-    # Side of the central square that is cut out before resizing, in pixels. 0: the largest square.
+    # Side of the central square that is cut out before resizing, in pixels. 0, and for images that
+    # are smaller: the largest square.
     data.crop = 0
     # Color channels: 1 for gray, 3 for color, and 2 for points in the plane. Images of the other
     # kind are converted.
@@ -299,7 +300,7 @@ def _sampling() -> ConfigDict:
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
     sampling.start = "gaussian"
-    # Start "images": a .png of the model's size, or a .npy or .npz with an array `images`.
+    # Start "images": a file or a folder, as restoration.images.
     sampling.start_images = ""
     # Files in addition to the .npz with `images` and `energies`. "png": a folder of PNG files, as
     # clean-fid, pytorch-fid and torch-fidelity read it. "arr_0": an .npz with the images under that
@@ -332,8 +333,8 @@ def _restoration() -> ConfigDict:
     restoration.beta = 0.1
     # coarse_to_fine: in place of sampling.max_steps.
     restoration.max_steps = 150
-    # Images of the model's size: a file (.png, .jpg, .npy, or .npz with `images`) or a folder of
-    # such files. Empty: the validation images.
+    # Images of the model's size: a file (a picture, .npy, or .npz with `images`) or a folder of
+    # such files. Arrays are uint8, or floats in [0, 1]. Empty: the validation images.
     restoration.images = ""
     # Whether these files hold measurements (small images, gray images, …) instead of originals.
     restoration.measured = False

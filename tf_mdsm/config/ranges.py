@@ -228,4 +228,6 @@ def unmet_requirement(field: str, value: Any) -> str | None:
     if field in OTHER_CHECKS:
         requirement, is_met = OTHER_CHECKS[field]
         return None if is_met(value) else requirement
+    if value == "None":  # No file or folder is called so; who types it means none.
+        return "be left empty where nothing is meant"
     return None

@@ -14,6 +14,7 @@ from tf_mdsm.datasets.npy_store import open_npy, write_npy
 from tf_mdsm.datasets.resizing import resize_all
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.atomic import atomic_folder
+from tf_mdsm.system.pixel_values import PixelCheck
 
 __all__ = ["load_images", "read_both_splits", "split_off_validation"]
 
@@ -209,7 +210,8 @@ def _read_source(
     """
 
     def resized(images: np.ndarray | tf.data.Dataset | Iterable[np.ndarray]):
-        return _checked(resize_all(images, image_size, channels, crop))
+        check = PixelCheck("source")
+        return _checked(resize_all(images, image_size, channels, crop, check), check)
 
     readers_of_split = {
         "tfds": lambda split: readers.read_tfds(name, split, data_dir),
@@ -240,16 +242,19 @@ def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
     raise InvalidArgument("name", "be mixture or blobs for source synthetic", name)
 
 
-def _checked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same parts; raises an error for pixels outside [0, 1], and for no images at all."""
+def _checked(parts: Iterator[np.ndarray], check: PixelCheck) -> Iterator[np.ndarray]:
+    """The same parts, floats as float32 in [0, 1]; finishes the check, and refuses no images."""
     count = 0
     for images in parts:
         count += len(images)
-        if images.dtype != np.uint8 and len(images):
-            low, high = images.min(), images.max()
-            if not (low >= 0 and high <= 1):  # Also if one of them is NaN.
-                pixel_range = f"[{low:.4g}, {high:.4g}]"
-                raise InvalidArgument("source", "hold pixels in [0, 1]", pixel_range)
-        yield images
+        yield images if images.dtype == np.uint8 else _clipped(images)
     if not count:
         raise InvalidArgument("source", "hold images", "none")
+    check.finish()
+
+
+def _clipped(images: np.ndarray) -> np.ndarray:
+    """Images as float32, without what rounding carried out of [0, 1]; not copied if nothing is."""
+    images = images.astype(np.float32, copy=False)
+    is_right = not images.size or (images.min() >= 0 and images.max() <= 1)
+    return images if is_right else images.clip(0, 1)

@@ -3,7 +3,6 @@
 Every reader raises an error that names the file or the setting that cannot be used.
 """
 
-import glob
 import gzip
 import logging
 import math
@@ -18,8 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.image_files import IMAGE_READ_ERRORS, open_image
-from tf_mdsm.system.npz import read_npz_arrays, require_memory
+from tf_mdsm.system.image_files import files_in_folder
+from tf_mdsm.system.npz import read_array, require_memory
+from tf_mdsm.system.pictures import PICTURE_ENDINGS, PICTURE_READ_ERRORS, read_picture
+from tf_mdsm.system.pixel_values import PixelCheck, to_bytes
 
 __all__ = [
     "read_digits",
@@ -35,7 +36,6 @@ _LOGGER = logging.getLogger(__name__)
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
 # Number of dimensions of the array in an IDX file, by content.
 _IDX_DIMENSIONS = {"images": 3, "labels": 1}
-_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 def read_digits() -> np.ndarray:
@@ -98,73 +98,60 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
 
 
 def read_npz(path: str) -> np.ndarray:
-    """Reads the array `images` of an `.npz` file: uint8, or float32 in [0, 1], [N, H, W, C].
+    """Reads the array `images` of an `.npz` file, or the array of an `.npy` file.
 
     Args:
-        path: the file. Its array may also be [N, H, W], or floats of another precision.
+        path: the file. Its array is [N, H, W] or [N, H, W, C], C = 1, 2, 3.
+
+    Returns:
+        images [N, H, W, C]; floats as float32, other numbers as they are in the file.
 
     Raises:
         InvalidArgument: for a missing file or array, and for an array that is not of images.
     """
-    images = read_npz_arrays(path, ["images"])["images"]
+    images = read_array(path, "images")
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # What float32 cannot hold lies outside [0, 1] anyway.
+            images = images.astype(np.float32, copy=False)
+    if images.ndim == 3 and images.shape[1] != images.shape[2] <= 4:
+        requirement = "hold `images` [N, H, W, C], not one image [H, W, C] (which is image[None])"
+        raise InvalidArgument("path", requirement, images.shape)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3) or 0 in images.shape[1:]:
         raise InvalidArgument(
             "path", "hold `images` of shape [N, H, W] or [N, H, W, C], C = 1, 2, 3", images.shape
         )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise InvalidArgument("path", "hold `images` of uint8 or float", images.dtype)
-    return images.astype(np.float32)
+    return images
 
 
 def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
-    """Reads all image files of a folder and its subfolders, in the order of their names.
+    """Reads all pictures of a folder and its subfolders, in the order of their names.
 
     Args:
         path: the folder.
-        skip_damaged: skip a file that is not a readable image, with a warning that names it.
+        skip_damaged: skip a file that is not a readable picture, with a warning that names it.
 
     Yields:
         images uint8 [H, W, 3] of any sizes.
 
     Raises:
-        InvalidArgument: for a folder without image files. Without `skip_damaged`, also for a file
-            that is not a readable image, naming it.
+        InvalidArgument: for a folder without pictures, and, after the last one, for pictures that
+            all stay far from white (see `PixelCheck`). Without `skip_damaged`, also for a file
+            that is not a readable picture, naming it.
     """
-    names = sorted(
-        name
-        for name in glob.glob(os.path.join(glob.escape(path), "**", "*"), recursive=True)
-        if name.lower().endswith(_IMAGE_ENDINGS)
-    )
-    if not names:
-        endings = ", ".join(_IMAGE_ENDINGS)
-        raise InvalidArgument("path", f"be a folder of image files ({endings})", path)
-    for name in names:
+    check = PixelCheck("path")
+    for name in files_in_folder(path, PICTURE_ENDINGS, "path"):
         try:
-            with open_image(name) as image:
-                pixels = _to_rgb(image)
-        except IMAGE_READ_ERRORS as error:
+            pixels = read_picture(name)
+        except PICTURE_READ_ERRORS as error:
             if not skip_damaged:
                 raise InvalidArgument("path", f"hold images only ({error})", name) from error
             _LOGGER.warning("%s is skipped (%s)", name, one_line(error))
             continue
-        yield pixels
-
-
-def _to_rgb(image: Any) -> np.ndarray:
-    """A picture of Pillow as uint8 [H, W, 3]: rotated upright, transparent parts on black."""
-    from PIL import Image, ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits per pixel. `convert` would clip them.
-        image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
+        check.add(pixels)
+        yield to_bytes(pixels)
+    check.finish()
 
 
 def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:

@@ -115,6 +115,6 @@ def _picture_path(folder: str, number: int) -> str:
 
 def _read_picture(path: str) -> np.ndarray:
     """Pixels of a PNG file, uint8 [H, W, 1 or 3]."""
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         pixels = np.asarray(picture)
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -1,7 +1,6 @@
 """From `config.sampling` to a method of sampling."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -148,7 +147,7 @@ def _build_start(
         return IsotropicStart(isotropic_sigma)
     if config.sampling.start == "images":
         field, path = "config.sampling.start_images", config.sampling.start_images
-        images = read_images([os.path.expanduser(path)], image_shape(config), field)
+        images = read_images([path], image_shape(config), field)
         with errors_about(field):
             return ImagesStart(images, sigma)
     if statistics is None:

@@ -2,9 +2,8 @@
 
 import dataclasses
 import logging
-import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +15,7 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
-from tf_mdsm.restoration.operators import require_orthonormal_rows
+from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.build_data import build_images
@@ -26,6 +25,7 @@ from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
 from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
+from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels
 from tf_mdsm.visualization.images import image_grid, write_png
 
 __all__ = ["restore", "with_own_sampler"]
@@ -155,8 +155,7 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
     """The task `config.restoration.task`; for "all", all tasks that fit the images."""
     mask = None
     if settings.mask:
-        path, field = os.path.expanduser(settings.mask), "config.restoration.mask"
-        mask = read_mask(path, image_shape, 1, field)[0].round()
+        mask = read_mask(settings.mask, image_shape, 1, "config.restoration.mask")[0]
     names = [settings.task]
     if settings.task == "all":
         names = fitting_tasks(image_shape, mask is not None)
@@ -197,11 +196,10 @@ def _read_measured(config: ConfigDict, task: Task, image_shape: tuple[int, int, 
     if task.measured_shape is None:
         no_image = f"not be set: the values of {task.name} form no image"
         raise InvalidArgument("config.restoration.measured", no_image, True)
-    values = batchwise(
-        task.values_from_images,
-        _read_own(config.restoration, task.measured_shape),
-        batch_size=config.sampling.batch_size,
-    )
+    measured = _read_own(config.restoration, task.measured_shape, "any")
+    batch_size = config.sampling.batch_size
+    values = batchwise(task.values_from_images, measured, batch_size=batch_size)
+    _require_pixels(task, measured, values, _IMAGES)
     return _problem(config, task, None, values, image_shape)
 
 
@@ -209,15 +207,17 @@ def _read_originals(config: ConfigDict, image_shape: tuple[int, int, int]) -> np
     """Own originals, or validation images, float32 [N, H, W, C]."""
     settings = config.restoration
     if settings.images:
-        return _read_own(settings, image_shape)
+        return _read_own(settings, image_shape, "clean")
     return to_float(tf.constant(build_images(config)[1][: settings.num_images])).numpy()
 
 
-def _read_own(settings: ConfigDict, shape: tuple[int, int, int]) -> np.ndarray:
+def _read_own(
+    settings: ConfigDict, shape: tuple[int, int, int], floats: Literal["clean", "any"]
+) -> np.ndarray:
     """The images of `config.restoration.images`, float32 [N, H, W, C]."""
     paths = image_paths(settings.images, _IMAGES)
     # Each file holds at least one image.
-    images = read_images(paths[: settings.num_images], shape, _IMAGES)
+    images = read_images(paths[: settings.num_images], shape, _IMAGES, floats)
     return _require_finite(images[: settings.num_images], _IMAGES)
 
 
@@ -262,6 +262,17 @@ def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
     if not np.isfinite(images).all():
         raise InvalidArgument(field, "hold finite numbers", "NaN or infinity")
     return images
+
+
+def _require_pixels(task: Task, measured: np.ndarray, values: np.ndarray, field: str) -> None:
+    """Refuses measured images whose black and white are not 0 and 1.
+
+    Noise and a low-pass filter carry pixels out of [0, 1]; unknown pixels are any numbers.
+    """
+    if task.operator is None or isinstance(task.operator, LowPass):
+        require_noisy_pixels(measured, field)
+    else:
+        PixelCheck(field).add(values / task.value_scale)
 
 
 def _restore(

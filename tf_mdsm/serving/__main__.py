@@ -16,9 +16,10 @@ Options of all commands:
     --timeout=600                     seconds until a request is given up
     --batch_size=16                   images per request
 
-FILE is a .png or .jpg, a .npy, or a .npz with an array `images`. Images must have the size of the
-model's images. MASK is white (or 1) where pixels are known: one mask for all images, or one for
-each image. Image n has the seed `seed + n`.
+FILE is a picture (.png, .jpg, .bmp, .gif, .webp, .tif, .ppm, …), a .npy, a .npz with an array
+`images`, or a folder of such files. Images must have the size of the model's images. Arrays are
+uint8, or floats for which 0 is black and 1 is white. MASK is white (or 1) where pixels are known:
+one mask for all images, or one for each image. Image n has the seed `seed + n`.
 
 --output is a .png, which shows all images side by side, or a .npz, which keeps the numbers. In a
 picture of scores, gray is zero. `energy` and `noise_level` print one number per image. `status`
@@ -80,13 +81,13 @@ def _sample(client: Client, options: argparse.Namespace) -> None:
 
 
 def _energy(client: Client, options: argparse.Namespace) -> None:
-    for energy in client.energy(read_images(options.files, client.image_shape)):
+    for energy in client.energy(_noisy_images(client, options)):
         print(energy)
 
 
 def _score(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    score = client.score(read_images(options.files, client.image_shape))
+    score = client.score(_noisy_images(client, options))
     # All images have the same scale, so that they can be compared.
     largest = np.abs(score).max()
     picture = 0.5 + 0.5 * score / (largest if largest > 0 else 1)
@@ -95,18 +96,19 @@ def _score(client: Client, options: argparse.Namespace) -> None:
 
 def _denoise(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = client.denoise(read_images(options.files, client.image_shape))
+    images = client.denoise(_noisy_images(client, options))
     write_answer(options.output, {"images": images}, images)
 
 
 def _noise_level(client: Client, options: argparse.Namespace) -> None:
-    for noise_level in client.noise_level(read_images(options.files, client.image_shape)):
+    for noise_level in client.noise_level(_noisy_images(client, options)):
         print(noise_level)
 
 
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = read_images(options.files, client.image_shape)
+    # Unknown pixels are any numbers; known ones must lie in [0, 1], which the client checks.
+    images = read_images(options.files, client.image_shape, floats="any")
     mask = read_mask(options.mask, client.image_shape, len(images))
     seeds = _seeds(options, len(images))
     images = client.inpaint(images, mask, seeds)
@@ -136,6 +138,11 @@ _COMMANDS = {
 def _require_output(client: Client, options: argparse.Namespace) -> None:
     require_output(options.output)
     require_picture(options.output, client.image_shape)
+
+
+def _noisy_images(client: Client, options: argparse.Namespace) -> np.ndarray:
+    """The images of the files, [B, H, W, C]; noise may carry them out of [0, 1]."""
+    return read_images(options.files, client.image_shape, floats="noisy")
 
 
 def _seeds(options: argparse.Namespace, count: int) -> list[int]:
