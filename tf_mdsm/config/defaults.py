@@ -74,6 +74,9 @@ def _data() -> ConfigDict:
     # Color channels: 1 for gray, 3 for color, and 2 for points in the plane. Images of the other
     # kind are converted.
     data.channels = 3
+    # Whether a run may continue, be evaluated or restore although the images are not those that it
+    # was trained on. It holds for one call: config.json always says false.
+    data.allow_other_images = False
     # Flip each training image left to right with probability 1/2.
     data.flip = False
     return data

@@ -70,6 +70,7 @@ def build_features(
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
     # The labels do not depend on how images are resized and stored.
     without = ("image_size", "channels", "crop", "flip", "cache", "skip_damaged")
+    without += ("allow_other_images",)
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])

@@ -17,7 +17,6 @@ from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
 from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.section_files import Section
-from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_evaluation import (
     build_features,
     build_out_of_distribution,
@@ -25,6 +24,7 @@ from tf_mdsm.runs.build_evaluation import (
     build_reference_images,
     require_enough,
 )
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.runs.sharded_sampling import sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_write
@@ -74,7 +74,7 @@ class EvaluationContext:
         if is_points(run.model.image_shape):
             on_images = "hold a run on images, not on points"
             raise InvalidArgument("--workdir", on_images, run.folder.path)
-        self._training, self._all_validation = build_images(run.config)
+        self._training, self._all_validation = build_images_of_run(run.config, run.folder)
         self._validation = self._all_validation[: self._settings.num_images]
         # Loaded by `prepare`.
         self._features: FeatureExtractor | None = None

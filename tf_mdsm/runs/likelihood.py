@@ -18,7 +18,7 @@ from tf_mdsm.evaluation.likelihood.estimate import (
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.progress import progress_bar
@@ -56,7 +56,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         return []
     run = load_run(config, workdir)
     path = _build_path(run)
-    training, validation = build_images(config)
+    training, validation = build_images_of_run(config, run.folder)
     run.folder.require_writable(run.folder.evaluation)
     settings, stem = config.likelihood, run.folder.likelihood_stem
     shards_folder = f"{stem}.{_key(run)}.shards"

@@ -18,7 +18,8 @@ from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
@@ -65,7 +66,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         sampling=own_config.sampling,
     )
     # All inputs are read and checked before anything is written.
-    problems = [_read_problem(config, task, run.model.image_shape) for task in tasks]
+    problems = [_read_problem(config, run.folder, task, run.model.image_shape) for task in tasks]
     written = []
     for problem in problems:
         is_denoising = problem.task.operator is None
@@ -173,7 +174,9 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
     return tasks
 
 
-def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, int]) -> _Problem:
+def _read_problem(
+    config: ConfigDict, folder: RunFolder, task: Task, image_shape: tuple[int, int, int]
+) -> _Problem:
     """Reads images, and computes the task's values where they are not given."""
     settings, count = config.restoration, config.restoration.num_images
     field = "config.restoration.images"
@@ -193,7 +196,8 @@ def _read_problem(config: ConfigDict, task: Task, image_shape: tuple[int, int, i
     elif settings.measured:
         raise InvalidArgument(field, "be given, because restoration.measured is set", "nothing")
     else:
-        originals = to_float(tf.constant(build_images(config)[1][:count])).numpy()
+        _, validation = build_images_of_run(config, folder)
+        originals = to_float(tf.constant(validation[:count])).numpy()
     if task.operator is None:
         noise = np.random.default_rng(settings.seed).standard_normal(originals.shape)
         values = (originals + settings.noise * noise).astype(np.float32)

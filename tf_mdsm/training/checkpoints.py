@@ -14,7 +14,7 @@ from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
 from tf_mdsm.system.atomic import write_json
 
-__all__ = ["TrainingCheckpoints", "restore_weights"]
+__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -190,6 +190,11 @@ def _smallest_distance(folder: str, measure: str) -> float:
 
 
 # Finding checkpoints
+
+
+def newest_step(folder: str) -> int | None:
+    """The step of a folder's newest checkpoint; None if it holds none."""
+    return next((_step_of(path) for path in _newest_first(folder)), None)
 
 
 def _newest_first(folder: str) -> list[str]:
