@@ -16,6 +16,7 @@ from tf_mdsm.evaluation.section_files import (
     save_section,
 )
 from tf_mdsm.runs.evaluation_context import EvaluationContext
+from tf_mdsm.runs.likelihood import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
 
@@ -73,7 +74,7 @@ def evaluate_run(run: LoadedRun) -> list[str]:
 
 def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     """Writes all numbers with what they depend on, and the report."""
-    likelihood = read_likelihood(run.folder.likelihood_stem, run.step, run.weights)
+    likelihood = _read_likelihood(run)
     if likelihood is not None:
         sections = {**sections, "likelihood": likelihood}
     of_samples = _facts_of_samples(run)
@@ -94,6 +95,15 @@ def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     write_json({"metrics": metrics}, run.folder.metrics)
     write_text(report, run.folder.report)
     return [run.folder.metrics, run.folder.report]
+
+
+def _read_likelihood(run: LoadedRun) -> Section | None:
+    """The likelihood that was computed from the same weights and images."""
+    stem = run.folder.likelihood_stem
+    likelihood = read_likelihood(stem, likelihood_provenance(run))
+    if likelihood is None and os.path.exists(f"{stem}.json"):
+        _LOGGER.info("%s.json is of other weights or other images: left out", stem)
+    return likelihood
 
 
 def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.system.atomic import write_json
+from tf_mdsm.system.fingerprints import fingerprint
 
 __all__ = [
     "ImageRecord",
     "build_images_of_run",
     "describe_images",
     "fingerprint_data",
+    "image_key",
     "load_record",
     "require_same_images",
     "save_record",
@@ -101,6 +103,17 @@ def fingerprint_data(data: ConfigDict, known: SourceFingerprint | None = None) -
     fields = {name: os.path.expanduser(data[name]) for name in names}
     with errors_in_group("config.data"):
         return fingerprint_source(**fields, known=known)
+
+
+def image_key(data: ConfigDict) -> str:
+    """A hash of all that images depend on: the content of their source, split and size.
+
+    Args:
+        data: settings as those of `config.data`.
+    """
+    places = ("name", "path", "data_dir", "cache", "flip", "allow_other_images")
+    settings = {name: value for name, value in data.items() if name not in places}
+    return fingerprint(settings, fingerprint_data(data).content)
 
 
 def require_same_images(config: ConfigDict, known: ImageRecord, now: ImageRecord) -> None:

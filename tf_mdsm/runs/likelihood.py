@@ -18,7 +18,7 @@ from tf_mdsm.evaluation.likelihood.estimate import (
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.image_record import build_images_of_run
+from tf_mdsm.runs.image_record import build_images_of_run, image_key
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.progress import progress_bar
@@ -26,7 +26,7 @@ from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import write_png
 from tf_mdsm.visualization.plots import annealing_plot
 
-__all__ = ["likelihood"]
+__all__ = ["likelihood", "likelihood_provenance"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     image_sets = {"held_out": validation, "training": training}
     report = {
         **run.provenance,
+        **likelihood_provenance(run),
         **_report(estimate, run, path.reference, image_sets),
         "settings": settings.to_dict(),
     }
@@ -78,6 +79,16 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     written = _write(stem, report, _plot(estimate, report["summary"]))
     Shards(shards_folder, 0).remove()
     return written
+
+
+def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
+    """Of which weights and images a likelihood is: the entries of the report that say it."""
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "weights_hash": run.weights_hash,
+        "images_hash": image_key(run.config.data),
+    }
 
 
 def _build_path(run: LoadedRun) -> AnnealingPath:
