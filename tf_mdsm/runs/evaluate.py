@@ -19,6 +19,7 @@ from tf_mdsm.runs.evaluation_context import EvaluationContext
 from tf_mdsm.runs.likelihood import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
+from tf_mdsm.system.locks import job_lock
 
 __all__ = ["evaluate", "evaluate_run"]
 
@@ -45,7 +46,8 @@ def evaluate_run(run: LoadedRun) -> list[str]:
         `workdir/evaluation/metrics.json` and `report.html`; no paths on the other workers.
 
     Raises:
-        InvalidArgument: for data or features that do not fit, before anything is sampled.
+        InvalidArgument: for data or features that do not fit, before anything is sampled, or if
+            another process evaluates in the folder.
         RunError: if something cannot be read, or an energy is not finite.
     """
     config = ConfigDict(run.config.to_dict())
@@ -53,8 +55,17 @@ def evaluate_run(run: LoadedRun) -> list[str]:
     context = EvaluationContext(dataclasses.replace(run, config=config))
     folder = context.run.folder
     folder.require_writable(folder.evaluation)
-    names = context.section_names
     rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
+    if rank > 0:
+        return _evaluate(context, rank)
+    once = "be evaluated by one process at a time"
+    with job_lock(os.path.join(folder.evaluation, "lock"), once):
+        return _evaluate(context, rank)
+
+
+def _evaluate(context: EvaluationContext, rank: int) -> list[str]:
+    """Computes the sections that are missing, and writes the report."""
+    names, folder = context.section_names, context.run.folder
     # Everything that does not fit is found before any sampling.
     if rank == 0:
         context.prepare(names)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
-from tf_mdsm.system.atomic import write_json
+from tf_mdsm.system.atomic import sync, write_json
 
 __all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
 
@@ -254,6 +254,7 @@ def _write(manager: tf.train.CheckpointManager, step: int) -> None:
     folder = manager.directory
     checksums.forget(folder, _file_names(_path_of(folder, step)))
     checksums.record(folder, _file_names(manager.save(checkpoint_number=step)))
+    sync(os.path.join(folder, "checkpoint"))
 
 
 def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
