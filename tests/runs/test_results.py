@@ -40,3 +40,14 @@ def test_what_does_not_say_what_it_is_of_stays(tmp_path, kind):
     before = path.stat().st_mtime_ns
     assert write(stem, "0a") == f"{stem}_0a"
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_report_says_what_its_results_are_of(tmp_path):
+    stem, report = str(tmp_path / "denoise"), tmp_path / "denoise.json"
+    for content in ("", "[]", "{}", json.dumps({"key": "0b"})):
+        report.write_text(content)
+        with reserved_stem(stem, "0a") as free:
+            assert free == f"{stem}_0a"
+    report.write_text(json.dumps({"key": "0a"}))
+    with reserved_stem(stem, "0a") as free:
+        assert free == stem

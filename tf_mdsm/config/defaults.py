@@ -54,7 +54,8 @@ def _data() -> ConfigDict:
     # Folder in which TensorFlow Datasets keeps prepared data. Empty: its own default.
     data.data_dir = ""
     # Folder in which resized images are stored, so that each batch is read from disk. It serves
-    # data sets that are larger than memory. Empty: all images are held in memory.
+    # data sets that are larger than memory. Images that have changed are read again. Empty: all
+    # images are held in memory.
     data.cache = ""
     # Split of the training images ("tfds", "idx"). A data set of "tfds" that has one split can be
     # divided by slices: "train[:90%]" here and "train[90%:]" in held_out_split.

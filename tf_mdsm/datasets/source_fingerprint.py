@@ -58,8 +58,10 @@ def fingerprint_source(
         return SourceFingerprint(own_name, 0, "", fingerprint(source, own_name))
     try:
         state = state_of_files(files)
-        is_known = known is not None and known.state == state
-        content = known.content if is_known else content_of_files(files, array="images")
+        if known is not None and known.state == state:
+            content = known.content
+        else:
+            content = content_of_files(files, array="images")
     except OSError as error:
         raise InvalidArgument("path", f"be readable ({one_line(error)})", path) from error
     return SourceFingerprint(os.path.realpath(path), len(files), state, content)

@@ -1,6 +1,7 @@
 """`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
 import dataclasses
+import glob
 import logging
 import os
 from typing import Any
@@ -109,12 +110,15 @@ def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
 
 
 def _read_likelihood(run: LoadedRun) -> Section | None:
-    """The likelihood that was computed from the same weights and images."""
+    """The newest likelihood that was computed from the same weights and images."""
     stem = run.folder.likelihood_stem
-    likelihood = read_likelihood(stem, likelihood_provenance(run))
-    if likelihood is None and os.path.exists(f"{stem}.json"):
-        _LOGGER.info("%s.json is of other weights or other images: left out", stem)
-    return likelihood
+    reports = glob.glob(f"{glob.escape(stem)}.json") + glob.glob(f"{glob.escape(stem)}_*.json")
+    for path in sorted(reports, key=os.path.getmtime, reverse=True):
+        found = read_likelihood(path.removesuffix(".json"), likelihood_provenance(run))
+        if found is not None:
+            return found
+        _LOGGER.info("%s is of other weights or other images: left out", path)
+    return None
 
 
 def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
@@ -48,7 +49,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         paths of the files written under `workdir/restorations` for each task: `<task>.npz`
         (`measured` as images of full size [N, H, W, C], `restored` [N, solutions, H, W, C],
         `original` if known; float32, not clipped), `<task>.png` (one row for each image:
-        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings).
+        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings). Earlier
+        results of other images, settings or weights stay: then a hash is added to the name.
 
     Raises:
         InvalidArgument: if there is no checkpoint, if the images or the mask have a wrong shape or
@@ -80,6 +82,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "start": own_solver.start,
             "max_gradient_evaluations": own_solver.method.max_gradient_evaluations,
             "step": run.step,
+            "weights_hash": run.weights_hash,
             "settings": settings.to_dict(),
             "sampling": own_solver.sampling.to_dict(),
         }
@@ -87,8 +90,9 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             report["methods"] = scores = _quality_scores(problem, restored, run.model)
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
-        path_stem = run.folder.restoration_stem(problem.task.name)
-        written += _write(path_stem, problem, restored, report)
+        key = _key(run, problem, report)
+        with reserved_stem(run.folder.restoration_stem(problem.task.name), key) as path_stem:
+            written += _write(path_stem, problem, restored, {**report, "key": key})
     return written
 
 
@@ -124,6 +128,14 @@ class _Solver:
     name: str
     start: str
     sampling: ConfigDict
+
+
+def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
+    """Hash of what the restored images depend on: weights, settings, and the images themselves."""
+    settings = {name: report[name] for name in ("task", "sampler", "start", "sampling")}
+    of_solutions = {name: report["settings"][name] for name in ("num_solutions", "seed")}
+    images = {"values": problem.values, "originals": problem.originals}
+    return run.fingerprint({**settings, **of_solutions, **images})
 
 
 def with_own_sampler(config: ConfigDict) -> ConfigDict:

@@ -57,9 +57,17 @@ def reserved_stem(stem: str, key: str) -> Iterator[str]:
 
 def _is_free(stem: str, key: str) -> bool:
     """Whether nothing is there, or results of the same key."""
-    if not any(os.path.lexists(stem + ending) for ending in (".npz", "", "_arr_0.npz")):
+    if not any(os.path.lexists(stem + ending) for ending in (".json", ".npz", "", "_arr_0.npz")):
         return True
     try:
-        return read_provenance(f"{stem}.npz").get("key") == key
-    except (InvalidArgument, ValueError, AttributeError):
+        return _key_of(stem) == key
+    except (InvalidArgument, OSError, ValueError, AttributeError):
         return False
+
+
+def _key_of(stem: str) -> object:
+    """The key of results: in their report, `<stem>.json`, or else in their .npz."""
+    if not os.path.exists(f"{stem}.json"):
+        return read_provenance(f"{stem}.npz").get("key")
+    with open(f"{stem}.json", encoding="utf-8") as file:
+        return json.load(file).get("key")
