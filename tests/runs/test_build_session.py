@@ -56,7 +56,8 @@ def test_a_session_has_its_settings(new_session):
 def test_a_session_writes_configuration_and_statistics_before_step_1(new_session):
     _, workdir, _ = new_session
     assert runs.saved_config(workdir)["seed"] == 5
-    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"lock", "statistics.npz"}
+    written = {path.name for path in (workdir / "checkpoints").iterdir()}
+    assert written == {"images.json", "lock", "statistics.npz"}
     images, _ = build_images(runs.small_config())
     with np.load(workdir / "checkpoints" / "statistics.npz") as arrays:
         (mean,) = [array for name, array in arrays.items() if name == "mean"]

@@ -54,7 +54,8 @@ def _data() -> ConfigDict:
     # Folder in which TensorFlow Datasets keeps prepared data. Empty: its own default.
     data.data_dir = ""
     # Folder in which resized images are stored, so that each batch is read from disk. It serves
-    # data sets that are larger than memory. Empty: all images are held in memory.
+    # data sets that are larger than memory. Images that have changed are read again. Empty: all
+    # images are held in memory.
     data.cache = ""
     # Split of the training images ("tfds", "idx"). A data set of "tfds" that has one split can be
     # divided by slices: "train[:90%]" here and "train[90%:]" in held_out_split.
@@ -75,6 +76,9 @@ def _data() -> ConfigDict:
     # Color channels: 1 for gray, 3 for color, and 2 for points in the plane. Images of the other
     # kind are converted.
     data.channels = 3
+    # Whether a run may continue, be evaluated or restore although the images are not those that it
+    # was trained on. It holds for one call: config.json always says false.
+    data.allow_other_images = False
     # Flip each training image left to right with probability 1/2.
     data.flip = False
     return data

@@ -23,6 +23,7 @@ _CHANGEABLE = (
     "data.path",
     "data.data_dir",
     "data.cache",
+    "data.allow_other_images",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.log_every",

@@ -23,11 +23,14 @@ from tf_mdsm.system.pictures import PICTURE_ENDINGS, PICTURE_READ_ERRORS, read_p
 from tf_mdsm.system.pixel_values import PixelCheck, to_bytes
 
 __all__ = [
+    "folder_files",
+    "idx_file",
     "read_digits",
     "read_folder",
     "read_idx",
     "read_npz",
     "read_tfds",
+    "tfds_full_name",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,14 +68,7 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
     Raises:
         InvalidArgument: for a missing file, another format, a truncated file, or another split.
     """
-    # Find the file.
-    if split not in _IDX_PREFIXES:
-        raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
-    dimensions = _IDX_DIMENSIONS[content]
-    stem = os.path.join(path, f"{_IDX_PREFIXES[split]}-{content}-idx{dimensions}-ubyte")
-    file_name = next((name for name in (stem, f"{stem}.gz") if os.path.isfile(name)), None)
-    if file_name is None:
-        raise InvalidArgument("path", f"be a folder that holds {os.path.basename(stem)}", path)
+    file_name, dimensions = idx_file(path, split, content), _IDX_DIMENSIONS[content]
     # Read the header and the values.
     opener = gzip.open if file_name.endswith(".gz") else open
     try:
@@ -95,6 +91,18 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
     except ValueError as error:  # Zero images of a size that is too large for an array.
         raise InvalidArgument("path", f"hold a readable IDX file ({error})", file_name) from error
     return array[..., None] if content == "images" else array
+
+
+def idx_file(path: str, split: str, content: str = "images") -> str:
+    """The path of one of the files that `read_idx` reads; arguments and errors as there."""
+    if split not in _IDX_PREFIXES:
+        raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
+    name = f"{_IDX_PREFIXES[split]}-{content}-idx{_IDX_DIMENSIONS[content]}-ubyte"
+    stem = os.path.join(path, name)
+    found = next((file for file in (stem, f"{stem}.gz") if os.path.isfile(file)), None)
+    if found is None:
+        raise InvalidArgument("path", f"be a folder that holds {name}", path)
+    return found
 
 
 def read_npz(path: str) -> np.ndarray:
@@ -141,7 +149,7 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
             that is not a readable picture, naming it.
     """
     check = PixelCheck("path")
-    for name in files_in_folder(path, PICTURE_ENDINGS, "path"):
+    for name in folder_files(path):
         try:
             pixels = read_picture(name)
         except PICTURE_READ_ERRORS as error:
@@ -152,6 +160,15 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
         check.add(pixels)
         yield to_bytes(pixels)
     check.finish()
+
+
+def folder_files(path: str) -> list[str]:
+    """The paths of the pictures that `read_folder` reads, in the order of their names.
+
+    Raises:
+        InvalidArgument: for a folder without pictures.
+    """
+    return files_in_folder(path, PICTURE_ENDINGS, "path")
 
 
 def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:
@@ -175,11 +192,7 @@ def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> t
     """
     import tensorflow_datasets as tfds
 
-    # Find the data set.
-    try:
-        builder = tfds.builder(name, data_dir=data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
-        raise InvalidArgument("name", "be a data set that TFDS knows", name) from error
+    builder = _tfds_builder(name, data_dir)
     # Prepare its files.
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -203,3 +216,22 @@ def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> t
         known = ", ".join(builder.info.splits)
         raise InvalidArgument("split", f"be one of {known}", split) from error
     return examples.map(lambda example: example[feature])
+
+
+def tfds_full_name(name: str, data_dir: str) -> str:
+    """Name, configuration and version of a data set of TensorFlow Datasets, "celeb_a/2.1.0".
+
+    Raises:
+        InvalidArgument: for an unknown data set.
+    """
+    return _tfds_builder(name, data_dir).info.full_name
+
+
+def _tfds_builder(name: str, data_dir: str) -> Any:
+    """What TFDS knows of a data set, prepared or not."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir or None)
+    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
+        raise InvalidArgument("name", "be a data set that TFDS knows", name) from error

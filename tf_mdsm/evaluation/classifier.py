@@ -14,6 +14,7 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.features import FeatureExtractor, extract_in_batches, fingerprint
 from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.locks import job_lock
 
 __all__ = ["NUM_FEATURES", "accuracy", "classifier_features", "train_classifier"]
 
@@ -55,8 +56,13 @@ def train_classifier(
         raise InvalidArgument("labels", f"be integers from 0, ({len(images)},)", received)
     stem, ending = os.path.splitext(path)
     path = f"{stem}_{_data_hash(images, labels, steps)}{ending}"
-    if os.path.exists(path):
-        return _load(path)
+    # A training run and an evaluation of it may want the classifier at the same time.
+    with job_lock(f"{path}.lock", "be waited for", waits=True):
+        return _load(path) if os.path.exists(path) else _train(images, labels, path, steps)
+
+
+def _train(images: np.ndarray, labels: np.ndarray, path: str, steps: int) -> keras.Model:
+    """Trains a new classifier, and keeps it."""
     model = _new_classifier(images.shape[1:], int(labels.max()) + 1)
     learning_rate: Any = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -18,15 +18,17 @@ from tf_mdsm.evaluation.likelihood.estimate import (
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.image_record import build_images_of_run, image_key
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text
+from tf_mdsm.system.locks import job_lock
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import write_png
 from tf_mdsm.visualization.plots import annealing_plot
 
-__all__ = ["likelihood"]
+__all__ = ["likelihood", "likelihood_provenance"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     settings and weights are the same.
 
     Returns:
-        the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`. If
+        the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`; with
+        a hash in their names if a likelihood of other settings, weights or images is there. If
         the bounds have not converged, the JSON gives the reasons, and null instead of values. Of
         several workers the first does everything, and the others return an empty list.
 
@@ -56,7 +59,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         return []
     run = load_run(config, workdir)
     path = _build_path(run)
-    training, validation = build_images(config)
+    training, validation = build_images_of_run(config, run.folder)
     run.folder.require_writable(run.folder.evaluation)
     settings, stem = config.likelihood, run.folder.likelihood_stem
     shards_folder = f"{stem}.{_key(run)}.shards"
@@ -66,18 +69,34 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         settings.num_temperatures,
         run.step,
     )
-    estimate = _estimate(path, config, shards_folder)
-    # The keys are those of likelihood.json.
-    image_sets = {"held_out": validation, "training": training}
-    report = {
-        **run.provenance,
-        **_report(estimate, run, path.reference, image_sets),
-        "settings": settings.to_dict(),
-    }
-    _LOGGER.info("%s", report["summary"])
-    written = _write(stem, report, _plot(estimate, report["summary"]))
-    Shards(shards_folder, 0).remove()
+    once = "be annealed by one process at a time with the same settings"
+    with job_lock(f"{stem}.{_key(run)}.lock", once):
+        estimate = _estimate(path, config, shards_folder)
+        # The keys are those of likelihood.json.
+        image_sets = {"held_out": validation, "training": training}
+        key = run.fingerprint({**settings.to_dict(), "chains": _key(run)})
+        report = {
+            **run.provenance,
+            **likelihood_provenance(run),
+            **_report(estimate, run, path.reference, image_sets),
+            "settings": settings.to_dict(),
+            "key": key,
+        }
+        _LOGGER.info("%s", report["summary"])
+        with reserved_stem(stem, key) as free:
+            written = _write(free, report, _plot(estimate, str(report["summary"])))
+        Shards(shards_folder, 0).remove()
     return written
+
+
+def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
+    """Of which weights and images a likelihood is: the entries of the report that say it."""
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "weights_hash": run.weights_hash,
+        "images_hash": image_key(run.config.data),
+    }
 
 
 def _build_path(run: LoadedRun) -> AnnealingPath:

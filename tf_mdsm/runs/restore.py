@@ -18,8 +18,10 @@ from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
@@ -52,7 +54,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         paths of the files written under `workdir/restorations` for each task: `<task>.npz`
         (`measured` as images of full size [N, H, W, C], `restored` [N, solutions, H, W, C],
         `original` if known; float32, not clipped), `<task>.png` (one row for each image:
-        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings).
+        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings). Earlier
+        results of other images, settings or weights stay: then a hash is added to the name.
 
     Raises:
         InvalidArgument: if there is no checkpoint, if the images or the mask have a wrong shape or
@@ -70,7 +73,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         sampling=own_config.sampling,
     )
     written = []
-    for problem in _read_problems(config, tasks, run.model.image_shape):
+    for problem in _read_problems(config, run.folder, tasks, run.model.image_shape):
         is_denoising = problem.task.operator is None
         own_solver = _build_denoiser(run) if is_denoising else solver
         restored = _restore(run.model, own_solver.method, problem, config)
@@ -82,6 +85,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "start": own_solver.start,
             "max_gradient_evaluations": own_solver.method.max_gradient_evaluations,
             "step": run.step,
+            "weights_hash": run.weights_hash,
             "settings": settings.to_dict(),
             "sampling": own_solver.sampling.to_dict(),
         }
@@ -91,8 +95,9 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             )
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
-        path_stem = run.folder.restoration_stem(problem.task.name)
-        written += _write(path_stem, problem, restored, report)
+        key = _key(run, problem, report)
+        with reserved_stem(run.folder.restoration_stem(problem.task.name), key) as path_stem:
+            written += _write(path_stem, problem, restored, {**report, "key": key})
     return written
 
 
@@ -128,6 +133,14 @@ class _Solver:
     name: str
     start: str
     sampling: ConfigDict
+
+
+def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
+    """Hash of what the restored images depend on: weights, settings, and the images themselves."""
+    settings = {name: report[name] for name in ("task", "sampler", "start", "sampling")}
+    of_solutions = {name: report["settings"][name] for name in ("num_solutions", "seed")}
+    images = {"values": problem.values, "originals": problem.originals}
+    return run.fingerprint({**settings, **of_solutions, **images})
 
 
 def with_own_sampler(config: ConfigDict) -> ConfigDict:
@@ -178,7 +191,7 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
 
 
 def _read_problems(
-    config: ConfigDict, tasks: list[Task], image_shape: tuple[int, int, int]
+    config: ConfigDict, folder: RunFolder, tasks: list[Task], image_shape: tuple[int, int, int]
 ) -> Iterable[_Problem]:
     """The problem of each task; all inputs are read, once, and checked before the first one."""
     settings = config.restoration
@@ -187,7 +200,7 @@ def _read_problems(
             given = "be given, because restoration.measured is set"
             raise InvalidArgument(_IMAGES, given, "nothing")
         return [_read_measured(config, task, image_shape) for task in tasks]
-    originals = _read_originals(config, image_shape)
+    originals = _read_originals(config, folder, image_shape)
     return (_measure(config, task, originals) for task in tasks)
 
 
@@ -203,12 +216,15 @@ def _read_measured(config: ConfigDict, task: Task, image_shape: tuple[int, int, 
     return _problem(config, task, None, values, image_shape)
 
 
-def _read_originals(config: ConfigDict, image_shape: tuple[int, int, int]) -> np.ndarray:
+def _read_originals(
+    config: ConfigDict, folder: RunFolder, image_shape: tuple[int, int, int]
+) -> np.ndarray:
     """Own originals, or validation images, float32 [N, H, W, C]."""
     settings = config.restoration
     if settings.images:
         return _read_own(settings, image_shape, "clean")
-    return to_float(tf.constant(build_images(config)[1][: settings.num_images])).numpy()
+    _, validation = build_images_of_run(config, folder)
+    return to_float(tf.constant(validation[: settings.num_images])).numpy()
 
 
 def _read_own(

@@ -12,9 +12,9 @@ import tensorflow as tf
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
-from tf_mdsm.system.atomic import write_json
+from tf_mdsm.system.atomic import sync, write_json
 
-__all__ = ["TrainingCheckpoints", "restore_weights"]
+__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -192,6 +192,11 @@ def _smallest_distance(folder: str, measure: str) -> float:
 # Finding checkpoints
 
 
+def newest_step(folder: str) -> int | None:
+    """The step of a folder's newest checkpoint; None if it holds none."""
+    return next((_step_of(path) for path in _newest_first(folder)), None)
+
+
 def _newest_first(folder: str) -> list[str]:
     """Paths of a folder's checkpoints, from the newest to the oldest.
 
@@ -249,6 +254,7 @@ def _write(manager: tf.train.CheckpointManager, step: int) -> None:
     folder = manager.directory
     checksums.forget(folder, _file_names(_path_of(folder, step)))
     checksums.record(folder, _file_names(manager.save(checkpoint_number=step)))
+    sync(os.path.join(folder, "checkpoint"))
 
 
 def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
