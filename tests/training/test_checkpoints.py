@@ -215,7 +215,7 @@ def test_a_kill_at_any_write_leaves_a_complete_checkpoint(tmp_path):
                 pass
         steps.append(restored_step(folder))
     # The files; then the checksums: both files, their list, its name, the folder.
-    assert steps == [10, 20, 20, 20, 20, 20, 20]
+    assert steps == [10, *[20] * 7]
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), tf.errors.UnknownError(None, None, "no")])
