@@ -19,7 +19,7 @@ from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs.build_data import build_images
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
 from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
@@ -113,7 +113,7 @@ def _key(run: LoadedRun) -> str:
     """Fingerprint of the settings and weights that the chains depend on."""
     settings = run.config.likelihood.items()
     relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
-    relevant["precision"] = run.config.training.precision
+    relevant["precision"] = arithmetic(run.config)
     return run.fingerprint(relevant)
 
 

@@ -19,7 +19,7 @@ from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.training.checkpoints import restore_weights
 
-__all__ = ["LoadedRun", "fingerprint", "kind_of_weights", "load_run"]
+__all__ = ["LoadedRun", "arithmetic", "fingerprint", "kind_of_weights", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +67,12 @@ class LoadedRun:
         It names intermediate files, so that results of other weights or settings never mix.
         """
         return fingerprint(settings, self.model)
+
+
+def arithmetic(config: ConfigDict) -> str:
+    """How the run's numbers are rounded: "float32", "mixed_bfloat16", "float32, TensorFloat-32"."""
+    training = config.training
+    return training.precision + (", TensorFloat-32" if training.tensor_float_32 else "")
 
 
 def kind_of_weights(model: EnergyModel) -> str:

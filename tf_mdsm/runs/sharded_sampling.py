@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
@@ -112,7 +112,7 @@ def sample_in_shards(
 def sampling_settings(config: ConfigDict) -> dict[str, Any]:
     """The settings that samples depend on, besides the weights."""
     settings: dict[str, Any] = {name: config[name].to_dict() for name in _GROUPS}
-    return {**settings, "precision": config.training.precision}
+    return {**settings, "precision": arithmetic(config)}
 
 
 def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:
