@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.eager import uncompiled
+from tests.helpers.gpus import missing_on_gpus, with_gpus
 from tf_mdsm import losses, randomness
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
@@ -252,3 +253,19 @@ def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(model.energy(some_images()), other.energy(some_images()))
+
+
+def test_gpus_have_every_operation_of_a_training_step():
+    model = make_model(ema_momentum=0.9)
+    assert missing_on_gpus(model.train_step, tf.TensorSpec((128, *SHAPE))) == set()
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), True), ((12, 0), False)])
+def test_keras_compiles_nothing_where_xla_ends_the_process(monkeypatch, capability, expected):
+    with_gpus(monkeypatch, capability)
+    devices = [tf.config.PhysicalDevice("GPU:0", "GPU")]
+    model = make_model()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: devices)
+    assert EnergyModel(model.network).jit_compile == expected  # What `predict` uses.
+    model.compile("sgd")
+    assert model.jit_compile == expected

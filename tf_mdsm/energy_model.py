@@ -18,6 +18,7 @@ from tf_mdsm.datasets.training_inputs import (
     require_no_labels,
 )
 from tf_mdsm.distributed.batch_shares import BatchShare, mean_over_replicas, share_of_batch
+from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.energy_network import (
     copy_network,
@@ -43,6 +44,10 @@ class EnergyModel(keras.Model):
     its inputs. `energy`, `score`, `denoise`, `noise_level` and `predict` use the averaged weights
     if there are any. All of them take images [B, H, W, C] of any floating-point precision, or
     uint8, which are divided by 255.
+
+    On NVIDIA GPUs TensorFlow rounds the inputs of float32 convolutions to TensorFloat-32, also of
+    this model, unless the program calls
+    `tf.config.experimental.enable_tensor_float_32_execution(False)`.
 
     It is a Keras model: `fit`, `save`, `load_model`, callbacks and optimizers work as for others.
     There are no labels, and the loss is the model's own. `train_step` is called by `fit` and by
@@ -113,6 +118,8 @@ class EnergyModel(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float32")
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm", dtype="float32")
         self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band", dtype="float32")
+        # Where there is a GPU, Keras compiles what it calls with XLA by default.
+        self.supports_jit = not unknown_to_xla()
         self.built = True
         self._compiled_losses_and_gradients = tf.function(
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
@@ -245,7 +252,10 @@ class EnergyModel(keras.Model):
     ) -> None:
         """Sets the optimizer, as `keras.Model.compile`.
 
-        The optimizer's variables are created here, so that no traced function has to.
+        The optimizer's variables are created here, so that no traced function has to. With
+        `jit_compile="auto"` Keras compiles the whole step with XLA where there is a GPU and no
+        strategy. On GPUs of compute capability 12, where XLA ends the process, nothing is compiled
+        so, even with `jit_compile=True`.
 
         Raises:
             InvalidArgument: for another loss or metrics than the model's own; and for an optimizer
@@ -336,7 +346,11 @@ class EnergyModel(keras.Model):
         Returns:
             "loss" and "gradient_norm", both of the normalized loss: means over all updates since
             the metrics were reset.
+
+        Raises:
+            InvalidArgument: for an optimizer that `compile` refuses, set or changed afterwards.
         """
+        _require_plain(self.optimizer)
         clean = as_images(images_of(data), self.image_shape)
         share = share_of_batch(clean)
         level_indices, noisy = self._add_noise(

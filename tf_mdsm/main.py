@@ -104,22 +104,24 @@ def _run(command: CommandLine) -> list[str]:
         from tf_mdsm.system.torch_files import read_state_dict
 
         options["published"] = from_state_dict(read_state_dict(command.torch_checkpoint))
-    _load_tensorflow(is_verbose=command.verbosity >= 1)
+    _load_tensorflow(command)
     module, function = _MODES[command.mode]
     run = getattr(importlib.import_module(module), function)
     return run(command.config, command.workdir, **options)
 
 
-def _load_tensorflow(is_verbose: bool) -> None:
-    """Loads TensorFlow, and makes GPUs compute float32 in full precision."""
-    with contextlib.nullcontext() if is_verbose else quiet_stderr():
+def _load_tensorflow(command: CommandLine) -> None:
+    """Loads TensorFlow, and sets up the GPUs before their first use."""
+    with contextlib.nullcontext() if command.verbosity >= 1 else quiet_stderr():
         import tensorflow as tf
+
+        from tf_mdsm.distributed.gpus import set_up_gpus
 
         # Physical devices only: listing logical devices would start the runtime, after which this
         # process could not join a cluster.
         tf.config.list_physical_devices()
-    # TensorFloat-32 would round the inputs of convolutions to ten bits.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    training = command.config.training
+    set_up_gpus(tensor_float_32=training.tensor_float_32, memory_growth=training.memory_growth)
 
 
 @contextlib.contextmanager

@@ -188,6 +188,18 @@ def test_a_lost_worker_at_the_start_is_not_taken_for_a_folder_that_cannot_be_wri
         train(runs.small_config(), str(tmp_path))
 
 
+@pytest.mark.parametrize("setting", ["auto", "on"])
+def test_the_first_line_says_that_xla_is_off(setting, tmp_path, monkeypatch, caplog):
+    """Where it would end the process, unless it is asked for."""
+    monkeypatch.setattr(build_session, "unknown_to_xla", lambda: ["12.0", "12.1"])
+    config = runs.small_config(training__jit_compile=setting)
+    with caplog.at_level("INFO", logger="tf_mdsm"), open_session(config, str(tmp_path)):
+        (line,) = (record.getMessage() for record in caplog.records)
+    assert (" 1 CPU replica(s) without XLA (compute capability 12.0, 12.1), from" in line) == (
+        setting == "auto"
+    )
+
+
 def test_places_of_data_may_differ_between_workers():
     here = runs.small_config(data__path="/here", data__data_dir="/a", data__cache="/b")
     there = runs.small_config(data__path="/there")

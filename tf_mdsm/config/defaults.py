@@ -234,8 +234,15 @@ def _training() -> ConfigDict:
     training.max_rollbacks = 0
     # Factor by which each such return multiplies the learning rate.
     training.rollback_rate = 0.5
-    # Compile gradients with XLA: "on", "off" or "auto" (on GPUs only, where it is faster).
+    # Compile gradients with XLA: "on", "off" or "auto" (on GPUs only, where it is faster; but not
+    # on NVIDIA GPUs of compute capability 12, Blackwell, where XLA ends the process).
     training.jit_compile = "auto"
+    # NVIDIA GPUs, all modes: round the inputs of float32 convolutions to 10 bits (TensorFloat-32).
+    # docs/results/accelerators.md has the time that it saves and the error that it makes.
+    training.tensor_float_32 = False
+    # GPUs, all modes: take memory as it is needed, so that several processes share a GPU. False:
+    # nearly all of it at the start, as TensorFlow does by itself; it is then fragmented less.
+    training.memory_growth = True
     return training
 
 

@@ -38,6 +38,7 @@ _CHANGEABLE = (
     "training.cluster",
     "training.tpu",
     "training.jit_compile",
+    "training.memory_growth",
     "training.max_rollbacks",
 )
 

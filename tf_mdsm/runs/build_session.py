@@ -21,6 +21,7 @@ from tf_mdsm.datasets.image_statistics import (
     load_statistics,
     save_statistics,
 )
+from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
@@ -266,13 +267,15 @@ def _log_start(
     step: int,
 ) -> None:
     """Logs the first line of a training run."""
+    capabilities = unknown_to_xla() if config.training.jit_compile == "auto" else []
     _LOGGER.info(
-        "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
+        "%s: %d training images, %s parameters, %d %s replica(s)%s%s, from step %d to %d",
         folder.path,
         num_images,
         f"{model.network.count_params():,}",
         model.distribute_strategy.num_replicas_in_sync,
         "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
+        f" without XLA (compute capability {', '.join(capabilities)})" if capabilities else "",
         f" on {workers.world_size} workers" if workers.world_size > 1 else "",
         step,
         config.training.num_steps,

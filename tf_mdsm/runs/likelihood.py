@@ -19,7 +19,7 @@ from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs.image_record import build_images_of_run, image_key
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text
 from tf_mdsm.system.locks import job_lock
@@ -132,7 +132,7 @@ def _key(run: LoadedRun) -> str:
     """Fingerprint of the settings and weights that the chains depend on."""
     settings = run.config.likelihood.items()
     relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
-    relevant["precision"] = run.config.training.precision
+    relevant["precision"] = arithmetic(run.config)
     return run.fingerprint(relevant)
 
 

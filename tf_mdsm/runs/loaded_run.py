@@ -18,7 +18,7 @@ from tf_mdsm.samplers.base import Method
 from tf_mdsm.system.fingerprints import fingerprint as content_hash
 from tf_mdsm.training.checkpoints import restore_weights
 
-__all__ = ["LoadedRun", "fingerprint", "kind_of_weights", "load_run"]
+__all__ = ["LoadedRun", "arithmetic", "fingerprint", "kind_of_weights", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,12 @@ class LoadedRun:
         images, or of other settings never mix.
         """
         return fingerprint({**settings, "statistics": self.statistics}, self.model)
+
+
+def arithmetic(config: ConfigDict) -> str:
+    """How the run's numbers are rounded: "float32", "mixed_bfloat16", "float32, TensorFloat-32"."""
+    training = config.training
+    return training.precision + (", TensorFloat-32" if training.tensor_float_32 else "")
 
 
 def kind_of_weights(model: EnergyModel) -> str:

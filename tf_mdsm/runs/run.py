@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.file import get_config, load_config, load_recipe
 from tf_mdsm.config.overrides import with_overrides
+from tf_mdsm.distributed.gpus import set_up_gpus
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
@@ -109,6 +110,10 @@ def load(
 ) -> Run:
     """Loads a run of the command line, or of `train`.
 
+    The run's `training.tensor_float_32` becomes the setting of the process, and its
+    `training.memory_growth` unless TensorFlow uses the GPUs already. So of several runs the one
+    that was loaded last decides how all of them round.
+
     Args:
         workdir: the run's folder.
         checkpoint: "newest", "best" (for runs with `training.evaluate_every`), or the step of a
@@ -123,7 +128,7 @@ def load(
     path = os.path.expanduser(os.fspath(workdir))
     with errors_renamed({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
         config = with_overrides(get_config(path), overrides)
-        _compute_in_full_precision()
+        _set_up_gpus(config)
         loaded = load_run(config, path, checkpoint=checkpoint)
     return Run(**{field: getattr(loaded, field) for field in LoadedRun.__dataclass_fields__})
 
@@ -153,7 +158,7 @@ def train(
     path = os.path.expanduser(os.fspath(workdir))
     config = with_overrides(_read_config(config), overrides)
     with errors_renamed({"--workdir": "workdir"}):
-        _compute_in_full_precision()
+        _set_up_gpus(config)
         run_training(config, path)
     return load(path, "newest", overrides)
 
@@ -222,6 +227,7 @@ def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:
         return load_config(path) if path.endswith(".json") else load_recipe(path)
 
 
-def _compute_in_full_precision() -> None:
-    """As the program does: TensorFloat-32 would round the inputs of convolutions to ten bits."""
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+def _set_up_gpus(config: ConfigDict) -> None:
+    """As the program does: the run's rounding, and its way of taking memory."""
+    training = config.training
+    set_up_gpus(tensor_float_32=training.tensor_float_32, memory_growth=training.memory_growth)

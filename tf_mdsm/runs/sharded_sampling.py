@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.system.progress import progress_bar
@@ -119,7 +119,7 @@ def sampling_settings(config: ConfigDict) -> dict[str, Any]:
             path = os.path.expanduser(sampling["start_images"])
             sampling["start_images"] = content_of_path(path)
     settings["data"] = {name: config.data[name] for name in ("image_size", "channels")}
-    return {**settings, "sampling": sampling, "precision": config.training.precision}
+    return {**settings, "sampling": sampling, "precision": arithmetic(config)}
 
 
 def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:
