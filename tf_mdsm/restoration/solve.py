@@ -140,7 +140,11 @@ def denoise_blindly(
 
     Returns:
         denoised images, not clipped, float32 [N, num_solutions, H, W, C].
+
+    Raises:
+        InvalidArgument: for a target whose weighting of the loss trains no denoiser.
     """
+    checked_method(target, method)
     seeds = tf.constant(_solution_seeds(seed, len(noisy), num_solutions))
 
     @tf.function(autograph=False)

@@ -18,6 +18,7 @@ from tf_mdsm.samplers.base import Method
 from tf_mdsm.serving.saved_model import write_saved_model
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.system.torch_files import write_state_dict
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["build_served_energy", "export", "export_model", "run_provenance"]
 
@@ -73,8 +74,13 @@ def export_model(
 
 
 def run_provenance(run: LoadedRun) -> dict[str, Any]:
-    """What an export of a run is made from: step, kind of weights, and configuration."""
-    return {"step": run.step, "weights": run.weights, "config": run.config.to_dict()}
+    """What an export is made from: step, kind of weights, whether D denoises, configuration."""
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "is_denoiser": trains_denoiser(run.config.noise.weighting),
+        "config": run.config.to_dict(),
+    }
 
 
 def build_served_energy(model: EnergyModel, method: Method, max_batch_size: int) -> ServedEnergy:
@@ -101,6 +107,12 @@ def _export_torch(run: LoadedRun) -> str:
 def _export_saved_model(run: LoadedRun, folder: str) -> str:
     """Writes the SavedModel of a run into a new folder; returns the folder."""
     _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
+    if not trains_denoiser(run.config.noise.weighting):
+        _LOGGER.warning(
+            'noise.weighting="%s" trains no denoiser: the signatures denoise and noise_level give '
+            "x - sigma0^2 dE/dx and its distance from x, no denoised image and no noise level",
+            run.config.noise.weighting,
+        )
     export_model(
         run.model,
         run.method,

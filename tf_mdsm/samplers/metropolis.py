@@ -134,7 +134,7 @@ def _energy_and_score_given(
         tape.watch(images)
         projected = known.project(images)
     energy, score = energy_and_score(target, projected)
-    return energy, tape.gradient(projected, images, output_gradients=score)
+    return energy, tape.gradient(projected, images, output_gradients=[score])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

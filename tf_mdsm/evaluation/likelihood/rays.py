@@ -65,7 +65,7 @@ def energies_along_rays(
     def lowest(points: np.ndarray) -> float:
         energies = []
         for point in points:
-            images = np.float32(states + point * distances * directions)
+            images = (states + point * distances * directions).astype(np.float32)
             for first in range(0, len(images), batch_size):
                 energies.append(compiled(tf.constant(images[first : first + batch_size])).numpy())
         # An energy that is not a number says nothing about its neighbours.
