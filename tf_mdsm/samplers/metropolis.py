@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -134,7 +135,8 @@ def _energy_and_score_given(
         tape.watch(images)
         projected = known.project(images)
     energy, score = energy_and_score(target, projected)
-    return energy, tape.gradient(projected, images, output_gradients=[score])
+    score_given: Any = tape.gradient(projected, images, output_gradients=[score])
+    return energy, score_given
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
