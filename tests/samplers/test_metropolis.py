@@ -215,6 +215,6 @@ def test_the_final_image_is_denoised():
     np.testing.assert_allclose(
         built.finish(wide, images), images + 0.09 * gaussian(images)[1], rtol=1e-5
     )
-    images = known.project(images)
-    expected = images + 0.09 * gaussian(images)[1]
+    projected = known.project(images)
+    expected = projected + 0.09 * gaussian(projected)[1]
     np.testing.assert_allclose(built.finish(wide, images, known), expected, rtol=1e-5)
