@@ -34,6 +34,7 @@ FLOORS = {
     "system": 1,
     "errors": 0,
     "public_names": 0,
+    "weightings": 0,
 }
 # The package's public names are not a floor: whoever imports them gets the floor they come from.
 PUBLIC_NAMES = "__init__"

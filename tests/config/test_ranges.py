@@ -133,7 +133,6 @@ def test_choices_are_those_of_the_code():
     from tf_mdsm.runs.build_method import BUILDERS
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
-    assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
     assert CHOICES["sampling.sampler"] == tuple(BUILDERS)
     assert tuple(evaluation_context._FIELDS) == ranges._PARTS
 

@@ -276,7 +276,7 @@ def _sampling() -> ConfigDict:
     # annealed_langevin: how T falls from the initial temperature to 1, "exponential" or "linear".
     sampling.cooling = "exponential"
     # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx. With noise.weighting=score
-    # that step does not denoise, so switch it off. All other samplers end with it.
+    # that step does not denoise, and is always left out. All other samplers end with it.
     sampling.denoise = True
     # Other samplers: noise level at which sampling starts. 0: noise.sigma_max.
     sampling.sigma_max = 0.0
@@ -427,6 +427,10 @@ def _likelihood() -> ConfigDict:
     # Standard deviation in `reference`, in pixel units. 0: noise.sigma0 sqrt(temperature) for
     # "gaussian", 1 for "isotropic".
     likelihood.reference_sigma = 0.0
+    # The density is normalized on the box [-domain_margin, 1 + domain_margin] of each pixel, as an
+    # energy may fall without bound far from its images. The noise of the density, of level
+    # noise.sigma0 sqrt(temperature), should have room in it: five times that level or more.
+    likelihood.domain_margin = 1.0
     # Temperature T of the density exp(-E / T) / Z whose log Z is bounded.
     likelihood.temperature = 1.0
     # Markov chains from the reference to the energy (lower bound), and as many back (upper bound).

@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_mdsm.networks.architectures import DENOISER_HEADS, FEATURE_HEADS, NETWORKS
 from tf_mdsm.system.seeds import SEED_RANGE
+from tf_mdsm.weightings import WEIGHTINGS
 
 __all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "Interval", "unmet_requirement"]
 
@@ -64,7 +65,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best"),
     "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric", "log_normal"),
-    "noise.weighting": ("inverse_square", "constant", "score", "edm"),
+    "noise.weighting": WEIGHTINGS,
     "network.name": NETWORKS,
     "network.head": (*FEATURE_HEADS, *DENOISER_HEADS),
     "optimizer.schedule": ("cosine", "constant"),
@@ -168,6 +169,7 @@ INTERVALS: dict[str, Interval] = {
     "evaluation.seed": _SEED,
     "evaluation.foreign.image_size": Interval("[0, 1024]"),
     "likelihood.reference_sigma": Interval("[0, 1000]"),
+    "likelihood.domain_margin": Interval("[0, 1000]"),
     "likelihood.temperature": Interval("(0, 1e12]"),
     "likelihood.num_chains": Interval("[2, 1000000]"),
     "likelihood.batch_size": Interval("[1, 65536]"),

@@ -31,6 +31,7 @@ from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.visualization.images import sampling_strip
 from tf_mdsm.visualization.model_views import is_points
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["EvaluationContext"]
 
@@ -84,9 +85,20 @@ class EvaluationContext:
 
     @property
     def section_names(self) -> list[str]:
-        """The sections that `config.evaluation.parts` asks for, in the order of the report."""
+        """The sections that `config.evaluation.parts` asks for, in the order of the report.
+
+        "all" leaves out the denoising of a model that is no denoiser.
+        """
         names = self._settings.parts.split(",")
-        return [name for name in _FIELDS if name in names or names == ["all"]]
+        chosen = [name for name in _FIELDS if name in names or names == ["all"]]
+        if not self._has_denoiser and "denoising" in chosen:
+            chosen.remove("denoising")
+        return chosen
+
+    @property
+    def _has_denoiser(self) -> bool:
+        """Whether D(x) is a blind denoiser, which also estimates noise levels."""
+        return trains_denoiser(self._config.noise.weighting)
 
     @staticmethod
     def needs_samples(names: list[str]) -> bool:
@@ -223,7 +235,7 @@ class EvaluationContext:
         """Detection of out-of-distribution images by the energy and by its gradient."""
         return sections.evaluate_outliers(
             self.run.model.energy_and_score,
-            sigma0=self.run.model.noise.sigma0,
+            sigma0=self.run.model.noise.sigma0 if self._has_denoiser else None,
             validation=self._validation,
             outliers=self._out_of_distribution,
         )

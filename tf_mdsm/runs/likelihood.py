@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.errors import InvalidArgument, errors_in_group
+from tf_mdsm.evaluation.likelihood.bits_per_dim import count_gray_levels
+from tf_mdsm.evaluation.likelihood.domain import Domain
 from tf_mdsm.evaluation.likelihood.estimate import (
     AnnealingSettings,
     LogZEstimate,
@@ -103,22 +105,12 @@ def _build_path(run: LoadedRun) -> AnnealingPath:
     """The path from `config.likelihood.reference` to the energy.
 
     Raises:
-        InvalidArgument: for the Gaussian of the training images without their statistics.
+        InvalidArgument: for the Gaussian of the training images without their statistics, and for
+            a domain that holds too little of the reference.
     """
-    settings, model, statistics = run.config.likelihood, run.model, run.statistics
-    if settings.reference == "isotropic":
-        reference = isotropic_reference(
-            model.image_shape, mean=0.5, sigma=settings.reference_sigma or 1.0
-        )
-    elif statistics is None:
-        raise InvalidArgument(
-            "config.likelihood.reference",
-            "be isotropic, as this run holds no statistics of its training images",
-            settings.reference,
-        )
-    else:
-        sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-        reference = GaussianReference(**dataclasses.asdict(statistics), sigma=sigma)
+    settings, model = run.config.likelihood, run.model
+    with errors_in_group("config.likelihood"):
+        reference = _build_reference(run, Domain(settings.domain_margin))
     return AnnealingPath(
         model.energy_and_score,
         reference,
@@ -126,6 +118,19 @@ def _build_path(run: LoadedRun) -> AnnealingPath:
         leapfrog_steps=settings.leapfrog_steps,
         moves=settings.moves,
     )
+
+
+def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
+    """The Gaussian of `config.likelihood.reference`, on the domain."""
+    settings, model, statistics = run.config.likelihood, run.model, run.statistics
+    if settings.reference == "isotropic":
+        sigma = settings.reference_sigma or 1.0
+        return isotropic_reference(model.image_shape, mean=0.5, sigma=sigma, domain=domain)
+    if statistics is None:
+        requirement = "be isotropic, as this run holds no statistics of its training images"
+        raise InvalidArgument("reference", requirement, settings.reference)
+    sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
+    return GaussianReference(**dataclasses.asdict(statistics), sigma=sigma, domain=domain)
 
 
 def _key(run: LoadedRun) -> str:
@@ -170,10 +175,12 @@ def _report(
         run.model.energy,
         reference,
         {name: images[: settings.num_images] for name, images in image_sets.items()},
+        gray_levels=count_gray_levels(*image_sets.values()),
         batch_size=settings.batch_size,
         temperature=settings.temperature,
         tolerance=settings.tolerance,
         min_effective=settings.min_effective,
+        seed=settings.seed,
     )
 
 

@@ -29,6 +29,7 @@ from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
 from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels
 from tf_mdsm.visualization.images import image_grid, write_png
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["restore", "with_own_sampler"]
 
@@ -65,7 +66,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     # The model, the tasks and the method. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, with_own_sampler(config)
     run = load_run(config, workdir)
-    tasks = _create_tasks(settings, run.model.image_shape)
+    has_denoiser = trains_denoiser(config.noise.weighting)
+    tasks = _create_tasks(settings, run.model.image_shape, has_denoiser=has_denoiser)
     solver = _Solver(
         method=run.build_method(own_config),
         name=settings.sampler,
@@ -164,14 +166,16 @@ def _build_denoiser(run: LoadedRun) -> _Solver:
     )
 
 
-def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
+def _create_tasks(
+    settings: ConfigDict, image_shape: tuple[int, int, int], *, has_denoiser: bool
+) -> list[Task]:
     """The task `config.restoration.task`; for "all", all tasks that fit the images."""
     mask = None
     if settings.mask:
         mask = read_mask(settings.mask, image_shape, 1, "config.restoration.mask")[0]
     names = [settings.task]
     if settings.task == "all":
-        names = fitting_tasks(image_shape, mask is not None)
+        names = fitting_tasks(image_shape, mask is not None, has_denoiser)
     tasks = []
     for name in names:
         with errors_in_group("config.restoration"):
