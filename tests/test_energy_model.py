@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.helpers.eager import uncompiled
 from tests.helpers.gpus import missing_on_gpus, with_gpus
-from tf_mdsm import losses, randomness
+from tf_mdsm import energy_model, losses, randomness
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
@@ -123,6 +123,55 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
         rounding = 2**-22 * np.linalg.norm(old)
         error = np.linalg.norm(weight.numpy() - expected.numpy())
         assert error < 1e-4 * np.linalg.norm(update) + rounding, weight.path
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 7, 8])
+@pytest.mark.parametrize("num_parts", [2, 3])
+def test_parts_at_once_do_not_change_energies_and_scores(monkeypatch, num_parts, num_images):
+    """Whatever they divide the batch into, also where its size is left open."""
+    images = some_images(num_images)
+    whole = make_model(seed=5)
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: num_parts)
+    in_parts = make_model(seed=5)
+    expected = whole.energy_and_score(images)
+    open_batch = tf.function(
+        in_parts.energy_and_score,
+        input_signature=[tf.TensorSpec([None, *SHAPE])],
+        autograph=False,
+    )
+    for received in (in_parts.energy_and_score(images), open_batch(images)):
+        for one, other in zip(received, expected, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_images", [8, 7])
+def test_parts_at_once_do_not_change_the_training_step(monkeypatch, num_images):
+    images = some_images(num_images)
+    whole = make_model(seed=5)
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: 2)
+    in_parts = make_model(seed=5)
+    logs, logs_in_parts = whole.train_step(images), in_parts.train_step(images)
+    for name, value in logs.items():
+        assert float(logs_in_parts[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_the_network_computes_the_parts(monkeypatch):
+    """Each in a call of its own; a model that XLA compiles does not divide its batch."""
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: 2)
+    for compile_gradients, sizes in ((False, [3, 3]), (True, [5])):
+        model = make_model(compile_gradients=compile_gradients)
+        calls = []
+        call = model.network.call
+        monkeypatch.setattr(
+            model.network,
+            "call",
+            lambda images, *rest, call=call, calls=calls, **options: (
+                calls.append(images.shape[0]) or call(images, *rest, **options)
+            ),
+        )
+        model.energy(some_images(5))
+        assert calls == sizes
 
 
 def test_gradients_are_clipped_and_the_norm_before_clipping_is_reported():

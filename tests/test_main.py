@@ -15,6 +15,7 @@ from tests.helpers.recipes import recipe_flag
 from tests.helpers.small_runs import call, call_process, flags
 from tests.helpers.wrong_calls import DEFAULTS, DIGITS, HUGE, WRONG_CALLS
 from tf_mdsm import main as program
+from tf_mdsm.config.flags import CommandLine
 from tf_mdsm.config.ranges import CHOICES, INTERVALS
 from tf_mdsm.errors import InvalidArgument, RunError
 
@@ -139,6 +140,23 @@ def test_messages_of_tensorflow_are_shown_when_asked_for(calls):
     assert all(logger.isEnabledFor(logging.ERROR) for logger in loggers)
     call(DIGITS, "--verbosity=1")
     assert all(logger.isEnabledFor(logging.WARNING) for logger in loggers)
+
+
+def test_modes_that_compute_gradients_compute_parts_at_once(calls, monkeypatch):
+    """Before TensorFlow is loaded."""
+    events = []
+    monkeypatch.setattr(program, "compute_parts_at_once", lambda: events.append("parts"))
+    monkeypatch.setattr(program, "_load_tensorflow", lambda is_verbose: events.append("loaded"))
+    divided = []
+    for mode in program._MODES:
+        events.clear()
+        monkeypatch.setitem(program._MODES, mode, program._MODES["train"])
+        config = types.SimpleNamespace(seed=0)
+        program._run(CommandLine(mode, config, "runs/x", verbosity=0, torch_checkpoint=None))
+        assert events[-1] == "loaded"
+        if "parts" in events:
+            divided.append(mode)
+    assert divided == ["train", "sample", "restore", "likelihood"]
 
 
 @pytest.mark.parametrize("enabled", [False, True])

@@ -1,6 +1,7 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from tf_mdsm.networks.energy_network import (
 from tf_mdsm.noise import NoiseLevels, assign_levels
 from tf_mdsm.samplers import sampling
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.system.cpu_tuning import num_parts_at_once
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
@@ -111,6 +113,7 @@ class EnergyModel(keras.Model):
         self.accumulation_steps = accumulation_steps
         self.noise_seed = seed
         self.compile_gradients = compile_gradients
+        self._num_parts = 1 if compile_gradients or _has_gpu() else num_parts_at_once()
         self.ema_network = None
         if ema_momentum:
             self.ema_network = copy_network(network)
@@ -227,7 +230,7 @@ class EnergyModel(keras.Model):
 
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
         """Energies [B] of float32 images by the network to use after training."""
-        return _energies(self.inference_network, images)
+        return _energies(self.inference_network, images, self._num_parts)
 
     def export(
         self,
@@ -458,7 +461,7 @@ class EnergyModel(keras.Model):
         """Normalized loss of each image under this model's weighting, [b]."""
         noise = self.noise
         return losses.mdsm_losses(
-            functools.partial(_energies, network),
+            functools.partial(_energies, network, num_parts=self._num_parts),
             clean,
             noisy,
             kernel_variance=losses.kernel_variances(sigma, noise.weighting, noise.sigma0),
@@ -569,12 +572,40 @@ class EnergyModel(keras.Model):
         return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
 
 
-def _energies(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
-    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least."""
-    energies = network(images)
+def _energies(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
+    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least.
+
+    Args:
+        network: the network.
+        images: images [B, H, W, C].
+        num_parts: number of parts of the batch that TensorFlow may compute at the same time. They
+            are independent of each other up to here, and so are their gradients.
+    """
+    energies = network(images) if num_parts == 1 else _in_parts(network, images, num_parts)
     if energies.shape.rank == 2:
         energies = energies[:, 0]
     return tf.cast(energies, tf.float32) if energies.dtype.size < 4 else energies
+
+
+def _in_parts(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
+    """The network's energies [B, ...] of images [B, H, W, C], computed part by part.
+
+    The parts have equal sizes, so they overlap if their number does not divide the batch. No part
+    is empty: oneDNN's convolutions refuse an empty batch.
+    """
+    num_images: Any = images.shape[0]
+    if num_images is None:
+        num_images = tf.shape(images)[0]
+    size = -(-num_images // num_parts)
+    starts = [(num_images - size) * part // (num_parts - 1) for part in range(num_parts)]
+    known = [0, *(before + size - start for before, start in itertools.pairwise(starts))]
+    energies = [network(images[start : start + size]) for start in starts]
+    return tf.concat([part[first:] for part, first in zip(energies, known, strict=True)], axis=0)
+
+
+def _has_gpu() -> bool:
+    # Physical devices only: listing logical devices would start the runtime.
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _require_plain(optimizer: keras.optimizers.Optimizer) -> None:

@@ -40,7 +40,7 @@ from absl.logging import converter
 
 from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.cpu_tuning import compute_parts_at_once, tune_process
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 from tf_mdsm.system.stderr import quiet_stderr
 
@@ -56,6 +56,9 @@ _MODES = {
     "import": ("tf_mdsm.runs.import_weights", "import_weights"),
 }
 
+# Modes that spend their time on gradients of energies. `evaluate` also runs classifiers, and what
+# `export` writes runs in other processes.
+_MODES_OF_GRADIENTS = ("train", "sample", "restore", "likelihood")
 
 # The program as `__doc__` names it, and the command that pip installs.
 _PROGRAM, _COMMAND = "python -m tf_mdsm.main", "tf-mdsm"
@@ -97,6 +100,8 @@ def _run(command: CommandLine) -> list[str]:
     require_tensorflow_backend()
     _set_tensorflow_messages(command.verbosity)
     tune_process()
+    if command.mode in _MODES_OF_GRADIENTS:
+        compute_parts_at_once()
     options = {}
     if command.torch_checkpoint is not None:
         # Before TensorFlow, which takes seconds to load: the file may be refused.
