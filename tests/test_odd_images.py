@@ -16,6 +16,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.runs import restore
 from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.serving import __main__ as client_program
 from tf_mdsm.serving.request_checks import checked_images, checked_mask
 from tf_mdsm.system.pictures import PICTURE_ENDINGS
@@ -40,15 +41,20 @@ def train(path):
     return images / 255 if images.dtype == np.uint8 else images
 
 
+def _read_problems(config, task):
+    """The run's folder is needed for images of the run only."""
+    return restore._read_problems(config, RunFolder("nowhere"), [task], SHAPE)
+
+
 def restore_images(path):
     config = small_config(restoration__images=path)
-    (problem,) = restore._read_problems(config, [create_task("inpaint_half", SHAPE)], SHAPE)
+    (problem,) = _read_problems(config, create_task("inpaint_half", SHAPE))
     return problem.originals
 
 
 def restore_measured(path):
     config = small_config(restoration__images=path, restoration__measured=True)
-    (problem,) = restore._read_problems(config, [create_task("denoise", SHAPE)], SHAPE)
+    (problem,) = _read_problems(config, create_task("denoise", SHAPE))
     return problem.values
 
 
@@ -92,7 +98,7 @@ def call_client(monkeypatch, arguments):
 
 def restore_mask(path):
     settings = small_config(restoration__mask=path, restoration__task="inpaint_mask").restoration
-    (task,) = restore._create_tasks(settings, SHAPE)
+    (task,) = restore._create_tasks(settings, SHAPE, has_denoiser=True)
     return task.mask[None]
 
 

@@ -82,7 +82,9 @@ class Workers:
 
     def _gather(self, numbers: Sequence[int]) -> np.ndarray:
         """The numbers of each worker in its row: int64 [world_size, len(numbers)]."""
+        if self.world_size == 1:
+            return np.array([numbers], np.int64)
         rows = np.zeros((self.world_size, len(numbers)), np.int64)
         rows[self.rank] = numbers
         # In every row all workers but one have zeros, so that the sum is the number itself.
-        return rows if self.world_size == 1 else self._sum_over_workers(tf.constant(rows)).numpy()
+        return self._sum_over_workers(tf.constant(rows)).numpy()
