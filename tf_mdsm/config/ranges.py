@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tf_mdsm.networks.architectures import DENOISER_HEADS, FEATURE_HEADS, NETWORKS
+from tf_mdsm.system.local_paths import LOCAL_PATH, is_local_path
 from tf_mdsm.system.seeds import SEED_RANGE
 
-__all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "Interval", "unmet_requirement"]
+__all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "PATHS", "Interval", "unmet_requirement"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,11 +196,25 @@ def _names_parts(parts: str) -> bool:
     return parts == "all" or set(parts.split(",")) <= set(_PARTS)
 
 
+# Files and folders of the user. `data.data_dir` is none of them: TensorFlow Datasets alone opens
+# it, and reads buckets as well.
+PATHS = (
+    "data.path",
+    "data.cache",
+    "sampling.start_images",
+    "restoration.images",
+    "restoration.mask",
+    "evaluation.inception_path",
+    "evaluation.reference_statistics",
+    "evaluation.foreign.path",
+)
+
 # What neither a choice nor an interval says: the requirement, and whether a value meets it.
 OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
     "data.channels": ("be 1, 2 (points) or 3", (1, 2, 3).__contains__),
     "data.split": ("name a split", bool),
     "data.held_out_split": ("name a split", bool),
+    **dict.fromkeys(PATHS, (LOCAL_PATH, is_local_path)),
     "evaluation.parts": (f"be all, or some of {', '.join(_PARTS)}", _names_parts),
 }
 
