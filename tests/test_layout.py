@@ -255,6 +255,8 @@ CROSS_CUTTING = {
 PROCESSES = {
     "test_main.py": "a call that is refused",
     "runs/test_processes.py": "a training run, one that is stopped, and sampling",
+    "system/test_stdout.py": "streams of other encodings, closed and full, without TensorFlow",
+    "system/test_stderr.py": "a closed stream, without TensorFlow",
     "distributed/test_watchdog.py": "a process that the watchdog ends, without TensorFlow",
 }
 

@@ -24,8 +24,8 @@ run's folder, so they need --workdir only, and later edits of the recipe do not 
 settings with their meaning and default. --verbosity=1 shows TensorFlow's messages, and the
 traceback when a run fails.
 
-Exit status: 0 done, or stopped by SIGTERM after saving; 1 the run failed; 2 the call was wrong and
-nothing was done; 130 interrupted (training saves first).
+Exit status: 0 done, or stopped by SIGTERM, SIGHUP or SIGUSR1 after saving; 1 the run failed; 2 the
+call was wrong and nothing was done; 130 interrupted (training saves first).
 """
 
 import contextlib
@@ -41,8 +41,12 @@ from absl.logging import converter
 from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.cpu_tuning import compute_parts_at_once, tune_process
+from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
+from tf_mdsm.system.matplotlib_backend import use_file_backend
+from tf_mdsm.system.signals import raise_interrupts
 from tf_mdsm.system.stderr import quiet_stderr
+from tf_mdsm.system.stdout import print_lines
 
 # The module and the function of each mode. A function takes the configuration and the run's folder
 # and returns the paths of the files that it wrote for the user to look at.
@@ -75,16 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv if argv is None else argv
     if {"--help", "-h", "-help", "--helpfull"} & set(argv):
         started = _COMMAND if os.path.basename(argv[0]) == _COMMAND else _PROGRAM
-        print(str(__doc__).replace(_PROGRAM, started))
+        print_lines([help_text(__file__).replace(_PROGRAM, started)])
         return 0
     is_verbose = False
     try:
         command = parse_command_line(argv, tuple(_MODES))
         is_verbose = command.verbosity >= 1
-        with _messages_on_stderr():
+        with raise_interrupts(), _messages_on_stderr():
             paths = _run(command)
-        for path in paths:
-            print(path)
+        print_lines(paths)
     except InvalidArgument as error:
         return _fail(error, 2, is_verbose)
     except KeyboardInterrupt:
@@ -98,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: CommandLine) -> list[str]:
     """Runs the mode and returns the paths of the files that it wrote."""
     require_tensorflow_backend()
+    use_file_backend()
     _set_tensorflow_messages(command.verbosity)
     tune_process()
     if command.mode in _MODES_OF_GRADIENTS:

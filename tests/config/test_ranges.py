@@ -6,8 +6,8 @@ import pytest
 
 from tests.helpers.wrong_calls import CHECKED, DEFAULTS, WRONG_VALUES, is_free_text
 from tf_mdsm.config import default_config
-from tf_mdsm.config.ranges import CHOICES, INTERVALS, Interval, unmet_requirement
-from tf_mdsm.config.rules import validate
+from tf_mdsm.config.ranges import CHOICES, INTERVALS, PATHS, Interval, unmet_requirement
+from tf_mdsm.config.rules import flatten, validate
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
@@ -159,3 +159,18 @@ def test_batch_sizes_of_an_export(sizes):
 @pytest.mark.parametrize("sizes", ["", "0", "1,", "1,1", "1 2", "-1", "1.5", "65537", "x", "²"])
 def test_wrong_batch_sizes_of_an_export(sizes):
     assert "different integers" in str(unmet_requirement("export.batch_sizes", sizes))
+
+
+def test_every_path_is_checked_and_every_setting_of_a_path_is_known():
+    """`data.data_dir` is opened by TensorFlow Datasets alone, which reads buckets."""
+    for field in PATHS:
+        assert "address" in str(unmet_requirement(field, "gs://bucket/x"))
+        assert unmet_requirement(field, "") is None
+        assert unmet_requirement(field, "/a/[b] c") is None
+    words = ("path", "cache", "images", "mask", "statistics", "dir")
+    named = {
+        field
+        for field, value in flatten(default_config()).items()
+        if value == "" and field.rsplit(".", 1)[1].endswith(words)
+    }
+    assert named == {*PATHS, "data.data_dir"}

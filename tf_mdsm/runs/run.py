@@ -26,6 +26,7 @@ from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.sampling import checked_method, sample
 from tf_mdsm.samplers.values import whole_number
+from tf_mdsm.system.local_paths import local_path
 
 __all__ = ["Run", "export", "load", "train"]
 
@@ -125,7 +126,7 @@ def load(
             do not fit.
         RunError: if the checkpoint cannot be read.
     """
-    path = os.path.expanduser(os.fspath(workdir))
+    path = local_path("workdir", workdir)
     with errors_renamed({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
         config = with_overrides(get_config(path), overrides)
         _set_up_gpus(config)
@@ -155,7 +156,7 @@ def train(
         RunError: if the loss is not finite and no rollback is left, or a checkpoint cannot be
             written or read.
     """
-    path = os.path.expanduser(os.fspath(workdir))
+    path = local_path("workdir", workdir)
     config = with_overrides(_read_config(config), overrides)
     with errors_renamed({"--workdir": "workdir"}):
         _set_up_gpus(config)
@@ -190,7 +191,7 @@ def export(
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
-    folder = os.path.expanduser(os.fspath(path))
+    folder = local_path("path", path)
     if os.path.exists(folder):
         raise InvalidArgument("path", "not exist yet", folder)
     if isinstance(source, Run):
@@ -222,7 +223,7 @@ def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:
     if not isinstance(config, str | os.PathLike):
         requirement = "be a ConfigDict, or the path of a recipe or of a config.json"
         raise InvalidArgument("config", requirement, type(config).__name__)
-    path = os.path.expanduser(os.fspath(config))
+    path = local_path("config", config)
     with errors_about("config"):
         return load_config(path) if path.endswith(".json") else load_recipe(path)
 

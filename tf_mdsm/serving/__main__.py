@@ -39,8 +39,11 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.serving.client import Client
 from tf_mdsm.serving.output_files import require_output, require_picture, write_answer
+from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.image_files import read_images, read_mask
+from tf_mdsm.system.local_paths import local_path
 from tf_mdsm.system.stderr import quiet_stderr
+from tf_mdsm.system.stdout import print_lines
 
 # Flags of all commands, which are arguments of `Client`.
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")
@@ -49,10 +52,11 @@ _FLAGS = ("address", "model", "version", "timeout", "batch_size")
 def main(arguments: list[str]) -> int:
     """Runs a command and returns the exit status."""
     if not arguments or {"--help", "-h"} & set(arguments):
-        print(__doc__)
+        print_lines([help_text(__file__)])
         return 0 if arguments else 2
     try:
         options = _parser().parse_args(arguments)
+        _require_local_paths(options)
         with _client(options) as client:
             _COMMANDS[options.command](client, options)
     except InvalidArgument as error:
@@ -62,6 +66,14 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail(KeyboardInterrupt("interrupted"), status=130)
     return 0
+
+
+def _require_local_paths(options: argparse.Namespace) -> None:
+    """Refuses addresses in place of files."""
+    for path in getattr(options, "files", []):
+        local_path("FILE", path)
+    for name in ("mask", "output"):
+        local_path(f"--{name}", getattr(options, name, ""))
 
 
 def _client(options: argparse.Namespace) -> Client:
@@ -81,8 +93,7 @@ def _sample(client: Client, options: argparse.Namespace) -> None:
 
 
 def _energy(client: Client, options: argparse.Namespace) -> None:
-    for energy in client.energy(_noisy_images(client, options)):
-        print(energy)
+    print_lines(client.energy(_noisy_images(client, options)))
 
 
 def _score(client: Client, options: argparse.Namespace) -> None:
@@ -101,8 +112,7 @@ def _denoise(client: Client, options: argparse.Namespace) -> None:
 
 
 def _noise_level(client: Client, options: argparse.Namespace) -> None:
-    for noise_level in client.noise_level(_noisy_images(client, options)):
-        print(noise_level)
+    print_lines(client.noise_level(_noisy_images(client, options)))
 
 
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
@@ -118,8 +128,7 @@ def _inpaint(client: Client, options: argparse.Namespace) -> None:
 
 def _status(client: Client, options: argparse.Namespace) -> None:
     versions = client.status()
-    for status in versions:
-        print(f"version {status.version}  {status.state}  {status.message}".rstrip())
+    print_lines(f"version {v.version}  {v.state}  {v.message}".rstrip() for v in versions)
     if not any(status.state == "AVAILABLE" for status in versions):
         raise ServingError(f"no version of {options.model} is available at {options.address}")
 
