@@ -8,6 +8,8 @@ import importlib
 import pathlib
 import sys
 
+from tf_mdsm.system.stdout import print_lines
+
 __all__ = ["FOLDERS", "description", "index", "main"]
 
 # Each folder's subject and its benchmarks; the module of NAME is benchmarks.FOLDER.NAME.
@@ -52,7 +54,7 @@ def index() -> str:
 def main(argv: list[str]) -> int:
     """Runs the benchmark that `argv` names, or prints the index; returns the exit status."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(index())
+        print_lines([index()])
         return 0
     name, *flags = argv
     for folder, (_, names) in FOLDERS.items():

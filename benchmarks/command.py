@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
 from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.matplotlib_backend import use_file_backend
 from tf_mdsm.system.stderr import quiet_stderr
 
 __all__ = [
@@ -100,6 +101,7 @@ def chosen_names(flag: str, text: str | None, known: Sequence[str]) -> list[str]
 def load_tensorflow() -> None:
     """Imports TensorFlow as `tf_mdsm.main` does: tuned for CPUs, quiet, without TF32."""
     tune_process()
+    use_file_backend()
     with quiet_stderr():
         import tensorflow as tf
     # Keras warns of every new prediction function, one for each set of features.

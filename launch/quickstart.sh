@@ -9,5 +9,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 .venv/bin/python -m tf_mdsm.main --config=configs/digits.py --mode=sample
 
 echo
-echo "Look at   runs/digits/samples/heun_64.png"
+echo "Look at   the .png files above, in runs/digits/samples/"
 echo "Watch     .venv/bin/tensorboard --logdir=runs"

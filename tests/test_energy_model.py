@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm import losses, randomness
+from tests.helpers.eager import uncompiled
+from tests.helpers.gpus import missing_on_gpus, with_gpus
+from tf_mdsm import energy_model, losses, randomness
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
@@ -123,6 +125,55 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
         assert error < 1e-4 * np.linalg.norm(update) + rounding, weight.path
 
 
+@pytest.mark.parametrize("num_images", [1, 2, 7, 8])
+@pytest.mark.parametrize("num_parts", [2, 3])
+def test_parts_at_once_do_not_change_energies_and_scores(monkeypatch, num_parts, num_images):
+    """Whatever they divide the batch into, also where its size is left open."""
+    images = some_images(num_images)
+    whole = make_model(seed=5)
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: num_parts)
+    in_parts = make_model(seed=5)
+    expected = whole.energy_and_score(images)
+    open_batch = tf.function(
+        in_parts.energy_and_score,
+        input_signature=[tf.TensorSpec([None, *SHAPE])],
+        autograph=False,
+    )
+    for received in (in_parts.energy_and_score(images), open_batch(images)):
+        for one, other in zip(received, expected, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_images", [8, 7])
+def test_parts_at_once_do_not_change_the_training_step(monkeypatch, num_images):
+    images = some_images(num_images)
+    whole = make_model(seed=5)
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: 2)
+    in_parts = make_model(seed=5)
+    logs, logs_in_parts = whole.train_step(images), in_parts.train_step(images)
+    for name, value in logs.items():
+        assert float(logs_in_parts[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_the_network_computes_the_parts(monkeypatch):
+    """Each in a call of its own; a model that XLA compiles does not divide its batch."""
+    monkeypatch.setattr(energy_model, "num_parts_at_once", lambda: 2)
+    for compile_gradients, sizes in ((False, [3, 3]), (True, [5])):
+        model = make_model(compile_gradients=compile_gradients)
+        calls = []
+        call = model.network.call
+        monkeypatch.setattr(
+            model.network,
+            "call",
+            lambda images, *rest, call=call, calls=calls, **options: (
+                calls.append(images.shape[0]) or call(images, *rest, **options)
+            ),
+        )
+        model.energy(some_images(5))
+        assert calls == sizes
+
+
 def test_gradients_are_clipped_and_the_norm_before_clipping_is_reported():
     images = some_images()
     # No limit, a limit below the gradients' norm, and a limit above it.
@@ -196,6 +247,25 @@ def test_averaged_weights_follow_their_recursion():
     assert all(differs)
 
 
+@pytest.mark.parametrize("count", [7, 2])
+def test_evaluation_works_in_the_parts_of_a_training_step(count, monkeypatch):
+    """Also if the parts do not divide the images; the loss is the same, up to rounding."""
+    images, sizes = some_images(count), []
+    whole, in_parts = make_model(), make_model(accumulation_steps=3)
+    in_parts.set_weights(whole.get_weights())
+    losses = in_parts._normalized_losses
+
+    def counted(network, clean, noisy, sigma):
+        sizes.append(len(clean))
+        return losses(network, clean, noisy, sigma)
+
+    monkeypatch.setattr(in_parts, "_normalized_losses", counted)
+    with uncompiled():
+        expected, received = (model.test_step(images)["loss"] for model in (whole, in_parts))
+    assert float(received) == pytest.approx(float(expected), rel=1e-5)
+    assert sizes == [-(-count // 3)] * 3
+
+
 def test_validation_losses_are_the_same_at_every_call():
     model, images = make_model(), some_images()
     first = model.validation_losses(images, tf.constant(0))
@@ -232,3 +302,19 @@ def test_weights_can_be_saved_and_loaded_by_keras(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(model.energy(some_images()), other.energy(some_images()))
+
+
+def test_gpus_have_every_operation_of_a_training_step():
+    model = make_model(ema_momentum=0.9)
+    assert missing_on_gpus(model.train_step, tf.TensorSpec((128, *SHAPE))) == set()
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), True), ((12, 0), False)])
+def test_keras_compiles_nothing_where_xla_ends_the_process(monkeypatch, capability, expected):
+    with_gpus(monkeypatch, capability)
+    devices = [tf.config.PhysicalDevice("GPU:0", "GPU")]
+    model = make_model()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: devices)
+    assert EnergyModel(model.network).jit_compile == expected  # What `predict` uses.
+    model.compile("sgd")
+    assert model.jit_compile == expected

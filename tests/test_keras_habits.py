@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_mdsm.distributed.batch_shares import share_of_batch
 from tf_mdsm.energy_model import BandMean, EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
@@ -555,6 +556,39 @@ def test_optimizers_of_keras(name, tmp_path):
 def test_optimizers_that_change_the_loss_or_the_step_are_refused(optimizer):
     with pytest.raises(InvalidArgument, match="`optimizer` must"):
         new_model(optimizer)
+
+
+@pytest.mark.parametrize("change", ["another optimizer", "a factor"])
+def test_an_optimizer_that_is_changed_afterwards_is_refused(change):
+    """It would divide gradients that nobody has multiplied."""
+    model = new_model(keras.optimizers.SGD(1e-3))
+    if change == "a factor":
+        model.optimizer.loss_scale_factor = 2.0
+    else:
+        model.optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3))
+        model.optimizer.build(model.network.trainable_variables)
+    with pytest.raises(InvalidArgument, match="`optimizer` must not scale the loss"):
+        fit(model)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_step_moves_the_weights_by_the_rate_times_the_gradient(policy):
+    """No policy changes the scale of gradients or of steps."""
+    x, rate = images(BATCH), 1e-3
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = new_model(keras.optimizers.SGD(rate), build_network("dense", SHAPE, 4, seed=1))
+        weights = model.network.trainable_weights
+        old = [weight.numpy() for weight in weights]
+        share = share_of_batch(tf.constant(x))
+        levels, noisy = model._add_noise(tf.constant(x), share, 0, "training_noise")
+        _, gradients = model._losses_and_gradients(tf.constant(x), noisy, model._sigma(levels))
+        model.train_on_batch(x)
+    finally:
+        keras.config.set_dtype_policy(before)
+    for new, weight, gradient in zip(weights, old, gradients, strict=True):
+        np.testing.assert_allclose(new.numpy() - weight, -rate * gradient, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])

@@ -10,10 +10,12 @@ import absl.flags
 import pytest
 import tensorflow as tf
 
+from tests.helpers.gpus import with_gpus
 from tests.helpers.recipes import recipe_flag
 from tests.helpers.small_runs import call, call_process, flags
 from tests.helpers.wrong_calls import DEFAULTS, DIGITS, HUGE, WRONG_CALLS
 from tf_mdsm import main as program
+from tf_mdsm.config.flags import CommandLine
 from tf_mdsm.config.ranges import CHOICES, INTERVALS
 from tf_mdsm.errors import InvalidArgument, RunError
 
@@ -140,12 +142,34 @@ def test_messages_of_tensorflow_are_shown_when_asked_for(calls):
     assert all(logger.isEnabledFor(logging.WARNING) for logger in loggers)
 
 
-def test_convolutions_are_not_rounded_to_tensorfloat(calls):
+def test_modes_that_compute_gradients_compute_parts_at_once(calls, monkeypatch):
+    """Before TensorFlow is loaded."""
+    events = []
+    monkeypatch.setattr(program, "compute_parts_at_once", lambda: events.append("parts"))
+    monkeypatch.setattr(program, "_load_tensorflow", lambda is_verbose: events.append("loaded"))
+    divided = []
+    for mode in program._MODES:
+        events.clear()
+        monkeypatch.setitem(program._MODES, mode, program._MODES["train"])
+        config = types.SimpleNamespace(seed=0)
+        program._run(CommandLine(mode, config, "runs/x", verbosity=0, torch_checkpoint=None))
+        assert events[-1] == "loaded"
+        if "parts" in events:
+            divided.append(mode)
+    assert divided == ["train", "sample", "restore", "likelihood"]
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_gpus_have_the_runs_settings(calls, monkeypatch, enabled):
+    """By default they round nothing, and take memory as they need it."""
+    gpus = with_gpus(monkeypatch, (8, 0))
     before = tf.config.experimental.tensor_float_32_execution_enabled()
+    changes = ["--config.training.tensor_float_32", "--config.training.memory_growth=false"]
     try:
-        tf.config.experimental.enable_tensor_float_32_execution(True)
-        call(DIGITS)
-        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+        tf.config.experimental.enable_tensor_float_32_execution(not enabled)
+        assert call(DIGITS, *changes[: 2 * enabled]).returncode == 0
+        assert tf.config.experimental.tensor_float_32_execution_enabled() == enabled
+        assert gpus.memory_growth == {"GPU:0": not enabled}
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.gpus import missing_on_gpus
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
 
@@ -93,6 +94,17 @@ def test_a_shape_that_is_not_static_is_refused():
     for function in (randomness.normal, randomness.uniform):
         with pytest.raises(InvalidArgument, match="`shape` must be statically known"):
             function(seeds, (0, 0), "start", (None, 2))
+
+
+def test_gpus_have_every_operation():
+    """What they lack would be computed on the host and copied, in each step of training."""
+
+    def sample(seeds):
+        return randomness.normal(seeds, (1, tf.range(128)), "start", (64,))
+
+    # As many seeds as make arrays of random words too large to be constants of the graph.
+    assert missing_on_gpus(sample, tf.TensorSpec([128], tf.int64)) == set()
+    assert missing_on_gpus(sample, tf.TensorSpec([None], tf.int64)) == set()
 
 
 def test_xla_gives_the_same_integers():

@@ -1,6 +1,7 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from tf_mdsm.datasets.training_inputs import (
     require_no_labels,
 )
 from tf_mdsm.distributed.batch_shares import BatchShare, mean_over_replicas, share_of_batch
+from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.energy_network import (
     copy_network,
@@ -27,6 +29,7 @@ from tf_mdsm.networks.energy_network import (
 from tf_mdsm.noise import NoiseLevels, assign_levels
 from tf_mdsm.samplers import sampling
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.system.cpu_tuning import num_parts_at_once
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
@@ -43,6 +46,10 @@ class EnergyModel(keras.Model):
     its inputs. `energy`, `score`, `denoise`, `noise_level` and `predict` use the averaged weights
     if there are any. All of them take images [B, H, W, C] of any floating-point precision, or
     uint8, which are divided by 255.
+
+    On NVIDIA GPUs TensorFlow rounds the inputs of float32 convolutions to TensorFloat-32, also of
+    this model, unless the program calls
+    `tf.config.experimental.enable_tensor_float_32_execution(False)`.
 
     It is a Keras model: `fit`, `save`, `load_model`, callbacks and optimizers work as for others.
     There are no labels, and the loss is the model's own. `train_step` is called by `fit` and by
@@ -106,6 +113,7 @@ class EnergyModel(keras.Model):
         self.accumulation_steps = accumulation_steps
         self.noise_seed = seed
         self.compile_gradients = compile_gradients
+        self._num_parts = 1 if compile_gradients or _has_gpu() else num_parts_at_once()
         self.ema_network = None
         if ema_momentum:
             self.ema_network = copy_network(network)
@@ -113,6 +121,8 @@ class EnergyModel(keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss", dtype="float32")
         self.gradient_norm_tracker = keras.metrics.Mean(name="gradient_norm", dtype="float32")
         self.band_tracker = BandMean(NUM_BANDS, name="loss_per_band", dtype="float32")
+        # Where there is a GPU, Keras compiles what it calls with XLA by default.
+        self.supports_jit = not unknown_to_xla()
         self.built = True
         self._compiled_losses_and_gradients = tf.function(
             self._losses_and_gradients, jit_compile=compile_gradients, autograph=False
@@ -220,7 +230,7 @@ class EnergyModel(keras.Model):
 
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
         """Energies [B] of float32 images by the network to use after training."""
-        return _energies(self.inference_network, images)
+        return _energies(self.inference_network, images, self._num_parts)
 
     def export(
         self,
@@ -245,7 +255,10 @@ class EnergyModel(keras.Model):
     ) -> None:
         """Sets the optimizer, as `keras.Model.compile`.
 
-        The optimizer's variables are created here, so that no traced function has to.
+        The optimizer's variables are created here, so that no traced function has to. With
+        `jit_compile="auto"` Keras compiles the whole step with XLA where there is a GPU and no
+        strategy. On GPUs of compute capability 12, where XLA ends the process, nothing is compiled
+        so, even with `jit_compile=True`.
 
         Raises:
             InvalidArgument: for another loss or metrics than the model's own; and for an optimizer
@@ -336,7 +349,11 @@ class EnergyModel(keras.Model):
         Returns:
             "loss" and "gradient_norm", both of the normalized loss: means over all updates since
             the metrics were reset.
+
+        Raises:
+            InvalidArgument: for an optimizer that `compile` refuses, set or changed afterwards.
         """
+        _require_plain(self.optimizer)
         clean = as_images(images_of(data), self.image_shape)
         share = share_of_batch(clean)
         level_indices, noisy = self._add_noise(
@@ -372,12 +389,28 @@ class EnergyModel(keras.Model):
         Args:
             data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
         """
-        each_loss = self.validation_losses(images_of(data), batch_number=0)
+        each_loss = self._validation_losses_in_parts(images_of(data))
         count = tf.cast(tf.size(each_loss), each_loss.dtype)
         total, count = mean_over_replicas([tf.reduce_sum(each_loss), count])
         self.loss_tracker.update_state(total / count, sample_weight=count)
         logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
         return logs
+
+    def _validation_losses_in_parts(self, images: tf.Tensor) -> tf.Tensor:
+        """The losses of batch 0, [B], in parts as those of a training step."""
+        if self.accumulation_steps == 1:
+            return self.validation_losses(images, batch_number=0)
+        clean = as_images(images, self.image_shape)
+        level_indices, noisy = self._add_noise(clean, share_of_batch(clean), 0, "validation_noise")
+        *parts, _ = self._in_parts(clean, noisy, self._sigma(level_indices))
+        # One iteration at a time, as in a training step.
+        each_loss = tf.map_fn(
+            lambda part: self._normalized_losses(self.inference_network, *part),
+            tuple(parts),
+            fn_output_signature=tf.TensorSpec([None], tf.float32),
+            parallel_iterations=1,
+        )
+        return tf.reshape(each_loss, [-1])[: tf.shape(clean)[0]]
 
     def validation_losses(
         self,
@@ -428,7 +461,7 @@ class EnergyModel(keras.Model):
         """Normalized loss of each image under this model's weighting, [b]."""
         noise = self.noise
         return losses.mdsm_losses(
-            functools.partial(_energies, network),
+            functools.partial(_energies, network, num_parts=self._num_parts),
             clean,
             noisy,
             kernel_variance=losses.kernel_variances(sigma, noise.weighting, noise.sigma0),
@@ -465,20 +498,10 @@ class EnergyModel(keras.Model):
     def _accumulated_losses_and_gradients(
         self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """As `_losses_and_gradients`, part after part, with the gradients summed on the way.
-
-        If the parts do not divide the images, the first images fill the last part, with weight 0.
-        """
+        """As `_losses_and_gradients`, part after part, with the gradients summed on the way."""
         num_parts = self.accumulation_steps
         num_images: Any = clean.shape[0] or tf.shape(clean)[0]
-        filled = num_images + -num_images % num_parts
-        index, places = tf.range(filled) % num_images, [num_parts, -1]
-        weight = tf.cast(tf.range(filled) < num_images, sigma.dtype)
-        weight *= tf.cast(filled, sigma.dtype) / tf.cast(num_images, sigma.dtype)
-        parts = [
-            tf.reshape(values, [*places, *values.shape[1:]])
-            for values in (*(tf.gather(x, index) for x in (clean, noisy, sigma)), weight)
-        ]
+        parts = self._in_parts(clean, noisy, sigma)
 
         def add_part(i, each_loss, sums):
             part = [tf.ensure_shape(x[i], x.shape[1:]) for x in parts]
@@ -496,6 +519,22 @@ class EnergyModel(keras.Model):
             lambda i, *_: i < num_parts, add_part, start, parallel_iterations=1
         )
         return each_loss.concat()[:num_images], [total / num_parts for total in sums]
+
+    def _in_parts(self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor) -> list[tf.Tensor]:
+        """The arguments in `accumulation_steps` parts, [parts, images of a part, ...], and weights.
+
+        If the parts do not divide the images, the first images fill the last part, with weight 0.
+        """
+        num_parts = self.accumulation_steps
+        num_images: Any = clean.shape[0] or tf.shape(clean)[0]
+        filled = num_images + -num_images % num_parts
+        index, places = tf.range(filled) % num_images, [num_parts, -1]
+        weight = tf.cast(tf.range(filled) < num_images, sigma.dtype)
+        weight *= tf.cast(filled, sigma.dtype) / tf.cast(num_images, sigma.dtype)
+        return [
+            tf.reshape(values, [*places, *values.shape[1:]])
+            for values in (*(tf.gather(x, index) for x in (clean, noisy, sigma)), weight)
+        ]
 
     def _clip(self, gradients: list[tf.Tensor], norm_before_clipping: tf.Tensor) -> list[tf.Tensor]:
         """The minimized loss' gradients, scaled down to a norm of at most clip_norm / sigma0^4."""
@@ -533,12 +572,40 @@ class EnergyModel(keras.Model):
         return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
 
 
-def _energies(network: keras.Model, images: tf.Tensor) -> tf.Tensor:
-    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least."""
-    energies = network(images)
+def _energies(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
+    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least.
+
+    Args:
+        network: the network.
+        images: images [B, H, W, C].
+        num_parts: number of parts of the batch that TensorFlow may compute at the same time. They
+            are independent of each other up to here, and so are their gradients.
+    """
+    energies = network(images) if num_parts == 1 else _in_parts(network, images, num_parts)
     if energies.shape.rank == 2:
         energies = energies[:, 0]
     return tf.cast(energies, tf.float32) if energies.dtype.size < 4 else energies
+
+
+def _in_parts(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
+    """The network's energies [B, ...] of images [B, H, W, C], computed part by part.
+
+    The parts have equal sizes, so they overlap if their number does not divide the batch. No part
+    is empty: oneDNN's convolutions refuse an empty batch.
+    """
+    num_images: Any = images.shape[0]
+    if num_images is None:
+        num_images = tf.shape(images)[0]
+    size = -(-num_images // num_parts)
+    starts = [(num_images - size) * part // (num_parts - 1) for part in range(num_parts)]
+    known = [0, *(before + size - start for before, start in itertools.pairwise(starts))]
+    energies = [network(images[start : start + size]) for start in starts]
+    return tf.concat([part[first:] for part, first in zip(energies, known, strict=True)], axis=0)
+
+
+def _has_gpu() -> bool:
+    # Physical devices only: listing logical devices would start the runtime.
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _require_plain(optimizer: keras.optimizers.Optimizer) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.weightings import WEIGHTINGS
 
 __all__ = [
     "EnergyFn",
@@ -33,8 +34,6 @@ __all__ = [
 
 # Images [B, H, W, C] to energies [B].
 EnergyFn = Callable[[tf.Tensor], tf.Tensor]
-
-_WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
 
 
 def mdsm_losses(
@@ -162,4 +161,4 @@ def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tens
 
 
 def _unknown_weighting(weighting: str) -> InvalidArgument:
-    return InvalidArgument("weighting", f"be one of {', '.join(_WEIGHTINGS)}", weighting)
+    return InvalidArgument("weighting", f"be one of {', '.join(WEIGHTINGS)}", weighting)

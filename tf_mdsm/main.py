@@ -24,8 +24,8 @@ run's folder, so they need --workdir only, and later edits of the recipe do not 
 settings with their meaning and default. --verbosity=1 shows TensorFlow's messages, and the
 traceback when a run fails.
 
-Exit status: 0 done, or stopped by SIGTERM after saving; 1 the run failed; 2 the call was wrong and
-nothing was done; 130 interrupted (training saves first).
+Exit status: 0 done, or stopped by SIGTERM, SIGHUP or SIGUSR1 after saving; 1 the run failed; 2 the
+call was wrong and nothing was done; 130 interrupted (training saves first).
 """
 
 import contextlib
@@ -40,9 +40,13 @@ from absl.logging import converter
 
 from tf_mdsm.config.flags import CommandLine, parse_command_line
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.cpu_tuning import compute_parts_at_once, tune_process
+from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
+from tf_mdsm.system.matplotlib_backend import use_file_backend
+from tf_mdsm.system.signals import raise_interrupts
 from tf_mdsm.system.stderr import quiet_stderr
+from tf_mdsm.system.stdout import print_lines
 
 # The module and the function of each mode. A function takes the configuration and the run's folder
 # and returns the paths of the files that it wrote for the user to look at.
@@ -56,6 +60,9 @@ _MODES = {
     "import": ("tf_mdsm.runs.import_weights", "import_weights"),
 }
 
+# Modes that spend their time on gradients of energies. `evaluate` also runs classifiers, and what
+# `export` writes runs in other processes.
+_MODES_OF_GRADIENTS = ("train", "sample", "restore", "likelihood")
 
 # The program as `__doc__` names it, and the command that pip installs.
 _PROGRAM, _COMMAND = "python -m tf_mdsm.main", "tf-mdsm"
@@ -72,16 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv if argv is None else argv
     if {"--help", "-h", "-help", "--helpfull"} & set(argv):
         started = _COMMAND if os.path.basename(argv[0]) == _COMMAND else _PROGRAM
-        print(str(__doc__).replace(_PROGRAM, started))
+        print_lines([help_text(__file__).replace(_PROGRAM, started)])
         return 0
     is_verbose = False
     try:
         command = parse_command_line(argv, tuple(_MODES))
         is_verbose = command.verbosity >= 1
-        with _messages_on_stderr():
+        with raise_interrupts(), _messages_on_stderr():
             paths = _run(command)
-        for path in paths:
-            print(path)
+        print_lines(paths)
     except InvalidArgument as error:
         return _fail(error, 2, is_verbose)
     except KeyboardInterrupt:
@@ -95,8 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: CommandLine) -> list[str]:
     """Runs the mode and returns the paths of the files that it wrote."""
     require_tensorflow_backend()
+    use_file_backend()
     _set_tensorflow_messages(command.verbosity)
     tune_process()
+    if command.mode in _MODES_OF_GRADIENTS:
+        compute_parts_at_once()
     options = {}
     if command.torch_checkpoint is not None:
         # Before TensorFlow, which takes seconds to load: the file may be refused.
@@ -104,22 +113,24 @@ def _run(command: CommandLine) -> list[str]:
         from tf_mdsm.system.torch_files import read_state_dict
 
         options["published"] = from_state_dict(read_state_dict(command.torch_checkpoint))
-    _load_tensorflow(is_verbose=command.verbosity >= 1)
+    _load_tensorflow(command)
     module, function = _MODES[command.mode]
     run = getattr(importlib.import_module(module), function)
     return run(command.config, command.workdir, **options)
 
 
-def _load_tensorflow(is_verbose: bool) -> None:
-    """Loads TensorFlow, and makes GPUs compute float32 in full precision."""
-    with contextlib.nullcontext() if is_verbose else quiet_stderr():
+def _load_tensorflow(command: CommandLine) -> None:
+    """Loads TensorFlow, and sets up the GPUs before their first use."""
+    with contextlib.nullcontext() if command.verbosity >= 1 else quiet_stderr():
         import tensorflow as tf
+
+        from tf_mdsm.distributed.gpus import set_up_gpus
 
         # Physical devices only: listing logical devices would start the runtime, after which this
         # process could not join a cluster.
         tf.config.list_physical_devices()
-    # TensorFloat-32 would round the inputs of convolutions to ten bits.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    training = command.config.training
+    set_up_gpus(tensor_float_32=training.tensor_float_32, memory_growth=training.memory_growth)
 
 
 @contextlib.contextmanager

@@ -10,11 +10,9 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.weightings import WEIGHTINGS
 
 __all__ = ["NoiseLevels", "assign_levels"]
-
-# The weightings that `losses.loss_weights` and `losses.kernel_variances` define.
-_WEIGHTINGS = ("inverse_square", "constant", "score", "edm")
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
@@ -63,7 +61,7 @@ class NoiseLevels:
     sigma_data: float = 0.25
 
     def __post_init__(self) -> None:
-        for field, choices in (("spacing", _SPACINGS), ("weighting", _WEIGHTINGS)):
+        for field, choices in (("spacing", _SPACINGS), ("weighting", WEIGHTINGS)):
             value = getattr(self, field)
             if value not in choices:
                 raise InvalidArgument(field, f"be one of {', '.join(choices)}", value)

@@ -10,6 +10,7 @@ Source: Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
@@ -41,9 +42,11 @@ _STREAMS = (
     "start_mixture",  # which Gaussian of a mixture a start comes from
 )
 
-_MASK = 0xFFFFFFFF
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
+# Of NumPy: under strict rules of types TensorFlow takes Python's integers for int32.
+_MASK = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
 
 
 def normal(seeds: tf.Tensor, counter: Counter, stream: str, shape: Shape) -> tf.Tensor:
@@ -106,12 +109,11 @@ def philox(counter: Sequence[tf.Tensor], key: Sequence[tf.Tensor]) -> list[tf.Te
         key: two words, likewise.
 
     Returns:
-        four words of 32 random bits, uint64.
+        four words of 32 random bits, uint64 of that shape.
     """
-    mask = tf.constant(_MASK, tf.uint64)
-    shift = tf.constant(32, tf.uint64)
-    multiplier_0, multiplier_1 = (tf.constant(m, tf.uint64) for m in _MULTIPLIERS)
-    weyl_0, weyl_1 = (tf.constant(w, tf.uint64) for w in _WEYL)
+    mask, shift = tf.constant(_MASK), tf.constant(_SHIFT)
+    multiplier_0, multiplier_1 = map(tf.constant, _MULTIPLIERS)
+    weyl_0, weyl_1 = map(tf.constant, _WEYL)
     word_0, word_1, word_2, word_3 = counter
     key_0, key_1 = key
     xor, right_shift, keep = tf.bitwise.bitwise_xor, tf.bitwise.right_shift, tf.bitwise.bitwise_and
@@ -135,15 +137,14 @@ def _random_words(seeds: tf.Tensor, counter: Counter, stream: str, count: int) -
     not depend on the other rows of the batch.
     """
     seeds = tf.cast(tf.convert_to_tensor(seeds, tf.int64), tf.uint64)[:, None]
-    shift = tf.constant(32, tf.uint64)
-    key = [tf.bitwise.bitwise_and(seeds, _MASK), tf.bitwise.right_shift(seeds, shift)]
+    key = [tf.bitwise.bitwise_and(seeds, _MASK), tf.bitwise.right_shift(seeds, _SHIFT)]
     num_blocks = 16 * math.ceil(count / 64)
     blocks = tf.cast(tf.range(num_blocks, dtype=tf.int64), tf.uint64)[None, :]
     first, second = (tf.cast(tf.reshape(word, [-1, 1]), tf.uint64) for word in counter)
-    ones = tf.ones_like(seeds * blocks)
-    stream_word = tf.constant(_STREAMS.index(stream), tf.uint64)
-    words = [blocks * ones, first * ones, second * ones, stream_word * ones]
-    return philox(words, [word * ones for word in key])
+    stream_word = tf.constant([[_STREAMS.index(stream)]], tf.uint64)
+    # The words meet in the rounds, and so get one shape there. They are not filled up to it before:
+    # GPUs have no operation that fills an array of uint64.
+    return philox([blocks, first, second, stream_word], key)
 
 
 def _static_dimensions(shape: Shape) -> list[int]:

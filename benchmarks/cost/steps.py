@@ -39,7 +39,13 @@ __all__ = ["PEERS", "ceiling", "main", "measure", "table"]
 
 # Modes of each peer. The peers' modules are not imported here: each needs a process of its own.
 PEERS = {
-    "ours": ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA"),
+    "ours": (
+        "float32",
+        "float32, cores together",
+        "float32, untuned",
+        "mixed_bfloat16",
+        "float32, XLA",
+    ),
     "pytorch": (
         "eager",
         "eager, channels last",

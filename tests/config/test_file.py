@@ -1,6 +1,7 @@
 """Files that hold a configuration: recipes, and a run's config.json."""
 
 import json
+import sys
 
 import pytest
 
@@ -91,3 +92,27 @@ def test_recipes_may_define_dataclasses(tmp_path):
         "    return config\n"
     )
     assert load_recipe(str(path)).seed == 3
+
+
+def test_a_recipe_imports_the_recipe_beside_it(tmp_path):
+    """Each its own, also if another folder has one of the same name."""
+    for seed in (3, 4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        base = "from tf_mdsm.config import default_config\nget_config = default_config\n"
+        (folder / "beside.py").write_text(f"{base}SEED = {seed}\n")
+        (folder / "recipe.py").write_text(
+            "import beside\n\ndef get_config():\n"
+            "    config = beside.get_config()\n    config.seed = beside.SEED\n    return config\n"
+        )
+        before = list(sys.path)
+        assert load_recipe(str(folder / "recipe.py")).seed == seed
+        assert sys.path == before
+
+
+def test_no_file_beside_a_recipe_hides_a_library(tmp_path):
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('the wrong file')\n")
+    (tmp_path / "recipe.py").write_text(
+        "import colorsys\nfrom tf_mdsm.config import default_config as get_config\n"
+    )
+    assert load_recipe(str(tmp_path / "recipe.py")).seed == 0

@@ -6,8 +6,8 @@ import pytest
 
 from tests.helpers.wrong_calls import CHECKED, DEFAULTS, WRONG_VALUES, is_free_text
 from tf_mdsm.config import default_config
-from tf_mdsm.config.ranges import CHOICES, INTERVALS, Interval, unmet_requirement
-from tf_mdsm.config.rules import validate
+from tf_mdsm.config.ranges import CHOICES, INTERVALS, PATHS, Interval, unmet_requirement
+from tf_mdsm.config.rules import flatten, validate
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
@@ -110,6 +110,14 @@ def test_every_default_is_allowed():
         assert unmet_requirement(field, value) is None
 
 
+def test_none_is_no_name_of_a_file():
+    """The command line has no word for nothing but an empty one."""
+    for field in ("data.data_dir", "data.path", "data.cache", "restoration.mask"):
+        assert unmet_requirement(field, "None") == "be left empty where nothing is meant"
+        assert unmet_requirement(field, "") is None
+    assert unmet_requirement("sampling.extra_files", "none") is None
+
+
 @pytest.mark.parametrize("parts", ["quality,denoising", "all"])
 def test_parts_of_an_evaluation(parts):
     assert unmet_requirement("evaluation.parts", parts) is None
@@ -125,7 +133,6 @@ def test_choices_are_those_of_the_code():
     from tf_mdsm.runs.build_method import BUILDERS
 
     assert CHOICES["noise.spacing"] == tuple(noise._SPACINGS)
-    assert CHOICES["noise.weighting"] == tuple(noise._WEIGHTINGS)
     assert CHOICES["sampling.sampler"] == tuple(BUILDERS)
     assert tuple(evaluation_context._FIELDS) == ranges._PARTS
 
@@ -152,3 +159,18 @@ def test_batch_sizes_of_an_export(sizes):
 @pytest.mark.parametrize("sizes", ["", "0", "1,", "1,1", "1 2", "-1", "1.5", "65537", "x", "²"])
 def test_wrong_batch_sizes_of_an_export(sizes):
     assert "different integers" in str(unmet_requirement("export.batch_sizes", sizes))
+
+
+def test_every_path_is_checked_and_every_setting_of_a_path_is_known():
+    """`data.data_dir` is opened by TensorFlow Datasets alone, which reads buckets."""
+    for field in PATHS:
+        assert "address" in str(unmet_requirement(field, "gs://bucket/x"))
+        assert unmet_requirement(field, "") is None
+        assert unmet_requirement(field, "/a/[b] c") is None
+    words = ("path", "cache", "images", "mask", "statistics", "dir")
+    named = {
+        field
+        for field, value in flatten(default_config()).items()
+        if value == "" and field.rsplit(".", 1)[1].endswith(words)
+    }
+    assert named == {*PATHS, "data.data_dir"}

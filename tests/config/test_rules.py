@@ -146,6 +146,25 @@ def test_denoiser_based_samplers_need_a_denoiser_and_a_range_of_noise(sampler):
         validate(config)
 
 
+@pytest.mark.parametrize(
+    ("group", "field", "value", "message"),
+    [
+        ("restoration", "task", "denoise", "`config.restoration.task` must not be denoise"),
+        ("evaluation", "parts", "energies,denoising", "`config.evaluation.parts` must not name"),
+    ],
+)
+def test_what_denoises_is_refused_where_nothing_trains_a_denoiser(group, field, value, message):
+    config = default_config()
+    config[group][field] = value
+    validate(config)
+    config.noise.weighting = "score"
+    config.sampling.sampler = "annealed_langevin"
+    with pytest.raises(InvalidArgument, match=message):
+        validate(config)
+    config[group][field] = "all"
+    validate(config)
+
+
 def test_a_recipe_cannot_add_or_lose_fields():
     config = default_config()
     with config.unlocked():

@@ -58,6 +58,16 @@ def test_batches_hold_the_images_of_their_indices(images, six_batches):
     assert 0 < is_same.sum() < len(is_same)
 
 
+def test_there_is_no_second_copy_of_the_images(images):
+    """Batches show what the array holds at that moment."""
+    own = images.copy()
+    batches = iter(training_batches(own, batch_size=5, seed=7))
+    own[:] = 51
+    for _ in range(20):
+        batch = next(batches).numpy()
+    np.testing.assert_allclose(batch, 0.2, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("first_step", "replicas"), [(4, 1), (1, 4)])
 def test_batches_do_not_depend_on_first_step_and_replicas(
     images, six_batches, first_step, replicas

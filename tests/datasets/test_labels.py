@@ -18,10 +18,10 @@ from tf_mdsm.errors import InvalidArgument
 
 @pytest.fixture
 def idx_folder(tmp_path):
-    """An IDX folder: all pixels of an image have the value of its label. Labels are compressed."""
+    """An IDX folder: all pixels of an image are 20 times its label. Labels are compressed."""
     for prefix, labels in (("train", [3, 1, 4, 1, 5]), ("t10k", [9, 2, 6])):
         labels = np.array(labels, np.uint8)
-        images = np.tile(labels[:, None, None], (1, 4, 4))
+        images = np.tile(20 * labels[:, None, None], (1, 4, 4))
         (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(idx_bytes(images))
         compressed = gzip.compress(idx_bytes(labels))
         (tmp_path / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(compressed)
@@ -32,7 +32,7 @@ def test_idx_labels(idx_folder):
     sets = load_images("idx", path=str(idx_folder), image_size=4, channels=1)
     for images, labels in zip(sets, load_labels("idx", path=str(idx_folder)), strict=True):
         assert labels.dtype == np.int64
-        np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
+        np.testing.assert_array_equal(images[:, 0, 0, 0], 20 * labels)
     swapped = load_labels("idx", path=str(idx_folder), split="test", held_out_split="train")
     assert [len(labels) for labels in swapped] == [3, 5]
 

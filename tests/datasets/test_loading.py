@@ -1,6 +1,7 @@
 """Loading of sources: sizes, splits, refusals, and the cache of images on disk."""
 
 import gzip
+import os
 import shutil
 
 import numpy as np
@@ -9,7 +10,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tests.helpers.image_data import idx_bytes, random_uint8
-from tf_mdsm.datasets import loading
+from tf_mdsm.datasets import loading, readers, source_fingerprint
+from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images, read_both_splits, split_off_validation
 from tf_mdsm.errors import InvalidArgument
 
@@ -207,6 +209,158 @@ def test_other_settings_have_other_files(tmp_path):
     assert [len(large), small.shape[1]] == [1_617, 6]
     assert len(more) == 1_258
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def dated(path):
+    """A file or folder whose files look as old as possible, as after `cp -p` of other files."""
+    for file in [path, *path.rglob("*")]:
+        os.utime(file, (1, 1))
+
+
+def write_images(source: str, path, images: np.ndarray) -> None:
+    """Writes images uint8 [N, H, W], a multiple of 3, in place of what is there."""
+    if source == "npz":
+        np.savez(path, images=images)
+        return dated(path)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    if source == "folder":
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(path / f"{number:02}.png")
+        return dated(path)
+    third = len(images) // 3
+    for name, part in (("train", images[third:]), ("t10k", images[:third])):
+        (path / f"{name}-images-idx3-ubyte").write_bytes(idx_bytes(part))
+    return dated(path)
+
+
+@pytest.fixture(params=["npz", "folder", "idx"])
+def changing(request, tmp_path):
+    """A source whose files may change: writes images, and reads them through a cache."""
+    place = tmp_path / "data.npz" if request.param == "npz" else tmp_path / "data"
+
+    def write(images, path=place):
+        write_images(request.param, path, images)
+
+    def load(path=place, **changes):
+        arguments = {"image_size": 8, "channels": 1, "cache": str(tmp_path / "cache"), **changes}
+        return load_images(request.param, path=str(path), **arguments)
+
+    return write, load, place
+
+
+def assert_cached_as_in_memory(load, **changes):
+    for ours, theirs in zip(load(**changes), load(**changes, cache=""), strict=True):
+        assert isinstance(ours, np.memmap)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_images_that_have_changed_are_read_again(changing):
+    """All others, one other of the same size, other order, one more, one less, and back again."""
+    write, load, _ = changing
+    images = random_uint8(30, 8, 8)
+    write(images)
+    assert_cached_as_in_memory(load)
+    other = images.copy()
+    other[7, 3, 3] ^= 1
+    for changed in (255 - images, other, images[::-1], random_uint8(33, 8, 8), images[:27], images):
+        write(changed)
+        assert_cached_as_in_memory(load)
+
+
+def test_images_that_were_moved_or_touched_are_not_read_again(changing, tmp_path, monkeypatch):
+    write, load, place = changing
+    write(random_uint8(30, 8, 8))
+    expected = load()
+    monkeypatch.setattr(loading, "_read_source", None)
+    for file in [place, *place.rglob("*")]:
+        os.utime(file)
+    again = load()
+    moved = place.rename(tmp_path / f"moved{place.suffix}")
+    for images in (again, load(moved)):
+        for ours, theirs in zip(images, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_files_that_have_not_changed_are_not_read_to_find_that_out(changing, monkeypatch):
+    write, load, _ = changing
+    write(random_uint8(30, 8, 8))
+    load()
+    monkeypatch.setattr(source_fingerprint, "content_of_files", None)
+    monkeypatch.setattr(loading, "_read_source", None)
+    assert len(load()) == 2
+
+
+def test_images_that_change_while_they_are_read_are_refused(changing, tmp_path, monkeypatch):
+    write, load, _ = changing
+    write(random_uint8(30, 8, 8))
+    read = loading._read_source
+
+    def read_and_change(**settings):
+        parts = read(**settings)
+        write(random_uint8(30, 8, 8, seed=1))
+        return parts
+
+    monkeypatch.setattr(loading, "_read_source", read_and_change)
+    with pytest.raises(InvalidArgument, match="`path` must not change while it is read"):
+        load()
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_two_projects_with_one_relative_path_share_a_cache(tmp_path, monkeypatch):
+    for name, value in (("cats", 64), ("dogs", 191)):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "images.npz", images=np.full((20, 8, 8), value, np.uint8))
+    for name, value in (("cats", 64), ("dogs", 191), ("cats", 64)):
+        monkeypatch.chdir(tmp_path / name)
+        images, _ = load_images(
+            "npz", path="images.npz", image_size=8, channels=1, cache=str(tmp_path / "cache")
+        )
+        assert (images == value).all()
+
+
+def test_labels_fit_the_cached_images_of_a_file_in_another_order(tmp_path):
+    """Images come from the cache, labels from the file itself."""
+    path, order = str(tmp_path / "data.npz"), np.random.default_rng(5).permutation(20)
+    labels = np.arange(20)
+    images = np.full((20, 8, 8), 10, np.uint8) * labels[:, None, None].astype(np.uint8)
+    arguments = {"image_size": 8, "channels": 1, "cache": str(tmp_path / "cache")}
+    for indices in (labels, order):
+        np.savez(path, images=images[indices], labels=labels[indices])
+        cached, _ = load_images("npz", path=path, **arguments)
+        np.testing.assert_array_equal(cached[:, 0, 0, 0] // 10, load_labels("npz", path=path)[0])
+
+
+def test_a_cache_of_another_format_is_not_used(changing, monkeypatch):
+    write, load, _ = changing
+    write(random_uint8(30, 8, 8))
+    load()
+    monkeypatch.setattr(loading, "_FORMAT", loading._FORMAT + 1)
+    monkeypatch.setattr(loading, "_read_source", None)
+    with pytest.raises(TypeError):  # It would be read again.
+        load()
+
+
+def test_a_damaged_memory_of_sources_is_no_obstacle(changing, tmp_path):
+    write, load, _ = changing
+    write(random_uint8(30, 8, 8))
+    load()
+    (memory,) = (tmp_path / "cache").glob("source_*.json")
+    for content in ("", "[]", '{"state": 1}', '{"place": "", "num_files": 1}'):
+        memory.write_text(content)
+        assert_cached_as_in_memory(load)
+
+
+def test_another_version_of_a_tfds_data_set_is_read_again(tmp_path, monkeypatch):
+    arguments = {"name": "mnist", "image_size": 8, "channels": 1, "cache": str(tmp_path)}
+    with tfds.testing.mock_data(num_examples=20):
+        load_images("tfds", **arguments)
+        folders = set(tmp_path.iterdir())
+        load_images("tfds", **{**arguments, "name": "mnist:3.*.*"})
+        assert set(tmp_path.iterdir()) == folders
+        monkeypatch.setattr(readers, "tfds_full_name", lambda *_: "mnist/4.0.0")
+        load_images("tfds", **arguments)
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_source_that_fails_halfway_leaves_no_cache(sources, tmp_path):

@@ -99,7 +99,9 @@ def test_npz_files_of_integers_and_floats(tmp_path, dtype, shape):
         ({"images": np.zeros((4, 8), np.uint8)}, "of shape"),
         ({"images": np.zeros((4, 8, 8, 5), np.uint8)}, "of shape"),
         ({"images": np.zeros((4, 0, 8), np.uint8)}, "of shape"),
-        ({"images": np.zeros((4, 8, 8), np.int64)}, "of uint8 or float"),
+        ({"images": np.zeros((8, 9, 3))}, r"not one image \[H, W, C\]"),
+        ({"images": np.zeros((8, 9, 4))}, r"not one image \[H, W, C\]"),
+        ({"images": np.zeros((8, 9, 1))}, r"not one image \[H, W, C\]"),
     ],
 )
 def test_npz_without_images_is_refused(tmp_path, arrays, message):
@@ -132,6 +134,63 @@ def test_pictures_are_read_in_the_order_of_their_names_also_from_subfolders(tmp_
     np.testing.assert_array_equal(others, colors)
 
 
+def test_each_real_file_is_read_once(tmp_path):
+    """Folders may contain themselves, and links to files and folders elsewhere are followed."""
+    for folder, number in (("data", 60), ("data/b", 120), ("elsewhere", 180)):
+        (tmp_path / folder).mkdir()
+        save_image(tmp_path / folder / "1.png", np.full((4, 4), number, np.uint8))
+    links = {"data/self": ".", "data/b/up": "..", "data/z": "../elsewhere", "data/a": "b"}
+    links |= {"data/y": "../elsewhere", "data/2.png": "1.png", "data/3.png": "../elsewhere/1.png"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    assert sorted(int(image[0, 0, 0]) for image in read_folder(tmp_path / "data")) == [60, 120, 180]
+
+
+@pytest.mark.parametrize(
+    "name", ["[a] b*", "?", "a.png", "ä 日本", "{x}", "~", "%41 #,=:", "$HOME"]
+)
+def test_any_names_of_folders_and_files(tmp_path, name):
+    folder = tmp_path / name / name
+    folder.mkdir(parents=True)
+    save_image(folder / f"{name}.png", np.full((4, 4), 60, np.uint8))
+    assert [int(image[0, 0, 0]) for image in read_folder(tmp_path / name)] == [60]
+
+
+def test_hidden_files_are_left_out(tmp_path):
+    for folder in (tmp_path, tmp_path / ".thumbnails", tmp_path / "__MACOSX"):
+        folder.mkdir(exist_ok=True)
+        (folder / "._1.png").write_bytes(b"nothing")
+    save_image(tmp_path / ".thumbnails" / "1.png", np.full((4, 4), 90, np.uint8))
+    save_image(tmp_path / "1.png", np.full((4, 4), 60, np.uint8))
+    assert len(read_folder(tmp_path)) == 1
+
+
+def test_files_of_other_endings_are_counted(tmp_path, caplog):
+    for name in ("1.heic", "2.HEIC", "notes.txt", "Makefile", ".hidden"):
+        (tmp_path / name).touch()
+    save_image(tmp_path / "1.png", np.full((4, 4), 60, np.uint8))
+    with caplog.at_level(logging.WARNING, "tf_mdsm"):
+        assert len(read_folder(tmp_path)) == 1
+    assert "left out by their endings: 4 (.heic: 2" in caplog.text
+
+
+def test_a_dead_link_is_named(tmp_path):
+    (tmp_path / "dead.png").symlink_to("nowhere.png")
+    with pytest.raises(InvalidArgument, match=r"dead\.png"):
+        read_folder(tmp_path)
+
+
+def test_pictures_that_are_all_dark_are_refused_after_the_last_one(tmp_path):
+    for number, largest in enumerate((1, 4_095)):
+        save_image(tmp_path / f"{number}.png", np.full((4, 4), largest, np.uint16))
+    images = readers.read_folder(str(tmp_path))
+    assert [int(next(images)[0, 0, 0]) for _ in range(2)] == [0, 15]
+    with pytest.raises(InvalidArgument, match="uint16 of which 65535 is white"):
+        next(images)
+    save_image(tmp_path / "2.png", np.full((4, 4), 60_000, np.uint16))
+    assert len(read_folder(tmp_path)) == 3
+
+
 def test_pictures_of_16_bits_keep_256_levels(tmp_path):
     ramp = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
     save_image(tmp_path / "deep.png", ramp)
@@ -156,7 +215,7 @@ def test_pictures_are_turned_upright(tmp_path):
 
 
 def test_folders_without_images_and_damaged_images_are_named(tmp_path):
-    with pytest.raises(InvalidArgument, match="be a folder of image files"):
+    with pytest.raises(InvalidArgument, match=r"hold files that end in \.png"):
         read_folder(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
     with pytest.raises(InvalidArgument, match=r"broken\.png"):

@@ -2,8 +2,11 @@
 
 import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.errors import RunError
@@ -14,19 +17,21 @@ def workers():
     return Workers(tf.distribute.get_strategy())
 
 
-@pytest.fixture
-def two_workers(workers, monkeypatch):
-    """A function of the other worker's numbers: the workers of a run, this one the first of two."""
-    workers.world_size = 2
-
-    def with_other(theirs: list[int]) -> Workers:
-        def add(mine):
-            return mine + tf.constant(theirs, tf.int64)
-
-        monkeypatch.setattr(workers, "_sum_over_workers", add)
-        return workers
-
-    return with_other
+def each_of(numbers: list[list[int]]) -> list[Workers]:
+    """The workers of a run, as each of them sees it, of which each has its row of numbers."""
+    all_rows = []
+    for rank, mine in enumerate(numbers):
+        rows = np.zeros((len(numbers), len(mine)), np.int64)
+        rows[rank] = mine
+        all_rows.append(rows)
+    found = []
+    for rank, rows in enumerate(all_rows):
+        workers = Workers(tf.distribute.get_strategy())
+        workers.rank, workers.world_size = rank, len(numbers)
+        others = tf.constant(sum(all_rows) - rows)
+        workers._sum_over_workers = others.__add__
+        found.append(workers)
+    return found
 
 
 def test_a_strategy_of_one_process_has_one_worker(workers):
@@ -35,7 +40,6 @@ def test_a_strategy_of_one_process_has_one_worker(workers):
     assert workers.any(True)
     assert not workers.any(False)
     workers.barrier()
-    assert workers._sum([2, 2**32]) == [2, 2**32]
 
 
 def test_rank_and_number_come_from_the_cluster(monkeypatch):
@@ -49,14 +53,34 @@ def test_rank_and_number_come_from_the_cluster(monkeypatch):
     assert (workers.rank, workers.world_size, workers.is_chief) == (2, 3, False)
 
 
-def test_workers_notice_different_numbers(two_workers):
-    assert two_workers([3, 10]).agree_on([3, 10])
-    assert not two_workers([3, 7]).agree_on([3, 10])
+@pytest.mark.parametrize(
+    ("numbers", "agree"),
+    [
+        ([[3, 10], [3, 10]], True),
+        ([[3, 10], [3, 7]], False),
+        # One of these is the mean of all.
+        ([[0], [5_000], [10_000]], False),
+        ([[5_000], [0], [10_000], [5_000]], False),
+        ([[-7], [-7], [-7]], True),
+        ([[2**63 - 1]] * 3, True),
+        ([[2**63 - 1], [1], [2**62]], False),
+    ],
+)
+def test_all_workers_notice_different_numbers(numbers, agree):
+    for workers, mine in zip(each_of(numbers), numbers, strict=True):
+        assert workers.agree_on(mine) == agree
 
 
-def test_a_flag_of_any_worker_counts(two_workers):
-    for mine, theirs in ((True, False), (False, True), (True, True), (False, False)):
-        assert two_workers([int(theirs)]).any(mine) == (mine or theirs)
+@given(st.lists(st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=2), min_size=1))
+def test_workers_agree_if_their_numbers_are_the_same(numbers):
+    answers = {w.agree_on(mine) for w, mine in zip(each_of(numbers), numbers, strict=True)}
+    assert answers == {all(mine == numbers[0] for mine in numbers)}
+
+
+@pytest.mark.parametrize("flags", [[False, False, False], [False, True, False], [True, True]])
+def test_a_flag_of_any_worker_counts(flags):
+    for workers, flag in zip(each_of([[int(flag)] for flag in flags]), flags, strict=True):
+        assert workers.any(flag) == any(flags)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.classifier import (
     NUM_FEATURES,
+    _new_classifier,
     accuracy,
     classifier_features,
     train_classifier,
@@ -54,6 +55,24 @@ def test_classifiers_depend_on_their_data_and_are_not_loaded_for_other_data(tmp_
     others = {trained(images[::-1], labels, 2), trained(images, labels, 3)}
     assert len({first, *others}) == 3
     assert len(list(tmp_path.glob("classifier_*.keras"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"), [((32, 8, 1), (32, 8)), ((33, 32, 3), (17, 16)), ((256, 64, 1), (32, 8))]
+)
+def test_a_classifier_sees_no_more_than_32_pixels_a_side(shape, seen):
+    """Its cost does not grow with the images; up to 32 pixels it sees the images themselves."""
+    classifier = _new_classifier(shape, 4)
+    first = next(x for x in classifier.layers if isinstance(x, keras.layers.Conv2D))
+    images = np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32)
+    network = keras.Model(classifier.inputs[0], first.input)
+    inputs = network(images).numpy()
+    assert inputs.shape == (2, *seen, shape[-1])
+    np.testing.assert_allclose(inputs.mean(), images.mean(), atol=0.05)
+    # A block in the middle.
+    side = -(-shape[0] // 32)
+    block = images[:, side : 2 * side, side : 2 * side].mean((1, 2))
+    np.testing.assert_allclose(inputs[:, 1, 1], block, rtol=1e-5)
 
 
 def test_accuracy_is_the_share_of_right_labels():

@@ -1,5 +1,6 @@
 """Mean and covariance of features: in batches against NumPy, and the files that keep them."""
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
@@ -106,3 +107,47 @@ def test_unreadable_files_are_refused(tmp_path):
     for name in ("missing.npz", "array.npy", "."):
         with pytest.raises(InvalidArgument, match=r"be a readable \.npz file"):
             load_feature_statistics(str(tmp_path / name), 5)
+
+
+def test_statistics_of_other_features_are_refused(tmp_path):
+    """A file of this program says whose features they are; one of another program does not."""
+    path, statistics = str(tmp_path / "own.npz"), fit(normal(40, 5))
+    save_feature_statistics(dataclasses.replace(statistics, features="0123"), path)
+    assert load_feature_statistics(path, 5, "0123").features == "0123"
+    assert load_feature_statistics(path, 5).features == "0123"
+    with pytest.raises(InvalidArgument, match=r"of the features 4567\. Received: 0123"):
+        load_feature_statistics(path, 5, "4567")
+    np.savez(path, mu=statistics.mean, sigma=statistics.covariance)
+    assert load_feature_statistics(path, 5, "4567").features == ""
+    np.savez(path, mu=statistics.mean, sigma=statistics.covariance, features_hash=np.zeros(3))
+    assert load_feature_statistics(path, 5, "4567").features == ""
+
+
+MATRIX = np.cov(np.random.default_rng(0).normal(size=(500, 64)), rowvar=False)
+# Of rank 5: in single and half precision some of the other eigenvalues are below zero.
+FLAT = np.cov(np.random.default_rng(1).normal(size=(500, 5)) @ MATRIX[:5], rowvar=False)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (np.triu(MATRIX), "hold a symmetric sigma"),
+        (MATRIX + np.eye(64, k=3) * 1e-3, "differ by 0.001"),
+        (-MATRIX, "without negative variances"),
+        (MATRIX - 0.9 * np.eye(64), "without negative variances"),
+        (MATRIX + 1e-3j, "real, not complex"),
+        (MATRIX.astype(complex), "real, not complex"),
+    ],
+)
+def test_matrices_that_are_no_covariances_are_refused(tmp_path, sigma, message):
+    np.savez(tmp_path / "own.npz", mu=np.zeros(64), sigma=sigma)
+    with pytest.raises(InvalidArgument, match=message):
+        load_feature_statistics(str(tmp_path / "own.npz"), 64)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("sigma", [MATRIX, FLAT, 0 * MATRIX], ids=["full", "flat", "zero"])
+def test_covariances_of_all_precisions_are_read(tmp_path, sigma, dtype):
+    np.savez(tmp_path / "own.npz", mu=np.zeros(64, dtype), sigma=sigma.astype(dtype))
+    loaded = load_feature_statistics(str(tmp_path / "own.npz"), 64)
+    np.testing.assert_array_equal(loaded.covariance, sigma.astype(dtype))

@@ -119,3 +119,8 @@ def test_wrong_arguments_are_refused(call, field):
     with pytest.raises(InvalidArgument) as caught:
         call()
     assert caught.value.field == field
+
+
+def test_without_a_denoiser_there_is_no_noise_level():
+    images = np.full((3, 2, 2, 1), 0.5, np.float32)
+    assert detection_scores(quadratic, images, sigma0=None).keys() == {"energy", "gradient_norm"}

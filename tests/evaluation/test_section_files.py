@@ -1,6 +1,7 @@
 """Sections of an evaluation: the folders that keep them, and an earlier likelihood as a section."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_a_section_appears_complete_or_not_at_all(tmp_path):
 
 
 def test_a_likelihood_as_a_section(stem):
-    section = read_likelihood(stem, 10, "averaged")
+    section = read_likelihood(stem, {"step": 10, "weights": "averaged", "weights_hash": "0a"})
     common = {"step": 10, "weights": "averaged", "version": "0.1.0"}
     common["method"] = "annealed importance sampling"
     bits = {"name": "bits_per_dim", **common}
@@ -65,6 +66,11 @@ def test_a_likelihood_as_a_section(stem):
 
 
 def test_a_likelihood_of_other_weights_is_no_section(stem):
-    assert read_likelihood(stem, 9, "averaged") is None
-    assert read_likelihood(stem, 10, "raw") is None
-    assert read_likelihood(stem + "_of_another_run", 10, "averaged") is None
+    assert read_likelihood(stem, {"step": 9}) is None
+    assert read_likelihood(stem, {"step": 10, "weights": "raw"}) is None
+    assert read_likelihood(stem + "_of_another_run", {"step": 10}) is None
+    # An earlier version wrote no hash of the weights.
+    report = json.loads(pathlib.Path(f"{stem}.json").read_text())
+    pathlib.Path(f"{stem}.json").write_text(json.dumps({**report, "weights_hash": "0a"}))
+    assert read_likelihood(stem, {"step": 10, "weights_hash": "0a"}) is not None
+    assert read_likelihood(stem, {"step": 10, "weights_hash": "0b"}) is None

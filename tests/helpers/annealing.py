@@ -9,9 +9,13 @@ from scipy import special
 
 from tf_mdsm.evaluation.likelihood.adaptation import Adaptation, adapt
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
+from tf_mdsm.evaluation.likelihood.bounds import LogMass
+from tf_mdsm.evaluation.likelihood.domain import Domain
 from tf_mdsm.evaluation.likelihood.gaussian import isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 
+# A domain so wide that nothing lies outside.
+EVERYWHERE = Domain(1_000.0)
 SHAPES = {4: (2, 2, 1), 64: (8, 8, 1), 1024: (32, 32, 1)}
 SHARE, APART, MEAN, STD = 0.3, 2.0, 0.3, 0.5
 # A temperature, and the standard deviation of exp(-E / T) with the energy `gaussian`.
@@ -63,7 +67,8 @@ def true_log_z(energy, size: int) -> float:
 @functools.cache
 def annealing_path(energy, size: int, **options) -> AnnealingPath:
     """The path from N(0, I) to an energy, compiled once for all tests."""
-    return AnnealingPath(energy, isotropic_reference(SHAPES[size], 0.0, 1.0), **options)
+    reference = isotropic_reference(SHAPES[size], 0.0, 1.0, domain=EVERYWHERE)
+    return AnnealingPath(energy, reference, **options)
 
 
 def adapted_annealing(
@@ -87,7 +92,7 @@ class ExactPath:
     """
 
     def __init__(self, std: float, offset: float = 0.0, *, always_refused: bool = False):
-        self.reference = types.SimpleNamespace(smallest_std=1.0)
+        self.reference = types.SimpleNamespace(smallest_std=1.0, log_mass=LogMass(0, 0, 0, 0))
         self.log_z = np.log(2 * np.pi * std**2) / 2 + offset
         self.moves: list[tuple[int, float, float]] = []
         self._std, self._offset, self._always_refused = std, offset, always_refused

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -107,6 +108,21 @@ def call_process(*arguments: object, **options) -> subprocess.CompletedProcess:
         timeout=300,
         **options,
     )
+
+
+def running_together(calls: list[list[str]]) -> list[Answer]:
+    """Starts the program several times at once, in processes of their own, and waits for all."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen(command(*arguments), cwd=ROOT, env=environment(), **pipes)
+        for arguments in calls
+    ]
+    with ThreadPoolExecutor(len(processes)) as pool:
+        streams = list(pool.map(lambda process: process.communicate(timeout=300), processes))
+    return [
+        Answer(process.returncode, *texts)
+        for process, texts in zip(processes, streams, strict=True)
+    ]
 
 
 def started(*arguments: str):

@@ -5,7 +5,7 @@ import math
 from tests.helpers.recipes import recipe_flag
 from tests.helpers.small_runs import ROOT
 from tf_mdsm.config import default_config
-from tf_mdsm.config.ranges import CHOICES, INTERVALS, OTHER_CHECKS
+from tf_mdsm.config.ranges import CHOICES, INTERVALS, OTHER_CHECKS, PATHS
 from tf_mdsm.config.rules import flatten
 
 DIGITS = recipe_flag("digits")
@@ -40,6 +40,13 @@ WRONG_CALLS = [
     ([f"{DIGITS}:x"], "`--config` must be a recipe"),
     (["--mode=sample", "--workdir="], "`--workdir` must name a folder"),
     (["--mode=sample", "--workdir=nowhere"], "`--workdir` must hold a run's config.json"),
+    ([DIGITS, "--workdir=gs://bucket/run"], "`--workdir` must be a path in UTF-8"),
+    (["--mode=sample", "--workdir=file:///tmp/run"], "`--workdir` must be a path in UTF-8"),
+    ([DIGITS, "--config.data.path=s3://b"], "`config.data.path` must be a path in UTF-8"),
+    (
+        [DIGITS, "--mode=import", "--torch_checkpoint=hdfs://host/x.pt"],
+        "`--torch_checkpoint` must be a path in UTF-8",
+    ),
     ([DIGITS, "--mode="], "`--mode` must be one of train, sample"),
     ([DIGITS, "--mode=dream"], "`--mode` must be one of train, sample"),
     (["--mode", DIGITS], "`--mode` must be one of train, sample"),
@@ -76,7 +83,9 @@ WRONG_CALLS = [
 
 def is_free_text(field: str) -> bool:
     """Whether a setting names the user's own files or data: any text may be one."""
-    return isinstance(DEFAULTS[field], str) and (field not in CHECKED or "split" in field)
+    return isinstance(DEFAULTS[field], str) and (
+        field not in CHECKED or field in PATHS or "split" in field
+    )
 
 
 def wrong_texts(field: str) -> tuple[str, ...]:

@@ -49,18 +49,6 @@ def test_noise_is_added_to_what_is_measured():
     assert abs(correlation) < 4.5 / np.sqrt(count)
 
 
-def test_one_image_of_a_batch_is_selected():
-    """Its noise stays its own: it follows from its seed."""
-    images, batch = normal(5, 4, 4, 1, seed=1), known(5)
-    one = batch.select(tf.constant(3))
-    np.testing.assert_array_equal(one.seeds, [3])
-    np.testing.assert_allclose(
-        one.project_noisy(images[3:4], 2, 0.5)[0],
-        batch.project_noisy(images, 2, 0.5)[3],
-        atol=1e-6,
-    )
-
-
 def test_values_of_other_images():
     images = normal(5, 4, 4, 1, seed=1)
     changed = known(5).with_values_from(images)

@@ -1,5 +1,7 @@
 """Solving of inverse problems with a sampler."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -108,6 +110,14 @@ MASK = np.arange(64).reshape(8, 8) % 3 > 0
 @pytest.fixture(scope="module")
 def grays():
     return np.float32([0.2, 0.6, 0.8])[:, None, None, None] * np.ones((3, 8, 8, 1), np.float32)
+
+
+def test_a_model_that_is_no_denoiser_does_not_denoise():
+    noise = NoiseLevels(0.1, 1.0, 8, weighting="score")
+    target = types.SimpleNamespace(**vars(TARGET), noise=noise)
+    noisy = np.zeros((1, 8, 8, 1), np.float32)
+    with pytest.raises(InvalidArgument, match=r'`method` must be AnnealedLangevin.*"score"'):
+        denoise_blindly(target, ascent(1.0), noisy, num_solutions=1, seed=0)
 
 
 def test_restore_keeps_known_pixels_and_finds_the_others(grays):

@@ -178,3 +178,9 @@ def test_tasks_that_do_not_fit_are_refused(name, options, message):
 def test_super_resolution_needs_a_divisible_size(shape):
     with pytest.raises(InvalidArgument, match=f"fit images of {shape[0]} x {shape[1]}"):
         create_task("super_resolution_4", shape)
+
+
+def test_without_a_denoiser_nothing_is_denoised():
+    names = fitting_tasks((8, 8, 1), has_mask=False)
+    left = fitting_tasks((8, 8, 1), has_mask=False, has_denoiser=False)
+    assert set(names) - set(left) == {"denoise"}

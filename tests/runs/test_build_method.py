@@ -5,6 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.sampler_runs import FAST, model_and_method, settings
+from tf_mdsm.config import default_config
+from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.weightings import WEIGHTINGS
 
 
 @pytest.mark.parametrize("sampler", FAST)
@@ -17,3 +20,13 @@ def test_sampling_starts_at_the_samplers_first_noise_level(workdir, sampler, sta
     first = built.start_images(model, tf.range(200, dtype=tf.int64)).numpy()
     assert first.std() == pytest.approx(30.0, rel=5 / np.sqrt(2 * 200 * 64) + 1e-3)
     assert built.sigma_range(model)[1] == 30.0
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_the_denoising_step_is_left_out_where_nothing_trains_a_denoiser(weighting):
+    config = default_config()
+    config.noise.weighting = weighting
+    config.sampling.update(sampler="annealed_langevin", start="isotropic")
+    assert build_method(config, None).denoise == (weighting != "score")
+    config.sampling.denoise = False
+    assert not build_method(config, None).denoise

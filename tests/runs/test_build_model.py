@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.gpus import with_gpus
 from tests.helpers.learning_rates import rates
 from tests.helpers.small_runs import small_config
 from tf_mdsm.errors import InvalidArgument
@@ -44,6 +45,24 @@ def test_gradients_are_compiled_on_request(setting, expected):
     """By default on GPUs only, of which there is none here."""
     model = build_model(small_config(training__jit_compile=setting))
     assert bool(model._compiled_losses_and_gradients._jit_compile) == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "capabilities", "expected"),
+    [
+        ("auto", [(8, 0)], True),
+        ("auto", [None], True),
+        ("auto", [(8, 0), (12, 0)], False),
+        ("on", [(12, 0)], True),
+        ("off", [(8, 0)], False),
+    ],
+)
+def test_gradients_are_compiled_on_gpus_that_xla_knows(
+    monkeypatch, setting, capabilities, expected
+):
+    with_gpus(monkeypatch, *capabilities)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert build_model(small_config(training__jit_compile=setting)).compile_gradients == expected
 
 
 def test_the_seed_gives_the_initial_weights():

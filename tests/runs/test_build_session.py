@@ -56,7 +56,8 @@ def test_a_session_has_its_settings(new_session):
 def test_a_session_writes_configuration_and_statistics_before_step_1(new_session):
     _, workdir, _ = new_session
     assert runs.saved_config(workdir)["seed"] == 5
-    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"lock", "statistics.npz"}
+    written = {path.name for path in (workdir / "checkpoints").iterdir()}
+    assert written == {"images.json", "lock", "statistics.npz"}
     images, _ = build_images(runs.small_config())
     with np.load(workdir / "checkpoints" / "statistics.npz") as arrays:
         (mean,) = [array for name, array in arrays.items() if name == "mean"]
@@ -185,6 +186,18 @@ def test_a_lost_worker_at_the_start_is_not_taken_for_a_folder_that_cannot_be_wri
     monkeypatch.setattr(build_session, "Workers", First)
     with pytest.raises(RunError, match="the start: a worker was lost"):
         train(runs.small_config(), str(tmp_path))
+
+
+@pytest.mark.parametrize("setting", ["auto", "on"])
+def test_the_first_line_says_that_xla_is_off(setting, tmp_path, monkeypatch, caplog):
+    """Where it would end the process, unless it is asked for."""
+    monkeypatch.setattr(build_session, "unknown_to_xla", lambda: ["12.0", "12.1"])
+    config = runs.small_config(training__jit_compile=setting)
+    with caplog.at_level("INFO", logger="tf_mdsm"), open_session(config, str(tmp_path)):
+        (line,) = (record.getMessage() for record in caplog.records)
+    assert (" 1 CPU replica(s) without XLA (compute capability 12.0, 12.1), from" in line) == (
+        setting == "auto"
+    )
 
 
 def test_places_of_data_may_differ_between_workers():

@@ -66,6 +66,16 @@ def test_sections_are_in_the_order_of_the_report(small_run):
     assert EvaluationContext.needs_samples(["outliers", "energies"])
 
 
+def test_all_sections_without_a_denoiser(small_run):
+    """It shows no denoised images, and outliers are not told by a noise level."""
+    context = context_of(small_run, parts="all")
+    context._config.noise.weighting = "score"
+    assert context.section_names == [name for name in SECTIONS if name != "denoising"]
+    context.prepare(["outliers"])
+    scores = {metric["score"] for metric in context.compute("outliers").metrics}
+    assert scores == {"energy", "gradient_norm"}
+
+
 def test_a_key_depends_on_the_settings_of_its_section_only(small_run):
     assert changed_keys(small_run) == set()
     assert changed_keys(small_run, seed=5) == {"energies", "outliers", "denoising"}

@@ -12,7 +12,7 @@ from tests.helpers.served_model import Core, Model
 from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.runs.export import export, export_model
+from tf_mdsm.runs.export import export
 from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.samplers.chain import compile_chain
 
@@ -115,26 +115,6 @@ def test_the_export_holds_a_warm_up_request_for_every_signature(session):
 # --- Settings
 
 
-def test_statistics_are_weights_of_the_export(workdir, written, tmp_path):
-    """Not part of its graph, which may not be larger than 2 GB; the samples are the same."""
-    config = get_config(str(workdir))
-    config.sampling.update(start="gaussian", sampler="ancestral", num_levels=2)
-    run = load_run(config, str(workdir))
-    export_model(run.model, run.method, "folder", config.export, provenance={})
-    ((served, *_),) = written
-    sample = served.sample.get_concrete_function()
-    assert {id(v) for v in sample.graph.variables} == {id(v) for v in served.variables}
-    exported = tf.Module()
-    exported.sample, exported.weights = served.sample, list(served.variables)
-    tf.saved_model.save(exported, str(tmp_path / "1"), signatures={"sample": sample})
-    graph = (tmp_path / "1" / "saved_model.pb").read_bytes()
-    for statistics in run.method.start.variables:
-        assert statistics.numpy().tobytes() not in graph
-    loaded = tf.saved_model.load(str(tmp_path / "1")).signatures["sample"]
-    samples = loaded(seed=tf.constant([4, 9], tf.int64))["images"]
-    np.testing.assert_array_equal(samples, served.sample(np.array([4, 9]))["images"])
-
-
 def test_settings_of_sampling_are_chosen_at_export(workdir, written):
     """On the command line, also the largest batch size; they are noted in the export."""
     changes = {"sampling.start": "gaussian", "sampling.hot_steps": 1, "export.max_batch_size": 2}
@@ -152,6 +132,10 @@ def test_settings_of_sampling_are_chosen_at_export(workdir, written):
     expected = compile_chain(run.model, run.method)(range(2)).images
     samples = served.sample(np.arange(2))["images"]
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
+    # The statistics are weights, too: all that the function reads from outside are variables.
+    graph = served.sample.get_concrete_function().graph
+    assert {id(v) for v in graph.variables} == {id(v) for v in served.variables}
+    assert {capture.dtype for capture in graph.external_captures} == {tf.resource}
     with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 2"):
         served.sample(np.arange(3))
     assert (provenance["step"], provenance["weights"]) == (10, "averaged")

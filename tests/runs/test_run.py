@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.gpus import with_gpus
 from tests.helpers.small_runs import assert_same_weights, call, final_weights, small_config
 from tf_mdsm.config.file import save_config
 from tf_mdsm.energy_model import EnergyModel
@@ -46,6 +47,29 @@ def test_samples_are_those_of_the_program(workdir, sampler):
     np.testing.assert_array_equal(images, by_program)
     unclipped = sample(run.model, run.method, seeds=range(3, 9), batch_size=4)
     np.testing.assert_array_equal(np.round(255 * np.clip(unclipped, 0, 1)), images)
+
+
+def test_a_run_computes_and_takes_memory_by_its_settings(workdir, monkeypatch, tmp_path):
+    """`load` and `train` set up the process as the program does."""
+    gpus = with_gpus(monkeypatch, (8, 0))
+    is_rounded = tf.config.experimental.tensor_float_32_execution_enabled
+    before = is_rounded()
+    changed = {"training.tensor_float_32": True, "training.memory_growth": False}
+    monkeypatch.setattr("tf_mdsm.runs.run.run_training", lambda config, path: seen.append(state()))
+    seen = []
+
+    def state():
+        return is_rounded(), gpus.memory_growth["GPU:0"]
+
+    try:
+        load(workdir, overrides=changed)
+        assert state() == (True, False)
+        load(workdir)
+        assert state() == (False, True)
+        train(workdir / "config.json", workdir, overrides=changed)
+        assert seen == [(True, False)]
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def test_a_run_holds_config_model_method_and_step(run, workdir):

@@ -1,6 +1,7 @@
 """`--mode=sample`: the files that it writes, and their dependence on seeds."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -8,11 +9,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.helpers.eager import uncompiled
 from tests.helpers.sampler_runs import FAST, model_and_method, settings
-from tests.helpers.small_runs import call
+from tests.helpers.small_runs import call, small_config
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.runs import sample as module
+from tf_mdsm.runs.results import read_provenance
 from tf_mdsm.runs.sample import sample
+from tf_mdsm.runs.sharded_sampling import sample_in_shards
+from tf_mdsm.runs.train import train
+from tf_mdsm.system.npz import read_npz_arrays
 
 
 @pytest.mark.parametrize("sampler", FAST)
@@ -110,7 +117,8 @@ def test_images_depend_on_their_seeds_only(workdir):
     def images(**changes):
         config = get_config(str(workdir))
         config.sampling.update(changes)
-        path, *_ = sample(config, str(workdir))
+        with uncompiled():
+            path, *_ = sample(config, str(workdir))
         with np.load(path) as arrays:
             return arrays["images"].astype(int)
 
@@ -135,3 +143,86 @@ def test_sampling_with_another_network_is_refused(workdir):
     assert result.returncode == 2
     assert "hold a checkpoint of this network" in result.stderr
     assert before == {path: path.stat().st_mtime for path in workdir.rglob("*")}
+
+
+@pytest.fixture
+def own(small_run, tmp_path):
+    """A copy of the run in which nothing has been sampled."""
+    return shutil.copytree(small_run, tmp_path / "own")
+
+
+def sample_three(workdir, **changes) -> list[str]:
+    config = get_config(str(workdir))
+    config.sampling.update(sampler="heun", num_levels=2, num_samples=3, **changes)
+    with uncompiled():
+        return sample(config, str(workdir))
+
+
+def test_samples_of_other_seeds_or_settings_stay(own):
+    """The first ones have the plain name; each file says what it is of."""
+    settings = [{}, {"seed": 100}, {"rho": 5.0}, {"batch_size": 2}]
+    paths = [sample_three(own, **changes)[0] for changes in settings]
+    assert paths[0] == f"{own}/samples/heun_3.npz"
+    assert len(set(paths)) == 4
+    before = [pathlib.Path(path).read_bytes() for path in paths]
+    assert [sample_three(own, **changes)[0] for changes in settings] == paths
+    arrays = [read_npz_arrays(path, ["images", "energies"]) for path in paths]
+    assert not np.array_equal(arrays[0]["energies"], arrays[1]["energies"])
+    for path, changes, content in zip(paths, settings, before, strict=True):
+        provenance = read_provenance(path)
+        assert (provenance["step"], provenance["sampler"]) == (10, "heun")
+        assert provenance["seed"] == changes.get("seed", 0)
+        assert provenance["settings"]["sampling"].items() >= changes.items()
+        assert pathlib.Path(path).read_bytes() == content
+
+
+def test_samples_of_other_weights_stay(own):
+    """Of a run that was trained again in the same folder, to the same step."""
+    path = sample_three(own)[0]
+    shutil.rmtree(own / "checkpoints")
+    os.remove(own / "config.json")
+    train(small_config(training__num_steps=10, seed=1), str(own))
+    again = sample_three(own)[0]
+    assert again.startswith(f"{own}/samples/heun_3_")
+    first, second = (read_provenance(p) for p in (path, again))
+    assert first["step"] == second["step"]
+    assert first["weights_hash"] != second["weights_hash"]
+
+
+def test_a_folder_of_pictures_is_of_the_samples_of_its_name(own):
+    """Also if other samples were drawn without pictures, or by an earlier version."""
+
+    def assert_alike(path):
+        folder = path.removesuffix(".npz")
+        with np.load(path) as arrays:
+            images = arrays["images"]
+        if os.path.isdir(folder):
+            pictures = [np.asarray(Image.open(f"{folder}/{name:06d}.png")) for name in range(3)]
+            np.testing.assert_array_equal(np.stack(pictures), images[..., 0])
+        return os.path.isdir(folder)
+
+    first = sample_three(own, extra_files="png")[0]
+    other = sample_three(own, seed=100)[0]
+    assert [assert_alike(path) for path in (first, other)] == [True, False]
+    assert assert_alike(sample_three(own)[0])  # The same samples: their pictures stay.
+    os.remove(first)  # The folder alone says nothing of itself.
+    assert sample_three(own, seed=7)[0] != first
+
+
+def test_the_same_sampling_is_refused_while_it_runs(own, monkeypatch):
+    """In a sentence that names the other process; other sampling is not refused."""
+    answers = []
+
+    def sample_in_the_middle(*arguments, **options):
+        monkeypatch.setattr(module, "sample_in_shards", sample_in_shards)
+        with pytest.raises(InvalidArgument, match=rf"with the same settings.*{os.getpid()} on"):
+            sample_three(own)
+        answers.extend(sample_three(own, seed=5))
+        return sample_in_shards(*arguments, **options)
+
+    monkeypatch.setattr(module, "sample_in_shards", sample_in_the_middle)
+    written = sample_three(own)
+    assert answers[0] == f"{own}/samples/heun_3.npz"  # It was ready first.
+    assert written[0].startswith(f"{own}/samples/heun_3_")
+    assert read_provenance(written[0])["seed"] == 0
+    assert not [p for p in (own / "samples").iterdir() if "lock" in p.name or "shards" in p.name]

@@ -15,8 +15,8 @@ def test_a_sampling_run_that_diverges_writes_no_samples(workdir, monkeypatch):
     def compile_diverging_chain(*arguments):
         sample_chain = original(*arguments)
 
-        def sample_diverging_chain(*arguments):
-            chain = sample_chain(*arguments)
+        def sample_diverging_chain(*arguments, **options):
+            chain = sample_chain(*arguments, **options)
             chain.energies[5, 1] = np.inf
             return chain
 

@@ -149,6 +149,33 @@ def test_unknown_pixels_have_the_conditional_distribution(moves):
     assert (sampled != pixels)[:, UNKNOWN].any(1).mean() > 0.7
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_pixels_are_conditioned_on_the_noisy_known_ones(kind):
+    """Within a step the known pixels keep the values with noise, here of level 2."""
+    count, level, step = 400, 2.0, tf.constant(0)
+    built = method(kind, steps=1, step_size=0.6, moves=12)
+    mask = np.zeros((count, 4), np.float32)
+    mask[:, KNOWN] = 1
+    pixels = np.zeros((count, 4), np.float32)
+    pixels[:, KNOWN] = KNOWN_VALUES
+    given = tf.reshape(pixels, [-1, *SHAPE])
+    known = KnownPixels(given, tf.reshape(mask, [-1, *SHAPE]), int_seeds(count))
+    noisy = known.project_noisy(given, step, level).numpy().reshape(count, 4)
+    # The conditional mean is linear in the known pixels, with this matrix.
+    inner = PRECISION.astype(float)[np.ix_(UNKNOWN, UNKNOWN)]
+    slope = -np.linalg.solve(inner, PRECISION.astype(float)[np.ix_(UNKNOWN, KNOWN)])
+    shift = (noisy[:, KNOWN] - KNOWN_VALUES) @ slope.T
+    pixels[:, UNKNOWN] = normal(count, *conditional_moments()) + shift
+    move = tf.function(
+        lambda images: built.move(target(sigma0=level), images, int_seeds(count), step, known)[0],
+        autograph=False,
+    )
+    moved = move(tf.reshape(pixels, [-1, *SHAPE])).numpy().reshape(count, 4)
+    assert np.abs(shift).mean() > 0.3
+    assert (moved != pixels)[:, UNKNOWN].any(1).mean() > 0.7
+    assert_moments(moved[:, UNKNOWN] - shift, *conditional_moments())
+
+
 @pytest.mark.parametrize(
     ("temperatures", "step_sizes"),
     [([1, 2], [1, 1]), ([1, 0], [1, 1]), ([np.nan, 1], [1, 1]), ([1, 1], [1, 0]), ([1, 1], [1])],
@@ -188,6 +215,6 @@ def test_the_final_image_is_denoised():
     np.testing.assert_allclose(
         built.finish(wide, images), images + 0.09 * gaussian(images)[1], rtol=1e-5
     )
-    images = known.project(images)
-    expected = images + 0.09 * gaussian(images)[1]
+    projected = known.project(images)
+    expected = projected + 0.09 * gaussian(projected)[1]
     np.testing.assert_allclose(built.finish(wide, images, known), expected, rtol=1e-5)

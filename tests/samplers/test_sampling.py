@@ -187,7 +187,10 @@ def test_a_model_that_does_not_denoise_is_sampled_by_langevin_only(method):
     model = EnergyModel(gaussian_network(keepdims=False), noise)
     with pytest.raises(InvalidArgument, match=r'`method` must be AnnealedLangevin.*"score"'):
         sample(model, method, seeds=[0])
-    assert np.isfinite(sample(model, AnnealedLangevin([1.0], 0.01), seeds=[0])).all()
+    with pytest.raises(InvalidArgument, match="`method` must have denoise=False"):
+        sample(model, AnnealedLangevin([1.0], 0.01), seeds=[0])
+    langevin = AnnealedLangevin([1.0], 0.01, denoise=False)
+    assert np.isfinite(sample(model, langevin, seeds=[0])).all()
 
 
 def test_targets_are_told_by_their_attributes(model):

@@ -39,7 +39,7 @@ def long_run(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_a_checkpoint_and_ends_the_run(long_run, tmp_path, number):
     with runs.started(*runs.flags(**LONG), f"--workdir={tmp_path}") as process:
         runs.wait_for(lambda: runs.latest_step(tmp_path), process)

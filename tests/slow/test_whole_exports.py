@@ -72,6 +72,10 @@ def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
     with pytest.raises(Refusal, match="1 to 2"):
         session.run("sample", {"seed": np.arange(3)})
+    # The statistics are among the weights, not in the graph, whose size is limited.
+    graph = (workdir / "export" / "2" / "saved_model.pb").read_bytes()
+    for statistics in run.method.start.variables:
+        assert statistics.numpy().tobytes() not in graph
     written = json.loads((workdir / "export" / "2" / "assets.extra" / "tf_mdsm.json").read_text())
     assert (written["step"], written["weights"]) == (10, "averaged")
     assert written["config"]["sampling"]["start"] == "gaussian"

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, disk):
         assert partial.endswith(".txt")
         pathlib.Path(partial).write_text("new")
         assert disk == []
-    assert disk == [("sync", ".partial-a.txt"), ("rename", "a.txt"), ("sync", "deep")]
+    assert disk == [("sync", os.path.basename(partial)), ("rename", "a.txt"), ("sync", "deep")]
     assert (tmp_path / "deep" / "a.txt").read_text() == "new"
 
 
@@ -139,12 +140,59 @@ def test_the_first_of_two_writers_gets_the_name(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    """Each has a file of its own; the last one that is ready stays, whole."""
+    path = tmp_path / "a.txt"
+    with atomic_write(str(path)) as second:
+        pathlib.Path(second).write_text("second")
+        with atomic_write(str(path)) as first:
+            assert first != second
+            pathlib.Path(first).write_text("first")
+        assert path.read_text() == "first"
+    assert path.read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_many_threads_write_one_file(tmp_path):
+    path, texts = tmp_path / "a.txt", [str(number) * 10_000 for number in range(10)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_text, texts * 10, [str(path)] * 100))
+    assert path.read_text() in texts
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".txt")
+    write_text("new", str(path))
+    assert path.read_text() == "new"
+
+
+def test_files_of_killed_processes_are_removed_after_a_day(tmp_path):
+    for name, hours in ((".partial-0-old.txt", 25), (".partial-1-new.txt", 23), ("old.txt", 25)):
+        (tmp_path / name).write_text("")
+        old = os.stat(tmp_path / name).st_mtime - 3_600 * hours
+        os.utime(tmp_path / name, (old, old))
+    write_text("new", str(tmp_path / "a.txt"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".partial-1-new.txt", "a.txt", "old.txt"]
+
+
+def test_a_folder_that_is_written_for_more_than_a_day_stays(tmp_path):
+    old = tmp_path / ".partial-folder-old"
+    (old / "inner").mkdir(parents=True)
+    (old / "inner" / "growing").write_text("")
+    for path in (old / "inner", old):
+        os.utime(path, (1, 1))
+    with atomic_folder(str(tmp_path / "folder")):
+        assert (old / "inner" / "growing").exists()
+
+
 def test_folders_of_killed_processes_are_removed_after_a_day(tmp_path):
     old, new = tmp_path / ".partial-folder-old", tmp_path / ".partial-folder-new"
     for folder, hours in ((old, 25), (new, 23)):
         (folder / "inner").mkdir(parents=True)
         time = folder.stat().st_mtime - 3_600 * hours
-        os.utime(folder, (time, time))
+        for path in (folder / "inner", folder):
+            os.utime(path, (time, time))
     with atomic_folder(str(tmp_path / "folder")):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == [new.name, "folder"]

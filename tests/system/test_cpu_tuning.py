@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import sys
 import types
 
 import pytest
@@ -55,6 +56,63 @@ def test_onednn_is_used_unless_the_environment_says_otherwise(monkeypatch, machi
     monkeypatch.setattr(platform, "machine", lambda: machine)
     cpu_tuning.tune_process()
     assert os.environ.get(name) == after
+
+
+INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """A process of two cores before TensorFlow is imported; sets the numbers of threads."""
+
+    def set_threads(intra=None, inter=None):
+        for name, value in ((INTRA, intra), (INTER, inter)):
+            monkeypatch.setenv(name, value or "")
+            if value is None:
+                monkeypatch.delenv(name)
+
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7}, raising=False)
+    set_threads()
+    return set_threads
+
+
+def test_two_cores_compute_two_parts_at_once(threads):
+    assert cpu_tuning.num_parts_at_once() == 1
+    cpu_tuning.compute_parts_at_once()
+    assert (os.environ[INTRA], os.environ[INTER]) == ("1", "2")
+    assert cpu_tuning.num_parts_at_once() == 2
+
+
+@pytest.mark.parametrize("cores", [{0}, {0, 1, 2}, set(range(64))])
+def test_other_numbers_of_cores_share_each_operation(threads, monkeypatch, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: cores, raising=False)
+    cpu_tuning.compute_parts_at_once()
+    assert INTRA not in os.environ
+    assert INTER not in os.environ
+
+
+def test_it_is_too_late_after_tensorflow(threads, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    cpu_tuning.compute_parts_at_once()
+    assert INTRA not in os.environ
+
+
+@pytest.mark.parametrize(("intra", "inter"), [("2", None), ("1", None), (None, "3")])
+def test_numbers_of_threads_in_the_environment_are_kept(threads, intra, inter):
+    threads(intra, inter)
+    cpu_tuning.compute_parts_at_once()
+    assert (os.environ.get(INTRA), os.environ.get(INTER)) == (intra, inter)
+    assert cpu_tuning.num_parts_at_once() == 1
+
+
+@pytest.mark.parametrize(
+    ("intra", "inter", "parts"),
+    [("1", "4", 4), ("1", "1", 1), ("1", "0", 1), ("1", "many", 1), ("2", "4", 1)],
+)
+def test_parts_follow_from_the_numbers_of_threads(threads, intra, inter, parts):
+    threads(intra, inter)
+    assert cpu_tuning.num_parts_at_once() == parts
 
 
 def test_the_first_use_of_a_public_name_tunes_the_process(monkeypatch):

@@ -26,9 +26,9 @@ def save(folder, name, array):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_files_of_several_kinds_are_joined_in_their_order(tmp_path, channels):
-    """Bytes are scaled to [0, 1]; floats may lie beyond."""
+    """Bytes are scaled to [0, 1]."""
     stored = random_uint8(4, 6, 5, channels)
-    floats = np.float64([[[[-1.0] * channels] * 5] * 6])
+    floats = np.float64([[[[0.75] * channels] * 5] * 6])
     paths = [
         save(tmp_path, "b.npz", stored[:2]),
         save(tmp_path, "c.png", stored[2].squeeze()),
@@ -62,15 +62,41 @@ def test_pictures_are_converted_to_gray_and_color(tmp_path):
     [
         ("a.npy", np.zeros((2, 8, 7), np.uint8), r"images of 8 x 8 x 1.*a\.npy, \[2, 8, 7\]"),
         ("a.npy", np.zeros((0, 8, 8), np.uint8), "images of 8 x 8 x 1"),
-        ("a.npy", np.zeros((8, 8), np.int32), "uint8 or floats, not int32"),
-        ("a.png", np.zeros((8, 8), np.uint16), "be opaque, with 8 bits a channel"),
-        ("a.png", np.zeros((8, 8, 4), np.uint8), "be opaque, with 8 bits a channel"),
-        ("a.bmp", np.zeros((8, 8), np.uint8), r"end in \.png"),
+        ("a.npy", np.zeros((8, 8), np.int32), r"pixels of uint8, .*a\.npy, int32"),
+        ("a.npy", np.full((8, 8), -0.5), r"pixels in \[0, 1\]\..*a\.npy, \[-0\.5, -0\.5\]"),
+        ("a.png", np.full((8, 8), 1, np.uint8), "uint8 of which 255 is white"),
+        ("a.png", np.full((8, 8), 4_095, np.uint16), "uint16 of which 65535 is white"),
     ],
 )
 def test_other_images_are_refused(tmp_path, name, array, message):
     with pytest.raises(InvalidArgument, match=f"`--images` must .*{message}"):
         read_images([save(tmp_path, name, array)], (8, 8, 1), "--images")
+
+
+def test_other_endings_are_refused(tmp_path):
+    (tmp_path / "a.heic").touch()
+    with pytest.raises(InvalidArgument, match=r"`--images` must end in \.png"):
+        read_images([str(tmp_path / "a.heic")], (8, 8, 1), "--images")
+
+
+def test_noise_carries_floats_out_of_range_where_it_may(tmp_path):
+    noisy = np.random.default_rng(0).normal(0.5, 2, (1, 6, 5, 1)).astype(np.float32)
+    path = save(tmp_path, "noisy.npy", noisy)
+    with pytest.raises(InvalidArgument, match=r"pixels in \[0, 1\]"):
+        read_images([path], (6, 5, 1))
+    np.testing.assert_array_equal(read_images([path], (6, 5, 1), floats="noisy"), noisy)
+    path = save(tmp_path, "bytes.npy", np.float32(random_uint8(6, 5)))
+    with pytest.raises(InvalidArgument, match="0 is black and 1 is white"):
+        read_images([path], (6, 5, 1), floats="noisy")
+    assert read_images([path], (6, 5, 1), floats="any").max() > 200
+
+
+def test_one_dark_image_among_others_is_right(tmp_path):
+    paths = [save(tmp_path, f"{n}.png", np.full((6, 5), n, np.uint8)) for n in (1, 200)]
+    images = read_images(paths, (6, 5, 1))
+    np.testing.assert_allclose(images[:, 0, 0, 0], [1 / 255, 200 / 255], rtol=1e-6)
+    with pytest.raises(InvalidArgument, match="no value above 1"):
+        read_images(paths[:1], (6, 5, 1))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.npy", "a.npz"])
@@ -104,9 +130,11 @@ def test_a_picture_of_too_many_pixels_is_refused(tmp_path):
 
 
 def test_a_folder_stands_for_its_readable_files_by_name(tmp_path, monkeypatch):
-    for name in ("b.PNG", "a.npy", "c.npz", "d.jpeg", "notes.txt"):
+    (tmp_path / "sub.png").mkdir()
+    names = ("a.npy", "b.PNG", "c.npz", "d.jpeg", "e.tif", "sub.png/f.webp")
+    for name in (*names, "notes.txt"):
         (tmp_path / name).touch()
-    expected = [str(tmp_path / name) for name in ("a.npy", "b.PNG", "c.npz", "d.jpeg")]
+    expected = [str(tmp_path / name) for name in names]
     assert image_paths(str(tmp_path)) == expected
     monkeypatch.setenv("HOME", str(tmp_path))
     assert image_paths("~") == expected
@@ -140,11 +168,41 @@ def test_each_image_may_have_its_own_mask(tmp_path):
         (np.ones((3, 8, 8)), r"one mask, or one an image \(2\)\. Received: 3"),
         (np.ones((8, 8, 3)), "images of 8 x 8 x 1"),
         (np.full((8, 8), "known"), r"1 \(known\) or 0, not <U5"),
+        (np.full((8, 8), 0.9), r"1 \(known\) or 0 everywhere\. Received: .*, 0\.9"),
+        (np.full((8, 8), 255, np.uint8), r"1 \(known\) or 0 everywhere\. Received: .*, 255"),
     ],
 )
 def test_other_masks_are_refused(tmp_path, array, message):
     with pytest.raises(InvalidArgument, match=f"`--mask` must hold {message}"):
         read_mask(save(tmp_path, "m.npy", array), (8, 8, 3), 2)
+
+
+@pytest.mark.parametrize(("quality", "is_right"), [(60, True), (75, True), (95, True), (1, False)])
+def test_masks_of_jpeg_are_black_and_white_again(tmp_path, quality, is_right):
+    """Up to what their compression leaves of them."""
+    known = np.hypot(*(np.indices((32, 32)) - 15)) > 8
+    path = str(tmp_path / "mask.jpg")
+    Image.fromarray(np.uint8(255 * known)).save(path, quality=quality)
+    if is_right:
+        mask = read_mask(path, (32, 32, 1), 1)
+        assert np.isin(mask, (0, 1)).all()
+        np.testing.assert_array_equal(mask[0, ..., 0], known)
+    else:
+        with pytest.raises(InvalidArgument, match=r"white \(known\) or black everywhere"):
+            read_mask(path, (32, 32, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((8, 8), 128, np.uint8), "white .* gray 128 of 255"),
+        (np.ones((8, 8), np.uint8), "uint8 of which 255 is white"),
+        (np.full((8, 8, 4), 255, np.uint8), "be opaque"),
+    ],
+)
+def test_other_pictures_are_no_masks(tmp_path, pixels, message):
+    with pytest.raises(InvalidArgument, match=message):
+        read_mask(save(tmp_path, "mask.png", pixels), (8, 8, 1), 1)
 
 
 # Pillow warns about fields of damaged files.

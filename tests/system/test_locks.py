@@ -2,14 +2,17 @@
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.locks import training_lock
+from tf_mdsm.system.locks import job_lock, training_lock
 
 
 def test_one_holder_at_a_time(tmp_path):
@@ -77,3 +80,46 @@ def test_other_errors_are_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OSError, match="the disk fails"), training_lock(str(tmp_path)):
         pass
+
+
+# Locks of other jobs
+
+
+def test_a_job_is_done_by_one_process_at_a_time(tmp_path):
+    """The second one is told which process does it; no file stays."""
+    path = str(tmp_path / "deep" / "job.lock")
+    with job_lock(path, "be done once"):
+        name = f"{os.getpid()} on {socket.gethostname()}"
+        with (
+            pytest.raises(InvalidArgument, match=f"`--workdir` must be done once.*process {name}"),
+            job_lock(path, "be done once"),
+        ):
+            pass
+        with job_lock(str(tmp_path / "other.lock"), "be done once"):
+            pass
+    assert list((tmp_path / "deep").iterdir()) == []
+    with pytest.raises(ZeroDivisionError), job_lock(path, "be done once"):
+        raise ZeroDivisionError
+    (tmp_path / "deep" / "job.lock").write_text("4194304 on a host")  # Of a killed process.
+    with job_lock(path, "be done once"):
+        assert (tmp_path / "deep" / "job.lock").read_text() == name
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_processes_that_wait_for_a_job_do_it_one_after_the_other(tmp_path, caplog):
+    """Though each of them removes the file that others wait for."""
+    path, inside, most = str(tmp_path / "job.lock"), [], []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            with job_lock(path, "be done once", waits=True):
+                inside.append(number)
+                most.append(len(inside))
+                time.sleep(0.002)
+                inside.remove(number)
+
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert most == [1] * 20
+    assert f"job.lock, where process {os.getpid()} on" in caplog.text
+    assert list(tmp_path.iterdir()) == []

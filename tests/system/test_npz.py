@@ -1,5 +1,6 @@
 """Reading of .npz files."""
 
+import os
 import zipfile
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system import npz
-from tf_mdsm.system.npz import read_npz_arrays, require_memory
+from tf_mdsm.system.npz import read_array, read_npz_arrays, require_file, require_memory
 
 
 def test_arrays_are_read_by_name(tmp_path):
@@ -40,6 +41,36 @@ def test_other_files_are_refused(tmp_path):
     for path in (*tmp_path.iterdir(), tmp_path / "missing.npz", tmp_path):
         with pytest.raises(InvalidArgument, match=r"be a readable \.npz file"):
             read_npz_arrays(str(path), ["a"])
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_an_array_by_itself_or_of_an_archive(tmp_path, name):
+    """Its content says which of the two a file is."""
+    with open(tmp_path / name, "wb") as file:
+        np.save(file, np.eye(2))
+    np.testing.assert_array_equal(read_array(str(tmp_path / name), "b"), np.eye(2))
+    with open(tmp_path / name, "wb") as file:
+        np.savez(file, a=np.zeros(3), b=np.eye(2))
+    np.testing.assert_array_equal(read_array(str(tmp_path / name), "b"), np.eye(2))
+    with pytest.raises(InvalidArgument, match="hold an array named `c`"):
+        read_array(str(tmp_path / name), "c")
+
+
+def test_an_array_without_a_name_is_no_archive(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(2))
+    with pytest.raises(InvalidArgument, match="it is one array without a name"):
+        read_npz_arrays(str(tmp_path / "a.npy"), ["a"])
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    for path in (tmp_path, tmp_path / "pipe.npy"):
+        with pytest.raises(OSError, match="it is not a file"):
+            require_file(str(path))
+        with pytest.raises(InvalidArgument, match="it is not a file"):
+            read_array(str(path), "a")
+    with pytest.raises(FileNotFoundError):
+        require_file(str(tmp_path / "missing"))
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):

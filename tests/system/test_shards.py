@@ -1,15 +1,18 @@
 """Shards of a long job: shared by several workers, and kept after a kill."""
 
 import os
+import re
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from tests.helpers.eager import uncompiled
 from tf_mdsm.config.file import get_config
+from tf_mdsm.errors import RunError
 from tf_mdsm.runs.sharded_sampling import sample_in_shards
 from tf_mdsm.system import shards as module
 from tf_mdsm.system.shards import Shards
@@ -94,7 +97,32 @@ def test_a_shard_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", rename)
     list(Shards(str(tmp_path / "shards"), 1).compute(squares))
-    assert calls == [".partial-000000_by_0.npz", "000000_by_0.npz"]
+    assert re.fullmatch(r"\.partial-\w+-000000_by_0\.npz", calls[0])
+    assert calls[1:] == ["000000_by_0.npz", "shards"]
+
+
+def test_two_processes_of_one_worker_fill_a_folder(tmp_path):
+    """As when a mode is started twice: no shard is lost, whoever writes it."""
+    done = []
+
+    def fill(_: int) -> None:
+        done.append(list(Shards(str(tmp_path / "shards"), 40).compute(squares)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fill, range(4)))
+    assert set().union(*done) == set(range(40))
+    np.testing.assert_array_equal(
+        Shards(str(tmp_path / "shards"), 40).load(["squares"])["squares"], np.arange(80) ** 2
+    )
+    assert not [name for name in os.listdir(tmp_path / "shards") if name.startswith(".")]
+
+
+def test_shards_that_another_process_has_removed_are_an_error_in_a_sentence(tmp_path):
+    shards = Shards(str(tmp_path / "shards"), 2)
+    list(shards.compute(squares))
+    shards.remove()
+    with pytest.raises(RunError, match="another process has removed it; run again"):
+        shards.load(["squares"])
 
 
 def test_single_shards_are_read(tmp_path):

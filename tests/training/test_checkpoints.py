@@ -215,7 +215,7 @@ def test_a_kill_at_any_write_leaves_a_complete_checkpoint(tmp_path):
                 pass
         steps.append(restored_step(folder))
     # The files; then the checksums: both files, their list, its name, the folder.
-    assert steps == [10, 20, 20, 20, 20, 20, 20]
+    assert steps == [10, *[20] * 7]
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), tf.errors.UnknownError(None, None, "no")])
@@ -319,3 +319,29 @@ def test_weights_that_are_not_there_are_refused(tmp_path):
         restore_weights(str(tmp_path), shared_model("read"), 11)
     with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
         restore_weights(str(tmp_path), new_model(channels=6))
+
+
+# Folders whose path TensorFlow would take for a pattern
+
+
+@pytest.mark.parametrize("name", ["lr[1e-3]", "a*b?", "back\\slash", "[x]/below"])
+def test_a_folder_of_any_name_is_read_and_tidied(tmp_path, name):
+    folder, beside = tmp_path / name / "checkpoints", tmp_path / "aab1" / "checkpoints"
+    save_at(beside, 1, 2)
+    checkpoints = TrainingCheckpoints(str(folder), shared_model("write"), keep=2)
+    for step in (1, 2, 3, 4):
+        set_state(shared_model("write"), step)
+        checkpoints.save()
+        checkpoints.keep_if_best(10.0 - step, "one")
+    assert sorted(path.stem for path in folder.glob("*.index")) == ["step-3", "step-4"]
+    assert sorted(path.stem for path in folder.glob("best/*.index")) == ["step-4"]
+    # Another folder, which such a pattern would match, keeps its own.
+    assert sorted(path.stem for path in beside.glob("*.index")) == ["step-1", "step-2"]
+    assert restored_step(folder) == 4
+    for which, step in (("newest", 4), ("best", 4), (3, 3)):
+        assert restore_weights(str(folder), shared_model("read"), which) == step
+    (folder / "checkpoint").unlink()
+    assert restored_step(folder) == 4
+    # The folder may be moved to a plain name.
+    shutil.move(folder, tmp_path / "plain")
+    assert restored_step(tmp_path / "plain") == 4

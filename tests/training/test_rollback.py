@@ -1,6 +1,5 @@
 """Rollback after a non-finite loss: the record of rollbacks, and the rate that follows from it."""
 
-import json
 import logging
 import types
 
@@ -79,8 +78,10 @@ def test_several_workers_must_be_started_again(tmp_path, rank):
     assert len(read_rollbacks(str(tmp_path))) == (1 if rank == 0 else 0)
 
 
-def test_a_record_that_cannot_be_written_is_reported(tmp_path):
-    (tmp_path / "rollbacks.json").write_text(json.dumps([]))
-    (tmp_path / ".partial-rollbacks.json").mkdir()
+def test_a_record_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(RunError, match="step 14: "):
         prepare_rollback(new_session(tmp_path), NonFiniteLoss(14, 10))

@@ -47,3 +47,13 @@ def test_a_difference_is_named(different, message):
         require_same_run(workers, **RUN)
     assert message in str(caught.value)
     assert len(workers.compared) == different + 1
+
+
+def test_other_images_of_the_same_number_are_named():
+    checksum, *numbers = numbers_of(content="0000001f9a")
+    assert numbers == [100, 1, 7]
+    with pytest.raises(
+        InvalidArgument, match=r"the same images for all workers.*100 images, 00000"
+    ):
+        require_same_run(Workers(2), **RUN, content="0000001f9a")
+    assert checksum == numbers_of()[0]

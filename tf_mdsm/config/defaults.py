@@ -43,8 +43,8 @@ def _data() -> ConfigDict:
     data = ConfigDict()
 
     # Source of the images: "tfds" (TensorFlow Datasets), "digits" (bundled with scikit-learn),
-    # "idx" (a folder of files in MNIST's format), "npz" (a file with an array `images`), "folder"
-    # (a folder of image files) or "synthetic" (computed).
+    # "idx" (a folder of files in MNIST's format), "npz" (an .npz file with an array `images`, or an
+    # .npy file), "folder" (a folder of image files) or "synthetic" (computed).
     data.source = "tfds"
     # Name of the data set: for "tfds" its name there ("cifar10", "celeb_a", …), for "synthetic"
     # either "mixture" or "blobs". The other sources ignore it.
@@ -54,7 +54,8 @@ def _data() -> ConfigDict:
     # Folder in which TensorFlow Datasets keeps prepared data. Empty: its own default.
     data.data_dir = ""
     # Folder in which resized images are stored, so that each batch is read from disk. It serves
-    # data sets that are larger than memory. Empty: all images are held in memory.
+    # data sets that are larger than memory. Images that have changed are read again. Empty: all
+    # images are held in memory.
     data.cache = ""
     # Split of the training images ("tfds", "idx"). A data set of "tfds" that has one split can be
     # divided by slices: "train[:90%]" here and "train[90%:]" in held_out_split.
@@ -69,11 +70,15 @@ def _data() -> ConfigDict:
     # Height and width of the images, in pixels. Smaller images are padded with zeros. Larger images
     # are cropped to their central square and resized.
     data.image_size = 32
-    # Side of the central square that is cut out before resizing, in pixels. 0: the largest square.
+    # Side of the central square that is cut out before resizing, in pixels. 0, and for images that
+    # are smaller: the largest square.
     data.crop = 0
     # Color channels: 1 for gray, 3 for color, and 2 for points in the plane. Images of the other
     # kind are converted.
     data.channels = 3
+    # Whether a run may continue, be evaluated or restore although the images are not those that it
+    # was trained on. It holds for one call: config.json always says false.
+    data.allow_other_images = False
     # Flip each training image left to right with probability 1/2.
     data.flip = False
     return data
@@ -229,8 +234,15 @@ def _training() -> ConfigDict:
     training.max_rollbacks = 0
     # Factor by which each such return multiplies the learning rate.
     training.rollback_rate = 0.5
-    # Compile gradients with XLA: "on", "off" or "auto" (on GPUs only, where it is faster).
+    # Compile gradients with XLA: "on", "off" or "auto" (on GPUs only, where it is faster; but not
+    # on NVIDIA GPUs of compute capability 12, Blackwell, where XLA ends the process).
     training.jit_compile = "auto"
+    # NVIDIA GPUs, all modes: round the inputs of float32 convolutions to 10 bits (TensorFloat-32).
+    # docs/results/accelerators.md has the time that it saves and the error that it makes.
+    training.tensor_float_32 = False
+    # GPUs, all modes: take memory as it is needed, so that several processes share a GPU. False:
+    # nearly all of it at the start, as TensorFlow does by itself; it is then fragmented less.
+    training.memory_growth = True
     return training
 
 
@@ -247,7 +259,7 @@ def _sampling() -> ConfigDict:
     sampling.sampler = "heun"
     # Images that --mode=sample draws.
     sampling.num_samples = 64
-    # Images that are sampled at a time.
+    # Images that are sampled or restored at a time.
     sampling.batch_size = 64
     # Seed of the first image. Image n has seed `seed + n`.
     sampling.seed = 0
@@ -264,7 +276,7 @@ def _sampling() -> ConfigDict:
     # annealed_langevin: how T falls from the initial temperature to 1, "exponential" or "linear".
     sampling.cooling = "exponential"
     # annealed_langevin: end with one denoising step x - sigma0^2 dE/dx. With noise.weighting=score
-    # that step does not denoise, so switch it off. All other samplers end with it.
+    # that step does not denoise, and is always left out. All other samplers end with it.
     sampling.denoise = True
     # Other samplers: noise level at which sampling starts. 0: noise.sigma_max.
     sampling.sigma_max = 0.0
@@ -299,7 +311,7 @@ def _sampling() -> ConfigDict:
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
     sampling.start = "gaussian"
-    # Start "images": a .png of the model's size, or a .npy or .npz with an array `images`.
+    # Start "images": a file or a folder, as restoration.images.
     sampling.start_images = ""
     # Files in addition to the .npz with `images` and `energies`. "png": a folder of PNG files, as
     # clean-fid, pytorch-fid and torch-fidelity read it. "arr_0": an .npz with the images under that
@@ -332,8 +344,8 @@ def _restoration() -> ConfigDict:
     restoration.beta = 0.1
     # coarse_to_fine: in place of sampling.max_steps.
     restoration.max_steps = 150
-    # Images of the model's size: a file (.png, .jpg, .npy, or .npz with `images`) or a folder of
-    # such files. Empty: the validation images.
+    # Images of the model's size: a file (a picture, .npy, or .npz with `images`) or a folder of
+    # such files. Arrays are uint8, or floats in [0, 1]. Empty: the validation images.
     restoration.images = ""
     # Whether these files hold measurements (small images, gray images, …) instead of originals.
     restoration.measured = False
@@ -415,6 +427,10 @@ def _likelihood() -> ConfigDict:
     # Standard deviation in `reference`, in pixel units. 0: noise.sigma0 sqrt(temperature) for
     # "gaussian", 1 for "isotropic".
     likelihood.reference_sigma = 0.0
+    # The density is normalized on the box [-domain_margin, 1 + domain_margin] of each pixel, as an
+    # energy may fall without bound far from its images. The noise of the density, of level
+    # noise.sigma0 sqrt(temperature), should have room in it: five times that level or more.
+    likelihood.domain_margin = 1.0
     # Temperature T of the density exp(-E / T) / Z whose log Z is bounded.
     likelihood.temperature = 1.0
     # Markov chains from the reference to the energy (lower bound), and as many back (upper bound).

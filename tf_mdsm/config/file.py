@@ -1,10 +1,12 @@
 """Files that hold a configuration: recipes (`configs/*.py`) and a run's `config.json`."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import json
 import os
 import sys
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
@@ -36,13 +38,32 @@ def load_recipe(path: str) -> ConfigDict:
     # Under a name in sys.modules as an imported module is: dataclasses in a recipe look there.
     sys.modules[_RECIPE_MODULE] = module
     try:
-        loader.exec_module(module)
-        config = module.get_config(*arguments)
+        with _imports_from(os.path.dirname(os.path.abspath(file))):
+            loader.exec_module(module)
+            config = module.get_config(*arguments)
     except Exception as error:  # A recipe is a program: it may raise anything.
         raise InvalidArgument("--config", f"be a recipe ({one_line(error)})", path) from error
     if not isinstance(config, ConfigDict):
         raise InvalidArgument("--config", "be a recipe: get_config() gives a ConfigDict", path)
     return config.lock()
+
+
+@contextlib.contextmanager
+def _imports_from(folder: str) -> Iterator[None]:
+    """Lets a recipe import the recipes beside it, where nothing else has their name.
+
+    They are forgotten afterwards, so that a recipe of another folder finds its own.
+    """
+    known = set(sys.modules)
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - known:
+            path = getattr(sys.modules[name], "__file__", None) or ""
+            if os.path.dirname(path) == folder:
+                del sys.modules[name]
 
 
 def config_path(workdir: str) -> str:

@@ -17,6 +17,7 @@ from tf_mdsm.config.file import get_config, load_recipe
 from tf_mdsm.config.overrides import default_of
 from tf_mdsm.config.rules import validate
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.system.local_paths import local_path
 
 __all__ = ["CommandLine", "parse_command_line"]
 
@@ -112,7 +113,7 @@ def _workdir(typed: str | None, recipe: str | None) -> str:
     if typed == "":
         raise InvalidArgument("--workdir", "name a folder", "nothing")
     if typed is not None:
-        return os.path.expanduser(typed)
+        return local_path("--workdir", typed)
     assert recipe is not None
     return os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
 
@@ -124,7 +125,7 @@ def _torch_checkpoint(mode: str, typed: str | None) -> str | None:
         raise InvalidArgument("--torch_checkpoint", requirement, "nothing")
     if mode != "import" and typed is not None:
         raise InvalidArgument("--torch_checkpoint", "be left out unless --mode=import", typed)
-    return typed and os.path.expanduser(typed)
+    return typed and local_path("--torch_checkpoint", typed)
 
 
 # What the text of an override must be, and the function that reads it, by the setting's type.

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tf_mdsm.networks.architectures import DENOISER_HEADS, FEATURE_HEADS, NETWORKS
+from tf_mdsm.system.local_paths import LOCAL_PATH, is_local_path
 from tf_mdsm.system.seeds import SEED_RANGE
+from tf_mdsm.weightings import WEIGHTINGS
 
-__all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "Interval", "unmet_requirement"]
+__all__ = ["CHOICES", "INTERVALS", "OTHER_CHECKS", "PATHS", "Interval", "unmet_requirement"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best"),
     "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric", "log_normal"),
-    "noise.weighting": ("inverse_square", "constant", "score", "edm"),
+    "noise.weighting": WEIGHTINGS,
     "network.name": NETWORKS,
     "network.head": (*FEATURE_HEADS, *DENOISER_HEADS),
     "optimizer.schedule": ("cosine", "constant"),
@@ -168,6 +170,7 @@ INTERVALS: dict[str, Interval] = {
     "evaluation.seed": _SEED,
     "evaluation.foreign.image_size": Interval("[0, 1024]"),
     "likelihood.reference_sigma": Interval("[0, 1000]"),
+    "likelihood.domain_margin": Interval("[0, 1000]"),
     "likelihood.temperature": Interval("(0, 1e12]"),
     "likelihood.num_chains": Interval("[2, 1000000]"),
     "likelihood.batch_size": Interval("[1, 65536]"),
@@ -201,6 +204,19 @@ def _holds_batch_sizes(sizes: str) -> bool:
     return all(1 <= size <= 65536 for size in numbers) and len(set(numbers)) == len(numbers)
 
 
+# Files and folders of the user. `data.data_dir` is none of them: TensorFlow Datasets alone opens
+# it, and reads buckets as well.
+PATHS = (
+    "data.path",
+    "data.cache",
+    "sampling.start_images",
+    "restoration.images",
+    "restoration.mask",
+    "evaluation.inception_path",
+    "evaluation.reference_statistics",
+    "evaluation.foreign.path",
+)
+
 # What neither a choice nor an interval says: the requirement, and whether a value meets it.
 OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
     "data.channels": ("be 1, 2 (points) or 3", (1, 2, 3).__contains__),
@@ -210,6 +226,7 @@ OTHER_CHECKS: dict[str, tuple[str, Callable[..., bool]]] = {
         "be one or more different integers in [1, 65536], between commas",
         _holds_batch_sizes,
     ),
+    **dict.fromkeys(PATHS, (LOCAL_PATH, is_local_path)),
     "evaluation.parts": (f"be all, or some of {', '.join(_PARTS)}", _names_parts),
 }
 
@@ -227,5 +244,8 @@ def unmet_requirement(field: str, value: Any) -> str | None:
         return INTERVALS[field].requirement
     if field in OTHER_CHECKS:
         requirement, is_met = OTHER_CHECKS[field]
-        return None if is_met(value) else requirement
+        if not is_met(value):
+            return requirement
+    if value == "None":  # No file or folder is called so; who types it means none.
+        return "be left empty where nothing is meant"
     return None

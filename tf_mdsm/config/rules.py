@@ -9,6 +9,7 @@ from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.ranges import unmet_requirement
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import heads_of
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["check_same_run", "final_sigma", "flatten", "validate"]
 
@@ -23,6 +24,7 @@ _CHANGEABLE = (
     "data.path",
     "data.data_dir",
     "data.cache",
+    "data.allow_other_images",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.log_every",
@@ -37,6 +39,7 @@ _CHANGEABLE = (
     "training.cluster",
     "training.tpu",
     "training.jit_compile",
+    "training.memory_growth",
     "training.max_rollbacks",
 )
 
@@ -184,8 +187,8 @@ def _check_sampling(config: ConfigDict) -> None:
         if sampling.hot_steps + sampling.cooling_steps + sampling.final_steps == 0:
             _refuse(config, "sampling.hot_steps", "leave the sampler at least one step")
         return
-    if noise.weighting == "score":
-        requirement = 'be annealed_langevin, as noise.weighting="score" trains no denoiser'
+    if not trains_denoiser(noise.weighting):
+        requirement = f"be annealed_langevin, as {_no_denoiser(config)}"
         _refuse(config, "sampling.sampler", requirement)
     first, last = sampling.sigma_max or noise.sigma_max, final_sigma(config)
     if first <= last:
@@ -195,12 +198,22 @@ def _check_sampling(config: ConfigDict) -> None:
         _refuse(config, "sampling.sigma_max", requirement)
 
 
+def _no_denoiser(config: ConfigDict) -> str:
+    """Why something is refused that uses the denoiser."""
+    return f'noise.weighting="{config.noise.weighting}" trains no denoiser'
+
+
 def _check_restoration(config: ConfigDict) -> None:
+    if config.restoration.task == "denoise" and not trains_denoiser(config.noise.weighting):
+        _refuse(config, "restoration.task", f"not be denoise, as {_no_denoiser(config)}")
     if config.restoration.task == "inpaint_mask" and not config.restoration.mask:
         _refuse(config, "restoration.mask", "name a file for task inpaint_mask")
 
 
 def _check_evaluation(config: ConfigDict) -> None:
+    names = config.evaluation.parts.split(",")
+    if "denoising" in names and not trains_denoiser(config.noise.weighting):
+        _refuse(config, "evaluation.parts", f"not name denoising, as {_no_denoiser(config)}")
     source = config.evaluation.foreign.source
     if source in _SOURCES_WITH_PATH and not config.evaluation.foreign.path:
         _refuse(config, "evaluation.foreign.path", f"be given for source {source}")

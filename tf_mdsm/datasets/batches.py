@@ -58,8 +58,8 @@ def training_batches(
     depend on the number of replicas or workers.
 
     Args:
-        images: uint8, or float32 in [0, 1], [N, H, W, C]. Of a `np.memmap`, each batch is read
-            from disk when it is needed.
+        images: uint8, or float32 in [0, 1], [N, H, W, C]. They are not copied: of a `np.memmap`,
+            each batch is read from disk when it is needed.
         batch_size: size of the global batch, divisible by `num_replicas`.
         seed: the run's seed.
         flip: flip each image left to right with probability 1/2.
@@ -72,7 +72,7 @@ def training_batches(
         a data set of float32 [batch_size / num_replicas, H, W, C], pixels in [0, 1].
     """
     share, local_replicas = batch_size // num_replicas, num_replicas // num_workers
-    gather = _gather_from_disk(images) if isinstance(images, np.memmap) else _gather(images)
+    gather = _gather_from(images)
 
     def batch(element: Any) -> tf.Tensor:
         step = element // local_replicas
@@ -92,15 +92,11 @@ def training_batches(
     return elements.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def _gather(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from indices [b] to images [b, H, W, C], which are all kept in memory."""
-    with tf.device("CPU:0"):
-        stored = tf.constant(images)
-    return lambda indices: tf.gather(stored, indices)
+def _gather_from(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from indices [b] to images [b, H, W, C], which copies only these.
 
-
-def _gather_from_disk(images: np.memmap) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from indices [b] to images [b, H, W, C], which reads only these from disk."""
+    TensorFlow's own `gather` would need a tensor of all images, a second copy of the data set.
+    """
 
     def gather(indices: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(

@@ -1,7 +1,10 @@
 """Loading of a data source as training images and validation images of one size."""
 
+import contextlib
+import dataclasses
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -12,16 +15,25 @@ import tensorflow as tf
 from tf_mdsm.datasets import readers, synthetic
 from tf_mdsm.datasets.npy_store import open_npy, write_npy
 from tf_mdsm.datasets.resizing import resize_all
+from tf_mdsm.datasets.source_fingerprint import SourceFingerprint, fingerprint_source
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.atomic import atomic_folder
+from tf_mdsm.system.atomic import atomic_folder, write_json
+from tf_mdsm.system.fingerprints import fingerprint
+from tf_mdsm.system.pixel_values import PixelCheck
 
 __all__ = ["load_images", "read_both_splits", "split_off_validation"]
+
+_LOGGER = logging.getLogger(__name__)
 
 # Number of images of a synthetic data set, before validation images are split off.
 _SYNTHETIC_IMAGES = 10_000
 
 # Files of a cache folder: training images and validation images.
 _CACHE_FILES = ("training.npy", "held_out.npy")
+
+# Number of the way in which images are read, resized and stored. It is raised when that changes, so
+# that what an earlier version stored is not taken for what this one would store.
+_FORMAT = 2
 
 # Images that are copied at a time from one file of a cache to another.
 _BATCH_SIZE = 1_024
@@ -50,8 +62,9 @@ def load_images(
     splits; of other sources, a random fraction of the images is used for validation.
 
     With `cache`, the resized images are stored once, in a folder below `cache` for each
-    combination of arguments. The returned arrays are then memory-mapped files: images are read
-    from disk when they are indexed.
+    combination of arguments and content of the source: a source that has changed is read again,
+    one that was moved or touched is not. The returned arrays are then memory-mapped files: images
+    are read from disk when they are indexed.
 
     Returns:
         two arrays uint8, or float32 in [0, 1], [N, image_size, image_size, channels].
@@ -140,20 +153,65 @@ def _load_cached(
     cache: str, settings: dict[str, Any], held_out_fraction: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The images as memory-mapped files of the cache, which is filled if it does not have them."""
-    # The folder's name depends on this text: a change of it would make all existing caches useless.
-    key = json.dumps([settings, held_out_fraction], sort_keys=True).encode()
-    folder = os.path.join(cache, hashlib.sha256(key).hexdigest()[:16])
+    source = _fingerprint(settings, _remembered(cache, os.path.realpath(settings["path"])))
+    folder = os.path.join(cache, _cache_key(settings, held_out_fraction, source))
     try:
         if not os.path.isdir(folder):
-            _fill_cache(folder, settings, held_out_fraction)
+            _LOGGER.info("reading images of %s into the cache %s", source.place, folder)
+            _fill_cache(folder, settings, held_out_fraction, source)
+        _remember(cache, source)
         training, validation = (open_npy(os.path.join(folder, name)) for name in _CACHE_FILES)
     except (OSError, ValueError) as error:
+        if isinstance(error, InvalidArgument):
+            raise
         usable = f"be a folder that can be written and read ({one_line(error)})"
         raise InvalidArgument("cache", usable, cache) from error
     return training, validation
 
 
-def _fill_cache(folder: str, settings: dict[str, Any], held_out_fraction: float) -> None:
+def _cache_key(
+    settings: dict[str, Any], held_out_fraction: float, source: SourceFingerprint
+) -> str:
+    """The name of a cache's folder: a hash of all that the images in it depend on."""
+    content = settings
+    if settings["source"] not in ("digits", "synthetic"):
+        # Where the images are does not matter, but which they are. Computed images are always the
+        # same, and their folders have the names that earlier versions gave them.
+        places = {"name": "", "path": "", "data_dir": ""}
+        content = {**settings, **places, "content": source.content, "format": _FORMAT}
+    key = json.dumps([content, held_out_fraction], sort_keys=True).encode()
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
+def _fingerprint(settings: dict[str, Any], known: SourceFingerprint | None) -> SourceFingerprint:
+    """What the source's images are known by now."""
+    names = ("source", "name", "path", "data_dir", "split", "held_out_split")
+    return fingerprint_source(**{name: settings[name] for name in names}, known=known)
+
+
+def _remembered(cache: str, place: str) -> SourceFingerprint | None:
+    """What images at a real path were known by when the cache was used last; None: not known."""
+    try:
+        with open(_memory_path(cache, place), encoding="utf-8") as file:
+            return SourceFingerprint(**json.load(file))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _remember(cache: str, source: SourceFingerprint) -> None:
+    """Keeps what images are known by, so that they are not read again to find out."""
+    if source.num_files and _remembered(cache, source.place) != source:
+        with contextlib.suppress(OSError):  # Of a cache that can only be read.
+            write_json(dataclasses.asdict(source), _memory_path(cache, source.place))
+
+
+def _memory_path(cache: str, place: str) -> str:
+    return os.path.join(cache, f"source_{fingerprint(place)}.json")
+
+
+def _fill_cache(
+    folder: str, settings: dict[str, Any], held_out_fraction: float, source: SourceFingerprint
+) -> None:
     """Reads and resizes the images, part by part, and writes them to the cache's folder."""
     try:
         with atomic_folder(folder) as partial:
@@ -170,6 +228,8 @@ def _fill_cache(folder: str, settings: dict[str, Any], held_out_fraction: float)
                 ]
             for parts, name in zip(splits, _CACHE_FILES, strict=True):
                 write_npy(parts, os.path.join(partial, name))
+            if _fingerprint(settings, source) != source:
+                raise InvalidArgument("path", "not change while it is read", settings["path"])
     except OSError:
         # If several processes fill one folder, the first that is ready creates it, and the
         # others use it.
@@ -209,7 +269,8 @@ def _read_source(
     """
 
     def resized(images: np.ndarray | tf.data.Dataset | Iterable[np.ndarray]):
-        return _checked(resize_all(images, image_size, channels, crop))
+        check = PixelCheck("source")
+        return _checked(resize_all(images, image_size, channels, crop, check), check)
 
     readers_of_split = {
         "tfds": lambda split: readers.read_tfds(name, split, data_dir),
@@ -240,16 +301,19 @@ def _synthetic(name: str, image_size: int, channels: int) -> np.ndarray:
     raise InvalidArgument("name", "be mixture or blobs for source synthetic", name)
 
 
-def _checked(parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same parts; raises an error for pixels outside [0, 1], and for no images at all."""
+def _checked(parts: Iterator[np.ndarray], check: PixelCheck) -> Iterator[np.ndarray]:
+    """The same parts, floats as float32 in [0, 1]; finishes the check, and refuses no images."""
     count = 0
     for images in parts:
         count += len(images)
-        if images.dtype != np.uint8 and len(images):
-            low, high = images.min(), images.max()
-            if not (low >= 0 and high <= 1):  # Also if one of them is NaN.
-                pixel_range = f"[{low:.4g}, {high:.4g}]"
-                raise InvalidArgument("source", "hold pixels in [0, 1]", pixel_range)
-        yield images
+        yield images if images.dtype == np.uint8 else _clipped(images)
     if not count:
         raise InvalidArgument("source", "hold images", "none")
+    check.finish()
+
+
+def _clipped(images: np.ndarray) -> np.ndarray:
+    """Images as float32, without what rounding carried out of [0, 1]; not copied if nothing is."""
+    images = images.astype(np.float32, copy=False)
+    is_right = not images.size or (images.min() >= 0 and images.max() <= 1)
+    return images if is_right else images.clip(0, 1)

@@ -3,7 +3,6 @@
 Every reader raises an error that names the file or the setting that cannot be used.
 """
 
-import glob
 import gzip
 import logging
 import math
@@ -18,15 +17,20 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.image_files import IMAGE_READ_ERRORS, open_image
-from tf_mdsm.system.npz import read_npz_arrays, require_memory
+from tf_mdsm.system.image_files import files_in_folder
+from tf_mdsm.system.npz import read_array, require_memory
+from tf_mdsm.system.pictures import PICTURE_ENDINGS, PICTURE_READ_ERRORS, read_picture
+from tf_mdsm.system.pixel_values import PixelCheck, to_bytes
 
 __all__ = [
+    "folder_files",
+    "idx_file",
     "read_digits",
     "read_folder",
     "read_idx",
     "read_npz",
     "read_tfds",
+    "tfds_full_name",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,7 +39,6 @@ _LOGGER = logging.getLogger(__name__)
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
 # Number of dimensions of the array in an IDX file, by content.
 _IDX_DIMENSIONS = {"images": 3, "labels": 1}
-_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 def read_digits() -> np.ndarray:
@@ -65,14 +68,7 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
     Raises:
         InvalidArgument: for a missing file, another format, a truncated file, or another split.
     """
-    # Find the file.
-    if split not in _IDX_PREFIXES:
-        raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
-    dimensions = _IDX_DIMENSIONS[content]
-    stem = os.path.join(path, f"{_IDX_PREFIXES[split]}-{content}-idx{dimensions}-ubyte")
-    file_name = next((name for name in (stem, f"{stem}.gz") if os.path.isfile(name)), None)
-    if file_name is None:
-        raise InvalidArgument("path", f"be a folder that holds {os.path.basename(stem)}", path)
+    file_name, dimensions = idx_file(path, split, content), _IDX_DIMENSIONS[content]
     # Read the header and the values.
     opener = gzip.open if file_name.endswith(".gz") else open
     try:
@@ -97,74 +93,82 @@ def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:
     return array[..., None] if content == "images" else array
 
 
+def idx_file(path: str, split: str, content: str = "images") -> str:
+    """The path of one of the files that `read_idx` reads; arguments and errors as there."""
+    if split not in _IDX_PREFIXES:
+        raise InvalidArgument("split", f"be one of {', '.join(_IDX_PREFIXES)}", split)
+    name = f"{_IDX_PREFIXES[split]}-{content}-idx{_IDX_DIMENSIONS[content]}-ubyte"
+    stem = os.path.join(path, name)
+    found = next((file for file in (stem, f"{stem}.gz") if os.path.isfile(file)), None)
+    if found is None:
+        raise InvalidArgument("path", f"be a folder that holds {name}", path)
+    return found
+
+
 def read_npz(path: str) -> np.ndarray:
-    """Reads the array `images` of an `.npz` file: uint8, or float32 in [0, 1], [N, H, W, C].
+    """Reads the array `images` of an `.npz` file, or the array of an `.npy` file.
 
     Args:
-        path: the file. Its array may also be [N, H, W], or floats of another precision.
+        path: the file. Its array is [N, H, W] or [N, H, W, C], C = 1, 2, 3.
+
+    Returns:
+        images [N, H, W, C]; floats as float32, other numbers as they are in the file.
 
     Raises:
         InvalidArgument: for a missing file or array, and for an array that is not of images.
     """
-    images = read_npz_arrays(path, ["images"])["images"]
+    images = read_array(path, "images")
+    if images.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # What float32 cannot hold lies outside [0, 1] anyway.
+            images = images.astype(np.float32, copy=False)
+    if images.ndim == 3 and images.shape[1] != images.shape[2] <= 4:
+        requirement = "hold `images` [N, H, W, C], not one image [H, W, C] (which is image[None])"
+        raise InvalidArgument("path", requirement, images.shape)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 2, 3) or 0 in images.shape[1:]:
         raise InvalidArgument(
             "path", "hold `images` of shape [N, H, W] or [N, H, W, C], C = 1, 2, 3", images.shape
         )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise InvalidArgument("path", "hold `images` of uint8 or float", images.dtype)
-    return images.astype(np.float32)
+    return images
 
 
 def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
-    """Reads all image files of a folder and its subfolders, in the order of their names.
+    """Reads all pictures of a folder and its subfolders, in the order of their names.
 
     Args:
         path: the folder.
-        skip_damaged: skip a file that is not a readable image, with a warning that names it.
+        skip_damaged: skip a file that is not a readable picture, with a warning that names it.
 
     Yields:
         images uint8 [H, W, 3] of any sizes.
 
     Raises:
-        InvalidArgument: for a folder without image files. Without `skip_damaged`, also for a file
-            that is not a readable image, naming it.
+        InvalidArgument: for a folder without pictures, and, after the last one, for pictures that
+            all stay far from white (see `PixelCheck`). Without `skip_damaged`, also for a file
+            that is not a readable picture, naming it.
     """
-    names = sorted(
-        name
-        for name in glob.glob(os.path.join(glob.escape(path), "**", "*"), recursive=True)
-        if name.lower().endswith(_IMAGE_ENDINGS)
-    )
-    if not names:
-        endings = ", ".join(_IMAGE_ENDINGS)
-        raise InvalidArgument("path", f"be a folder of image files ({endings})", path)
-    for name in names:
+    check = PixelCheck("path")
+    for name in folder_files(path):
         try:
-            with open_image(name) as image:
-                pixels = _to_rgb(image)
-        except IMAGE_READ_ERRORS as error:
+            pixels = read_picture(name)
+        except PICTURE_READ_ERRORS as error:
             if not skip_damaged:
                 raise InvalidArgument("path", f"hold images only ({error})", name) from error
             _LOGGER.warning("%s is skipped (%s)", name, one_line(error))
             continue
-        yield pixels
+        check.add(pixels)
+        yield to_bytes(pixels)
+    check.finish()
 
 
-def _to_rgb(image: Any) -> np.ndarray:
-    """A picture of Pillow as uint8 [H, W, 3]: rotated upright, transparent parts on black."""
-    from PIL import Image, ImageOps
+def folder_files(path: str) -> list[str]:
+    """The paths of the pictures that `read_folder` reads, in the order of their names.
 
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits per pixel. `convert` would clip them.
-        image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
+    Raises:
+        InvalidArgument: for a folder without pictures.
+    """
+    return files_in_folder(path, PICTURE_ENDINGS, "path")
 
 
 def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:
@@ -188,11 +192,7 @@ def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> t
     """
     import tensorflow_datasets as tfds
 
-    # Find the data set.
-    try:
-        builder = tfds.builder(name, data_dir=data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
-        raise InvalidArgument("name", "be a data set that TFDS knows", name) from error
+    builder = _tfds_builder(name, data_dir)
     # Prepare its files.
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -216,3 +216,22 @@ def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> t
         known = ", ".join(builder.info.splits)
         raise InvalidArgument("split", f"be one of {known}", split) from error
     return examples.map(lambda example: example[feature])
+
+
+def tfds_full_name(name: str, data_dir: str) -> str:
+    """Name, configuration and version of a data set of TensorFlow Datasets, "celeb_a/2.1.0".
+
+    Raises:
+        InvalidArgument: for an unknown data set.
+    """
+    return _tfds_builder(name, data_dir).info.full_name
+
+
+def _tfds_builder(name: str, data_dir: str) -> Any:
+    """What TFDS knows of a data set, prepared or not."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir or None)
+    except (tfds.core.DatasetNotFoundError, ImportError, ValueError, AssertionError) as error:
+        raise InvalidArgument("name", "be a data set that TFDS knows", name) from error

@@ -1,13 +1,14 @@
 """Resizing of images: crop, pad, scale, and convert between gray and color."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.pixel_values import PixelCheck
 
 __all__ = ["resize", "resize_all"]
 
@@ -20,46 +21,81 @@ def resize_all(
     image_size: int,
     channels: int,
     crop: int,
+    check: PixelCheck,
 ) -> Iterator[np.ndarray]:
     """Resizes all images of a source by `resize`, in parts.
 
     Args:
-        images: an array [N, H, W, c], a data set of images [H, W, c] of any sizes, or color
-            images [H, W, 3] of any sizes.
+        images: an array [N, H, W, c]; a data set of images [H, W, c] of any sizes; or
+            images [H, W, c] of any sizes.
         image_size: height and width of the result.
         channels: number of channels of the result.
         crop: side of the central square that is used; 0: the largest that fits.
+        check: is given all images as they are in the source; the caller finishes it.
 
     Yields:
-        arrays [n, image_size, image_size, channels].
+        arrays [n, image_size, image_size, channels], uint8 or floats.
 
     Raises:
-        InvalidArgument: if the images' number of channels cannot be converted to `channels`.
+        InvalidArgument: if the images are no pixels, or their number of channels cannot be
+            converted to `channels`.
     """
 
     def resize_one(image: Any) -> tf.Tensor:
         return resize(image, image_size, channels, crop)
 
     if isinstance(images, np.ndarray):
+        check.require_dtype(images.dtype)
+        check.add(images)
         _require_convertible(images.shape[-1], channels)
         if images.shape[1:] == (image_size, image_size, channels) and not crop:
             yield images
             return
         for first in range(0, len(images), _BATCH_SIZE):
             yield resize_one(images[first : first + _BATCH_SIZE]).numpy()
-    elif isinstance(images, tf.data.Dataset):
+        return
+    if isinstance(images, tf.data.Dataset):
         element: Any = images.element_spec
-        _require_convertible(element.shape[-1], channels)
-        resized = images.map(resize_one, num_parallel_calls=tf.data.AUTOTUNE)
-        yield from resized.batch(_BATCH_SIZE).as_numpy_iterator()
-    else:
-        _require_convertible(3, channels)
-        resized = (resize_one(image).numpy() for image in images)
-        while part := list(itertools.islice(resized, _BATCH_SIZE)):
-            yield np.stack(part)
+        check.require_dtype(element.dtype.as_numpy_dtype)
+        if element.shape.rank not in (None, 3):
+            raise InvalidArgument("source", "hold images [H, W, C]", f"shape {element.shape}")
+        if element.shape.rank == 3 and element.shape[-1] is not None:
+            _require_convertible(element.shape[-1], channels)
+            yield from _resize_in_graph(images, resize_one, check)
+            return
+        images = images.as_numpy_iterator()  # Each image has channels of its own.
+    resized = (resize_one(image).numpy() for image in _checked(images, channels, check))
+    while part := list(itertools.islice(resized, _BATCH_SIZE)):
+        yield np.stack(part)
+
+
+def _resize_in_graph(
+    images: tf.data.Dataset, resize_one: Callable[[Any], tf.Tensor], check: PixelCheck
+) -> Iterator[np.ndarray]:
+    """Resizes a data set, several images at the same time, in parts."""
+    resized = images.map(
+        lambda image: (resize_one(image), tf.reduce_min(image), tf.reduce_max(image)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    for part, lowest, largest in resized.batch(_BATCH_SIZE).as_numpy_iterator():
+        check.add_range(part.dtype, lowest.min(), largest.max())
+        yield part
+
+
+def _checked(
+    images: Iterable[np.ndarray], channels: int, check: PixelCheck
+) -> Iterator[np.ndarray]:
+    """The same images; refuses those that are no pixels, or of other channels."""
+    for image in images:
+        check.add(image)
+        _require_convertible(image.shape[-1], channels)
+        yield image
 
 
 def _require_convertible(channels: int, wanted: int) -> None:
+    if channels > 3:
+        requirement = "hold images of 1, 2 or 3 channels (transparency is read of pictures only)"
+        raise InvalidArgument("source", requirement, f"{channels} channels")
     if channels != wanted and {channels, wanted} != {1, 3}:
         raise InvalidArgument("channels", f"be {channels}, as the data have", wanted)
 
@@ -77,7 +113,7 @@ def resize(
             converted.
         image_size: height and width of the result.
         channels: number of channels of the result.
-        crop: side of the central square; 0: the largest that fits.
+        crop: side of the central square; 0, or longer than the image: the largest that fits.
     """
     pixels: Any = tf.convert_to_tensor(image)
     dtype = pixels.dtype
@@ -86,19 +122,21 @@ def resize(
         pixels = tf.image.rgb_to_grayscale(pixels)
     if pixels.shape[-1] == 1 and channels == 3:
         pixels = tf.image.grayscale_to_rgb(pixels)
-    # Crop.
+    # Crop. A side longer than the image would put a black frame around it.
     height, width = tf.shape(pixels)[-3], tf.shape(pixels)[-2]
+    largest_side = tf.maximum(tf.minimum(height, width), image_size)
     if crop:
-        pixels = tf.image.resize_with_crop_or_pad(pixels, crop, crop)
-    elif height > image_size or width > image_size:
-        side = tf.maximum(tf.minimum(height, width), image_size)
+        side = tf.minimum(crop, largest_side)
         pixels = tf.image.resize_with_crop_or_pad(pixels, side, side)
+    elif height > image_size or width > image_size:
+        pixels = tf.image.resize_with_crop_or_pad(pixels, largest_side, largest_side)
     # Scale down.
+    low, high = tf.reduce_min(pixels), tf.reduce_max(pixels)
     if tf.shape(pixels)[-3] > image_size:
         pixels = tf.image.resize(tf.cast(pixels, tf.float32), [image_size] * 2, antialias=True)
-        if dtype.is_integer:
-            pixels = tf.round(tf.clip_by_value(pixels, 0, 255))
-        pixels = tf.cast(pixels, dtype)
+        # Rounding carries a mean of equal numbers beyond them.
+        pixels = tf.clip_by_value(pixels, tf.cast(low, tf.float32), tf.cast(high, tf.float32))
+        pixels = tf.cast(tf.round(pixels) if dtype.is_integer else pixels, dtype)
     # Pad.
     pixels = tf.image.resize_with_crop_or_pad(pixels, image_size, image_size)
     return tf.ensure_shape(pixels, [*pixels.shape[:-3], image_size, image_size, channels])

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import RunError, one_line
@@ -42,13 +43,12 @@ class Workers:
 
     def any(self, flag: bool) -> bool:
         """Returns whether the flag is set on at least one of the workers."""
-        return flag if self.world_size == 1 else self._sum([int(flag)])[0] > 0
+        return bool(np.any(self._gather([int(flag)])))
 
     def agree_on(self, numbers: Sequence[int]) -> bool:
-        """Returns whether these numbers, each below 2^32, are the same on all workers."""
-        if self.world_size == 1:
-            return True
-        return self._sum(numbers) == [number * self.world_size for number in numbers]
+        """Returns whether these numbers, each below 2^63, are the same on all workers."""
+        gathered = self._gather(numbers)
+        return bool(np.all(gathered.min(axis=0) == gathered.max(axis=0)))
 
     def barrier(self) -> None:
         """Waits until every worker has come to this point."""
@@ -80,5 +80,11 @@ class Workers:
                 raise RunError(f"{moment}: a worker was lost; {advice}") from error
             raise RunError(f"{moment}: {one_line(error)}") from error
 
-    def _sum(self, numbers: Sequence[int]) -> list[int]:
-        return self._sum_over_workers(tf.constant(numbers, tf.int64)).numpy().tolist()
+    def _gather(self, numbers: Sequence[int]) -> np.ndarray:
+        """The numbers of each worker in its row: int64 [world_size, len(numbers)]."""
+        if self.world_size == 1:
+            return np.array([numbers], np.int64)
+        rows = np.zeros((self.world_size, len(numbers)), np.int64)
+        rows[self.rank] = numbers
+        # In every row all workers but one have zeros, so that the sum is the number itself.
+        return self._sum_over_workers(tf.constant(rows)).numpy()

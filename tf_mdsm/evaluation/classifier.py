@@ -14,11 +14,16 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.features import FeatureExtractor, extract_in_batches, fingerprint
 from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.locks import job_lock
 
 __all__ = ["NUM_FEATURES", "accuracy", "classifier_features", "train_classifier"]
 
 # Number of features of an image.
 NUM_FEATURES = 64
+
+# Larger images are shrunk to at most this height and width before the first convolution, so that
+# training takes minutes for images of any size.
+_MAX_SIDE = 32
 
 # Images in a batch of feature extraction, and of a training step.
 _BATCH, _TRAINING_BATCH = 256, 128
@@ -51,8 +56,13 @@ def train_classifier(
         raise InvalidArgument("labels", f"be integers from 0, ({len(images)},)", received)
     stem, ending = os.path.splitext(path)
     path = f"{stem}_{_data_hash(images, labels, steps)}{ending}"
-    if os.path.exists(path):
-        return _load(path)
+    # A training run and an evaluation of it may want the classifier at the same time.
+    with job_lock(f"{path}.lock", "be waited for", waits=True):
+        return _load(path) if os.path.exists(path) else _train(images, labels, path, steps)
+
+
+def _train(images: np.ndarray, labels: np.ndarray, path: str, steps: int) -> keras.Model:
+    """Trains a new classifier, and keeps it."""
     model = _new_classifier(images.shape[1:], int(labels.max()) + 1)
     learning_rate: Any = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -100,9 +110,11 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             dtype="float32",
         )
 
+    shrinking = -(-max(shape[:2]) // _MAX_SIDE)
     return keras.Sequential(
         [
             keras.Input(shape, dtype="float32"),
+            *([_means(shrinking)] if shrinking > 1 else []),
             convolution(16, 1, seed=0),
             convolution(32, 2, seed=1),
             convolution(64, 2, seed=2),
@@ -116,6 +128,13 @@ def _new_classifier(shape: tuple[int, ...], classes: int) -> keras.Model:
             ),
             keras.layers.Dense(classes, kernel_initializer=weights(4), dtype="float32"),
         ]
+    )
+
+
+def _means(side: int) -> keras.layers.Layer:
+    """Means over blocks of side x side pixels; blocks at the edges may be smaller."""
+    return keras.layers.AveragePooling2D(
+        side, padding="same", data_format="channels_last", dtype="float32"
     )
 
 

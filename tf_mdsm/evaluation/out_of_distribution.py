@@ -31,7 +31,7 @@ EnergyAndScoreFn = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 def detection_scores(
     energy_and_score_fn: EnergyAndScoreFn,
     images: np.ndarray,
-    sigma0: float,
+    sigma0: float | None,
     batch_size: int = 256,
 ) -> dict[str, np.ndarray]:
     """Scores by which outliers can be detected, from one gradient evaluation for each image.
@@ -43,7 +43,8 @@ def detection_scores(
     Args:
         energy_and_score_fn: images, float32 [B, H, W, C], to E(x) [B] and -dE/dx [B, H, W, C].
         images: uint8, or float in [0, 1], [N, H, W, C].
-        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units.
+        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units; None if D is no
+            denoiser: then there is no noise level.
         batch_size: images at a time.
 
     Returns:
@@ -63,8 +64,10 @@ def detection_scores(
         flat = np.asarray(score, np.float64).reshape(len(batch), -1)
         norms.append(np.linalg.norm(flat, axis=1))
     norm = np.concatenate(norms)
-    noise_level = sigma0**2 * norm / np.sqrt(np.prod(images.shape[1:]))
-    return {"energy": np.concatenate(energies), "gradient_norm": norm, "noise_level": noise_level}
+    scores = {"energy": np.concatenate(energies), "gradient_norm": norm}
+    if sigma0 is not None:
+        scores["noise_level"] = sigma0**2 * norm / np.sqrt(np.prod(images.shape[1:]))
+    return scores
 
 
 def detection_metrics(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,23 +63,23 @@ def load_section(path: str) -> Section:
     return Section(content["metrics"], loaded)
 
 
-def read_likelihood(stem: str, step: int, weights: str) -> Section | None:
+def read_likelihood(stem: str, provenance: Mapping[str, object]) -> Section | None:
     """Reads the report of a likelihood run as a section.
 
     Args:
         stem: path of the report, `<stem>.json`, and of its picture, `<stem>.png`, without ending.
-        step: training step of the evaluated weights.
-        weights: "averaged" or "raw".
+        provenance: what its entries must be, such as the hash of the weights. An entry that the
+            report lacks, as it is by an earlier version, is not compared.
 
     Returns:
         the section, in which a metric's value is None if the bounds have not converged; None
-        if there is no report, or the report of other weights.
+        if there is no report, or the report of other weights or images.
     """
     if not os.path.exists(f"{stem}.json"):
         return None
     with open(f"{stem}.json", encoding="utf-8") as file:
         report = json.load(file)
-    if (report.get("step"), report.get("weights")) != (step, weights):
+    if any(report.get(name, value) != value for name, value in provenance.items()):
         return None
     conditions = {name: report[name] for name in ("step", "weights", "version")}
     conditions["method"] = "annealed importance sampling"
@@ -115,6 +116,6 @@ def _picture_path(folder: str, number: int) -> str:
 
 def _read_picture(path: str) -> np.ndarray:
     """Pixels of a PNG file, uint8 [H, W, 1 or 3]."""
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         pixels = np.asarray(picture)
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -246,7 +246,7 @@ def evaluate_energies(
 def evaluate_outliers(
     energy_and_score_fn: EnergyAndScoreFn,
     *,
-    sigma0: float,
+    sigma0: float | None,
     validation: np.ndarray,
     outliers: dict[str, np.ndarray],
 ) -> Section:
@@ -254,7 +254,8 @@ def evaluate_outliers(
 
     Args:
         energy_and_score_fn: images, float32 [B, H, W, C], to E(x) [B] and -dE/dx [B, H, W, C].
-        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units.
+        sigma0: the kernel width in D(x) = x - sigma0^2 dE/dx, in pixel units; None if D is no
+            denoiser: then no noise levels are estimated.
         validation: validation images, the inliers, [N, H, W, C].
         outliers: name to out-of-distribution images, [M, H, W, C].
     """

@@ -43,8 +43,3 @@ class KnownMeasurement(KnownData):
     def with_values_from(self, images: tf.Tensor) -> "KnownMeasurement":
         """The same operator, with the values of `images` [B, H, W, C]."""
         return dataclasses.replace(self, values=self.operator.measure(images))
-
-    def select(self, index: tf.Tensor) -> "KnownMeasurement":
-        """Known values of the image at an index of the batch, as a batch of one."""
-        values, seeds = (tf.gather(tensor, index)[None] for tensor in (self.values, self.seeds))
-        return KnownMeasurement(self.operator, values, seeds)

@@ -146,7 +146,11 @@ def denoise_blindly(
 
     Returns:
         denoised images, not clipped, float32 [N, num_solutions, H, W, C].
+
+    Raises:
+        InvalidArgument: for a target whose weighting of the loss trains no denoiser.
     """
+    checked_method(target, method)
 
     def denoise_batch(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         return method.sample_from(target, images, seeds)

@@ -119,12 +119,15 @@ def create_task(
     return builders[name]()
 
 
-def fitting_tasks(image_shape: tuple[int, int, int], has_mask: bool) -> list[str]:
+def fitting_tasks(
+    image_shape: tuple[int, int, int], has_mask: bool, has_denoiser: bool = True
+) -> list[str]:
     """Names of all tasks that fit images of a shape.
 
     Args:
         image_shape: height, width, channels.
         has_mask: whether there is a mask for "inpaint_mask".
+        has_denoiser: whether D(x) is a blind denoiser, for "denoise".
     """
     height, width, channels = image_shape
     fits = {
@@ -136,7 +139,7 @@ def fitting_tasks(image_shape: tuple[int, int, int], has_mask: bool) -> list[str
         "super_resolution_4": not (height % 4 or width % 4),
         "deblur": True,
         "compressive_sensing": height * width * channels <= MAX_PROJECTED_SIZE,
-        "denoise": True,
+        "denoise": has_denoiser,
         "colorize": channels == 3,
     }
     return [name for name, is_fitting in fits.items() if is_fitting]

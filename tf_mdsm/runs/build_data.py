@@ -29,7 +29,8 @@ def build_images(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InvalidArgument: if the images cannot be read, or are fewer than one batch.
     """
-    settings = {name: value for name, value in config.data.items() if name != "flip"}
+    without = ("flip", "allow_other_images")
+    settings = {name: value for name, value in config.data.items() if name not in without}
     for name in ("path", "data_dir", "cache"):
         settings[name] = os.path.expanduser(settings[name])
     with errors_in_group("config.data"):

@@ -1,6 +1,7 @@
 """From `config.evaluation` to features, reference statistics and out-of-distribution images."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ from tf_mdsm.evaluation.out_of_distribution import (
 )
 from tf_mdsm.evaluation.sample_quality import frechet_distance
 from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.training.monitor import SampleDistance
 
 __all__ = [
@@ -70,6 +72,7 @@ def build_features(
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
     # The labels do not depend on how images are resized and stored.
     without = ("image_size", "channels", "crop", "flip", "cache", "skip_damaged")
+    without += ("allow_other_images",)
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])
@@ -113,7 +116,7 @@ def build_reference(
     if settings.reference_statistics:
         path = os.path.expanduser(settings.reference_statistics)
         with errors_about("config.evaluation.reference_statistics"):
-            return load_feature_statistics(path, features.size)
+            return load_feature_statistics(path, features.size, features.fingerprint)
     content = hashlib.sha256(np.ascontiguousarray(images).data)
     name = f"{settings.features}_{settings.reference}"
     key = f"{features.fingerprint[:8]}_{content.hexdigest()[:8]}"
@@ -121,12 +124,13 @@ def build_reference(
     if os.path.exists(path):
         # A damaged file is computed again.
         with contextlib.suppress(InvalidArgument):
-            return load_feature_statistics(path, features.size)
+            return load_feature_statistics(path, features.size, features.fingerprint)
     if len(images) < features.size:
         at_least = f"name a split with as many images as features ({features.size})"
         raise InvalidArgument("config.evaluation.reference", at_least, len(images))
     batches = (images[first : first + _BATCH] for first in range(0, len(images), _BATCH))
     statistics = fit_feature_statistics(features.extract(batch)[0] for batch in batches)
+    statistics = dataclasses.replace(statistics, features=features.fingerprint)
     save_feature_statistics(statistics, path)
     return statistics
 
@@ -148,7 +152,9 @@ def build_sample_distance(
     def distance(samples: np.ndarray) -> float:
         return frechet_distance(fit_feature_statistics([features.extract(samples)[0]]), reference)
 
-    source = config.evaluation.reference_statistics or name
+    source = name
+    if config.evaluation.reference_statistics:
+        source = content_of_path(os.path.expanduser(config.evaluation.reference_statistics))
     sampling = json.dumps(config.sampling.to_dict(), sort_keys=True)
     return SampleDistance(
         num_samples=count,

@@ -1,7 +1,6 @@
 """From `config.sampling` to a method of sampling."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +15,7 @@ from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.metropolis import HMC, MALA
 from tf_mdsm.samplers.schedules import (
     annealing_temperatures,
     falling_sigmas,
@@ -24,6 +24,7 @@ from tf_mdsm.samplers.schedules import (
 )
 from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, Start
 from tf_mdsm.system.image_files import read_images
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["BUILDERS", "build_method", "build_temperatures"]
 
@@ -62,7 +63,7 @@ def _build_langevin(config: ConfigDict, statistics: ImageStatistics | None) -> A
     return AnnealedLangevin(
         temperatures=temperatures,
         step_size=config.sampling.step_size,
-        denoise=config.sampling.denoise,
+        denoise=config.sampling.denoise and trains_denoiser(config.noise.weighting),
         start=_build_start(config, statistics, first_sigma, isotropic_sigma=1.0),
     )
 
@@ -95,16 +96,11 @@ def _build_coarse_to_fine(config: ConfigDict, statistics: ImageStatistics | None
 
 def _build_mala(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
     """The Metropolis-adjusted Langevin algorithm over the grid of noise levels."""
-    # Imported here: TensorFlow Probability takes its time to load.
-    from tf_mdsm.samplers.metropolis import MALA
-
     return MALA(**_metropolis_arguments(config, statistics))
 
 
 def _build_hmc(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
     """Hamiltonian Monte Carlo over the grid of noise levels."""
-    from tf_mdsm.samplers.metropolis import HMC
-
     arguments = _metropolis_arguments(config, statistics)
     return HMC(**arguments, leapfrog_steps=config.sampling.leapfrog_steps)
 
@@ -148,7 +144,7 @@ def _build_start(
         return IsotropicStart(isotropic_sigma)
     if config.sampling.start == "images":
         field, path = "config.sampling.start_images", config.sampling.start_images
-        images = read_images([os.path.expanduser(path)], image_shape(config), field)
+        images = read_images([path], image_shape(config), field)
         with errors_about(field):
             return ImagesStart(images, sigma)
     if statistics is None:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.distributed.strategies import create_strategy
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, errors_in_group
@@ -55,16 +56,22 @@ def build_model(config: ConfigDict) -> EnergyModel:
             sigma0=config.noise.sigma0,
             structure=UNetStructure(**config.network.unet),
         )
-    has_gpu = bool(tf.config.list_logical_devices("GPU"))
     return EnergyModel(
         network,
         NoiseLevels(**config.noise),
         ema_momentum=config.optimizer.ema_momentum,
         seed=config.seed,
-        compile_gradients={"auto": has_gpu, "on": True, "off": False}[training.jit_compile],
+        compile_gradients=_uses_xla(training.jit_compile),
         clip_norm=config.optimizer.clip_norm,
         accumulation_steps=training.accumulation_steps,
     )
+
+
+def _uses_xla(jit_compile: str) -> bool:
+    """Whether gradients are compiled with XLA: `config.training.jit_compile` on this machine."""
+    if jit_compile == "auto":
+        return bool(tf.config.list_logical_devices("GPU")) and not unknown_to_xla()
+    return jit_compile == "on"
 
 
 def build_optimizer(config: ConfigDict, rate_factor: float = 1.0) -> keras.optimizers.Optimizer:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.file import load_config, save_config
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.config.rules import check_same_run
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import (
@@ -20,6 +21,7 @@ from tf_mdsm.datasets.image_statistics import (
     load_statistics,
     save_statistics,
 )
+from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
@@ -32,9 +34,16 @@ from tf_mdsm.runs.build_model import (
     set_constant_rate,
 )
 from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import (
+    ImageRecord,
+    describe_images,
+    load_record,
+    require_same_images,
+    save_record,
+)
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.system.locks import training_lock
-from tf_mdsm.training.checkpoints import TrainingCheckpoints
+from tf_mdsm.training.checkpoints import TrainingCheckpoints, newest_step
 from tf_mdsm.training.compiled_loop import compile_steps
 from tf_mdsm.training.monitor import Preview, SampleDistance, TrainingMonitor
 from tf_mdsm.training.rollback import rate_factor
@@ -76,18 +85,27 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
             model = build_model(config)
             model.compile(build_optimizer(config, factor))
         images, validation_images = build_images(config)
-        statistics = load_statistics(folder.image_statistics) or fit_statistics(images)
+        known = load_record(folder)
+        record = describe_images(config, len(images), len(validation_images), known)
+        is_same = known is None or record.is_of(known)
+        if known is not None and newest_step(folder.checkpoints):
+            require_same_images(config, known, record)
+        statistics = load_statistics(folder.image_statistics) if is_same else None
+        fitted = statistics is None
+        statistics = statistics or fit_statistics(images)
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
             distance = _build_sample_distance(config, folder, images, validation_images)
         # The state of the newest checkpoint.
         checkpoints = _restore(
-            config, folder, model=model, workers=workers, num_images=len(images), lock=lock
+            config, folder, model=model, workers=workers, record=record, lock=lock
         )
         set_constant_rate(config, model.optimizer, factor)
-        if workers.is_chief and not os.path.exists(folder.image_statistics):
+        if workers.is_chief and fitted:
             save_statistics(statistics, folder.image_statistics)
+        if workers.is_chief and record != known:
+            _record_images(folder, record, is_first=known is None, step=checkpoints.step)
         monitor = TrainingMonitor(
             model=model,
             writer=_open_writer(config, folder, workers, checkpoints.step),
@@ -160,7 +178,7 @@ def _restore(
     *,
     model: EnergyModel,
     workers: Workers,
-    num_images: int,
+    record: ImageRecord,
     lock: contextlib.ExitStack,
 ) -> TrainingCheckpoints:
     """Locks the folder, restores its newest checkpoint, and writes its config.json."""
@@ -178,16 +196,28 @@ def _restore(
             done = f"be at least the {step} steps already done"
             raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
         require_same_run(
-            workers, settings=_shared_settings(config), num_images=num_images, step=step
+            workers,
+            settings=_shared_settings(config),
+            num_images=record.training,
+            step=step,
+            content=record.source.content,
         )
         if workers.is_chief:
-            save_config(config, folder.config)
+            # Other images are allowed for this call only.
+            save_config(with_overrides(config, {"data.allow_other_images": False}), folder.config)
     except (OSError, tf.errors.OpError) as error:
         if workers.is_lost_worker(error):
             raise
         writable = f"be writable ({one_line(error)})"
         raise InvalidArgument("--workdir", writable, folder.path) from error
     return checkpoints
+
+
+def _record_images(folder: RunFolder, record: ImageRecord, *, is_first: bool, step: int) -> None:
+    """Writes which images the run is trained on, with a message if it did not say so before."""
+    if is_first and step:
+        _LOGGER.info("%s: from now on known to be trained on %s", folder.path, record)
+    save_record(record, folder)
 
 
 def _shared_settings(config: ConfigDict) -> dict:
@@ -237,13 +267,15 @@ def _log_start(
     step: int,
 ) -> None:
     """Logs the first line of a training run."""
+    capabilities = unknown_to_xla() if config.training.jit_compile == "auto" else []
     _LOGGER.info(
-        "%s: %d training images, %s parameters, %d %s replica(s)%s, from step %d to %d",
+        "%s: %d training images, %s parameters, %d %s replica(s)%s%s, from step %d to %d",
         folder.path,
         num_images,
         f"{model.network.count_params():,}",
         model.distribute_strategy.num_replicas_in_sync,
         "GPU" if tf.config.list_logical_devices("GPU") else "CPU",
+        f" without XLA (compute capability {', '.join(capabilities)})" if capabilities else "",
         f" on {workers.world_size} workers" if workers.world_size > 1 else "",
         step,
         config.training.num_steps,

@@ -1,6 +1,7 @@
 """`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
 import dataclasses
+import glob
 import logging
 import os
 from typing import Any
@@ -16,8 +17,10 @@ from tf_mdsm.evaluation.section_files import (
     save_section,
 )
 from tf_mdsm.runs.evaluation_context import EvaluationContext
+from tf_mdsm.runs.likelihood import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
+from tf_mdsm.system.locks import job_lock
 
 __all__ = ["evaluate", "evaluate_run"]
 
@@ -44,7 +47,8 @@ def evaluate_run(run: LoadedRun) -> list[str]:
         `workdir/evaluation/metrics.json` and `report.html`; no paths on the other workers.
 
     Raises:
-        InvalidArgument: for data or features that do not fit, before anything is sampled.
+        InvalidArgument: for data or features that do not fit, before anything is sampled, or if
+            another process evaluates in the folder.
         RunError: if something cannot be read, or an energy is not finite.
     """
     config = ConfigDict(run.config.to_dict())
@@ -52,8 +56,17 @@ def evaluate_run(run: LoadedRun) -> list[str]:
     context = EvaluationContext(dataclasses.replace(run, config=config))
     folder = context.run.folder
     folder.require_writable(folder.evaluation)
-    names = context.section_names
     rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
+    if rank > 0:
+        return _evaluate(context, rank)
+    once = "be evaluated by one process at a time"
+    with job_lock(os.path.join(folder.evaluation, "lock"), once):
+        return _evaluate(context, rank)
+
+
+def _evaluate(context: EvaluationContext, rank: int) -> list[str]:
+    """Computes the sections that are missing, and writes the report."""
+    names, folder = context.section_names, context.run.folder
     # Everything that does not fit is found before any sampling.
     if rank == 0:
         context.prepare(names)
@@ -73,7 +86,7 @@ def evaluate_run(run: LoadedRun) -> list[str]:
 
 def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     """Writes all numbers with what they depend on, and the report."""
-    likelihood = read_likelihood(run.folder.likelihood_stem, run.step, run.weights)
+    likelihood = _read_likelihood(run)
     if likelihood is not None:
         sections = {**sections, "likelihood": likelihood}
     of_samples = _facts_of_samples(run)
@@ -94,6 +107,18 @@ def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     write_json({"metrics": metrics}, run.folder.metrics)
     write_text(report, run.folder.report)
     return [run.folder.metrics, run.folder.report]
+
+
+def _read_likelihood(run: LoadedRun) -> Section | None:
+    """The newest likelihood that was computed from the same weights and images."""
+    stem = run.folder.likelihood_stem
+    reports = glob.glob(f"{glob.escape(stem)}.json") + glob.glob(f"{glob.escape(stem)}_*.json")
+    for path in sorted(reports, key=os.path.getmtime, reverse=True):
+        found = read_likelihood(path.removesuffix(".json"), likelihood_provenance(run))
+        if found is not None:
+            return found
+        _LOGGER.info("%s is of other weights or other images: left out", path)
+    return None
 
 
 def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:

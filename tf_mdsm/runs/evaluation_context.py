@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 import tf_mdsm
 from tf_mdsm.datasets.pixels import to_float
@@ -17,7 +17,6 @@ from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.evaluation.feature_statistics import FeatureStatistics
 from tf_mdsm.evaluation.features import FeatureExtractor
 from tf_mdsm.evaluation.section_files import Section
-from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_evaluation import (
     build_features,
     build_out_of_distribution,
@@ -25,11 +24,14 @@ from tf_mdsm.runs.build_evaluation import (
     build_reference_images,
     require_enough,
 )
+from tf_mdsm.runs.image_record import build_images_of_run, image_key
 from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.runs.sharded_sampling import sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.visualization.images import sampling_strip
 from tf_mdsm.visualization.model_views import is_points
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["EvaluationContext"]
 
@@ -74,7 +76,7 @@ class EvaluationContext:
         if is_points(run.model.image_shape):
             on_images = "hold a run on images, not on points"
             raise InvalidArgument("--workdir", on_images, run.folder.path)
-        self._training, self._all_validation = build_images(run.config)
+        self._training, self._all_validation = build_images_of_run(run.config, run.folder)
         self._validation = self._all_validation[: self._settings.num_images]
         # Loaded by `prepare`.
         self._features: FeatureExtractor | None = None
@@ -83,9 +85,20 @@ class EvaluationContext:
 
     @property
     def section_names(self) -> list[str]:
-        """The sections that `config.evaluation.parts` asks for, in the order of the report."""
+        """The sections that `config.evaluation.parts` asks for, in the order of the report.
+
+        "all" leaves out the denoising of a model that is no denoiser.
+        """
         names = self._settings.parts.split(",")
-        return [name for name in _FIELDS if name in names or names == ["all"]]
+        chosen = [name for name in _FIELDS if name in names or names == ["all"]]
+        if not self._has_denoiser and "denoising" in chosen:
+            chosen.remove("denoising")
+        return chosen
+
+    @property
+    def _has_denoiser(self) -> bool:
+        """Whether D(x) is a blind denoiser, which also estimates noise levels."""
+        return trains_denoiser(self._config.noise.weighting)
 
     @staticmethod
     def needs_samples(names: list[str]) -> bool:
@@ -95,18 +108,34 @@ class EvaluationContext:
     def key(self, section: str) -> str:
         """A hash of everything that a section depends on, for the name of its folder."""
         settings = {name: self._settings[name] for name in _FIELDS[section]}
+        for name in {"inception_path", "reference_statistics"} & settings.keys():
+            if settings[name]:
+                settings[name] = content_of_path(os.path.expanduser(settings[name]))
         if "foreign" in settings:
-            settings["foreign"] = settings["foreign"].to_dict()
-        if settings.get("reference_statistics"):
-            with open(os.path.expanduser(settings["reference_statistics"]), "rb") as file:
-                settings["reference_statistics"] = hashlib.sha256(file.read()).hexdigest()
+            settings["foreign"] = self._foreign_images
         return self.run.fingerprint(
             {
                 **sampling_settings(self._config),
+                "images": self._images,
                 "evaluation": settings,
                 "version": tf_mdsm.__version__,
             }
         )
+
+    @functools.cached_property
+    def _images(self) -> str:
+        """What the run's images are known by, and how they are split and resized."""
+        return image_key(self._config.data)
+
+    @functools.cached_property
+    def _foreign_images(self) -> str:
+        """What the images of `config.evaluation.foreign` are known by; "" for none."""
+        if not self._settings.foreign.source:
+            return ""
+        foreign = ConfigDict(self._config.data.to_dict())
+        with foreign.unlocked():
+            foreign.update(self._settings.foreign.to_dict())
+        return image_key(foreign)
 
     def prepare(self, names: list[str]) -> None:
         """Loads features, reference and other images for these sections, before any sampling.
@@ -206,7 +235,7 @@ class EvaluationContext:
         """Detection of out-of-distribution images by the energy and by its gradient."""
         return sections.evaluate_outliers(
             self.run.model.energy_and_score,
-            sigma0=self.run.model.noise.sigma0,
+            sigma0=self.run.model.noise.sigma0 if self._has_denoiser else None,
             validation=self._validation,
             outliers=self._out_of_distribution,
         )

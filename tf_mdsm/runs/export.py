@@ -24,6 +24,7 @@ from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.serving.stablehlo_export import write_stablehlo
 from tf_mdsm.serving.stablehlo_lowering import require_jaxlib
 from tf_mdsm.system.torch_files import write_state_dict
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["export", "export_model", "run_provenance"]
 
@@ -53,6 +54,12 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
     folder = _new_version(RunFolder(workdir), config.export.format, config.export.version)
     run = load_run(config, workdir)
     _LOGGER.info("exporting the checkpoint of step %d to %s", run.step, folder)
+    if not trains_denoiser(run.config.noise.weighting):
+        _LOGGER.warning(
+            'noise.weighting="%s" trains no denoiser: the signatures denoise and noise_level give '
+            "x - sigma0^2 dE/dx and its distance from x, no denoised image and no noise level",
+            run.config.noise.weighting,
+        )
     export_model(run.model, run.method, folder, run.config.export, provenance=run_provenance(run))
     return [folder]
 
@@ -113,8 +120,13 @@ def export_model(
 
 
 def run_provenance(run: LoadedRun) -> dict[str, Any]:
-    """What an export of a run is made from: step, kind of weights, and configuration."""
-    return {"step": run.step, "weights": run.weights, "config": run.config.to_dict()}
+    """What an export is made from: step, kind of weights, whether D denoises, configuration."""
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "is_denoiser": trains_denoiser(run.config.noise.weighting),
+        "config": run.config.to_dict(),
+    }
 
 
 def _export_torch(run: LoadedRun) -> str:

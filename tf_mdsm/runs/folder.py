@@ -41,6 +41,11 @@ class RunFolder:
         return os.path.join(self.checkpoints, "statistics.npz")
 
     @property
+    def image_record(self) -> str:
+        """Which images the run is trained on, to notice others."""
+        return os.path.join(self.checkpoints, "images.json")
+
+    @property
     def tensorboard(self) -> str:
         """The folder of TensorBoard's events."""
         return os.path.join(self.path, "tensorboard")

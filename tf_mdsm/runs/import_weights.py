@@ -14,6 +14,7 @@ from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.pytorch_weights import PublishedNetwork
 from tf_mdsm.runs.build_model import build_model, build_optimizer
 from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.system.atomic import sync
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
 __all__ = ["import_weights"]
@@ -96,4 +97,6 @@ def _write(config: ConfigDict, folder: RunFolder, model: EnergyModel) -> None:
         TrainingCheckpoints(partial.checkpoints, model, config.training.keep_checkpoints).save()
         save_config(config, partial.config)
         os.rename(partial.checkpoints, folder.checkpoints)
+        sync(folder.path)
         os.rename(partial.config, folder.config)
+        sync(folder.path)

@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.errors import InvalidArgument, errors_in_group
+from tf_mdsm.evaluation.likelihood.bits_per_dim import count_gray_levels
+from tf_mdsm.evaluation.likelihood.domain import Domain
 from tf_mdsm.evaluation.likelihood.estimate import (
     AnnealingSettings,
     LogZEstimate,
@@ -18,15 +20,17 @@ from tf_mdsm.evaluation.likelihood.estimate import (
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.build_data import build_images
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.image_record import build_images_of_run, image_key
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
+from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text
+from tf_mdsm.system.locks import job_lock
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import write_png
 from tf_mdsm.visualization.plots import annealing_plot
 
-__all__ = ["likelihood"]
+__all__ = ["likelihood", "likelihood_provenance"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     settings and weights are the same.
 
     Returns:
-        the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`. If
+        the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`; with
+        a hash in their names if a likelihood of other settings, weights or images is there. If
         the bounds have not converged, the JSON gives the reasons, and null instead of values. Of
         several workers the first does everything, and the others return an empty list.
 
@@ -56,7 +61,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         return []
     run = load_run(config, workdir)
     path = _build_path(run)
-    training, validation = build_images(config)
+    training, validation = build_images_of_run(config, run.folder)
     run.folder.require_writable(run.folder.evaluation)
     settings, stem = config.likelihood, run.folder.likelihood_stem
     shards_folder = f"{stem}.{_key(run)}.shards"
@@ -66,40 +71,46 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         settings.num_temperatures,
         run.step,
     )
-    estimate = _estimate(path, config, shards_folder)
-    # The keys are those of likelihood.json.
-    image_sets = {"held_out": validation, "training": training}
-    report = {
-        **run.provenance,
-        **_report(estimate, run, path.reference, image_sets),
-        "settings": settings.to_dict(),
-    }
-    _LOGGER.info("%s", report["summary"])
-    written = _write(stem, report, _plot(estimate, report["summary"]))
-    Shards(shards_folder, 0).remove()
+    once = "be annealed by one process at a time with the same settings"
+    with job_lock(f"{stem}.{_key(run)}.lock", once):
+        estimate = _estimate(path, config, shards_folder)
+        # The keys are those of likelihood.json.
+        image_sets = {"held_out": validation, "training": training}
+        key = run.fingerprint({**settings.to_dict(), "chains": _key(run)})
+        report = {
+            **run.provenance,
+            **likelihood_provenance(run),
+            **_report(estimate, run, path.reference, image_sets),
+            "settings": settings.to_dict(),
+            "key": key,
+        }
+        _LOGGER.info("%s", report["summary"])
+        with reserved_stem(stem, key) as free:
+            written = _write(free, report, _plot(estimate, str(report["summary"])))
+        Shards(shards_folder, 0).remove()
     return written
+
+
+def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
+    """Of which weights and images a likelihood is: the entries of the report that say it."""
+    return {
+        "step": run.step,
+        "weights": run.weights,
+        "weights_hash": run.weights_hash,
+        "images_hash": image_key(run.config.data),
+    }
 
 
 def _build_path(run: LoadedRun) -> AnnealingPath:
     """The path from `config.likelihood.reference` to the energy.
 
     Raises:
-        InvalidArgument: for the Gaussian of the training images without their statistics.
+        InvalidArgument: for the Gaussian of the training images without their statistics, and for
+            a domain that holds too little of the reference.
     """
-    settings, model, statistics = run.config.likelihood, run.model, run.statistics
-    if settings.reference == "isotropic":
-        reference = isotropic_reference(
-            model.image_shape, mean=0.5, sigma=settings.reference_sigma or 1.0
-        )
-    elif statistics is None:
-        raise InvalidArgument(
-            "config.likelihood.reference",
-            "be isotropic, as this run holds no statistics of its training images",
-            settings.reference,
-        )
-    else:
-        sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-        reference = GaussianReference(**dataclasses.asdict(statistics), sigma=sigma)
+    settings, model = run.config.likelihood, run.model
+    with errors_in_group("config.likelihood"):
+        reference = _build_reference(run, Domain(settings.domain_margin))
     return AnnealingPath(
         model.energy_and_score,
         reference,
@@ -109,11 +120,24 @@ def _build_path(run: LoadedRun) -> AnnealingPath:
     )
 
 
+def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
+    """The Gaussian of `config.likelihood.reference`, on the domain."""
+    settings, model, statistics = run.config.likelihood, run.model, run.statistics
+    if settings.reference == "isotropic":
+        sigma = settings.reference_sigma or 1.0
+        return isotropic_reference(model.image_shape, mean=0.5, sigma=sigma, domain=domain)
+    if statistics is None:
+        requirement = "be isotropic, as this run holds no statistics of its training images"
+        raise InvalidArgument("reference", requirement, settings.reference)
+    sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
+    return GaussianReference(**dataclasses.asdict(statistics), sigma=sigma, domain=domain)
+
+
 def _key(run: LoadedRun) -> str:
     """Fingerprint of the settings and weights that the chains depend on."""
     settings = run.config.likelihood.items()
     relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
-    relevant["precision"] = run.config.training.precision
+    relevant["precision"] = arithmetic(run.config)
     return run.fingerprint(relevant)
 
 
@@ -151,10 +175,12 @@ def _report(
         run.model.energy,
         reference,
         {name: images[: settings.num_images] for name, images in image_sets.items()},
+        gray_levels=count_gray_levels(*image_sets.values()),
         batch_size=settings.batch_size,
         temperature=settings.temperature,
         tolerance=settings.tolerance,
         min_effective=settings.min_effective,
+        seed=settings.seed,
     )
 
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,9 +15,10 @@ from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.system.fingerprints import fingerprint as content_hash
 from tf_mdsm.training.checkpoints import restore_weights
 
-__all__ = ["LoadedRun", "fingerprint", "kind_of_weights", "load_run"]
+__all__ = ["LoadedRun", "arithmetic", "fingerprint", "kind_of_weights", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +55,29 @@ class LoadedRun:
         """Which weights are used: "averaged" (EMA) or "raw"."""
         return kind_of_weights(self.model)
 
+    @functools.cached_property
+    def weights_hash(self) -> str:
+        """A hash of the weights alone: they differ after another training to the same step."""
+        return fingerprint({}, self.model)
+
     @property
     def provenance(self) -> dict[str, Any]:
         """What every result depends on: training step, kind of weights, version of the program."""
         return {"step": self.step, "weights": self.weights, "version": __version__}
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
-        """A hash of the weights and of some settings, 12 hexadecimal digits.
+        """A hash of the run and of some settings, 12 hexadecimal digits.
 
-        It names intermediate files, so that results of other weights or settings never mix.
+        It names intermediate files, so that results of other weights, of other statistics of
+        images, or of other settings never mix.
         """
-        return fingerprint(settings, self.model)
+        return fingerprint({**settings, "statistics": self.statistics}, self.model)
+
+
+def arithmetic(config: ConfigDict) -> str:
+    """How the run's numbers are rounded: "float32", "mixed_bfloat16", "float32, TensorFloat-32"."""
+    training = config.training
+    return training.precision + (", TensorFloat-32" if training.tensor_float_32 else "")
 
 
 def kind_of_weights(model: EnergyModel) -> str:
@@ -76,10 +87,8 @@ def kind_of_weights(model: EnergyModel) -> str:
 
 def fingerprint(settings: Mapping[str, Any], model: EnergyModel) -> str:
     """A hash of some settings and of a model's weights, 12 hexadecimal digits."""
-    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for variable in model.inference_network.variables:
-        content.update(variable.numpy().tobytes())
-    return content.hexdigest()[:12]
+    weights = [variable.numpy() for variable in model.inference_network.variables]
+    return content_hash(settings, weights)[:12]
 
 
 def load_run(

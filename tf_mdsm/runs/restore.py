@@ -2,9 +2,8 @@
 
 import dataclasses
 import logging
-import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -16,17 +15,21 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
-from tf_mdsm.restoration.operators import require_orthonormal_rows
+from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.system.atomic import atomic_write, write_json
 from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.image_files import image_paths, read_images, read_mask
+from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels
 from tf_mdsm.visualization.images import image_grid, write_png
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["restore", "with_own_sampler"]
 
@@ -52,7 +55,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         paths of the files written under `workdir/restorations` for each task: `<task>.npz`
         (`measured` as images of full size [N, H, W, C], `restored` [N, solutions, H, W, C],
         `original` if known; float32, not clipped), `<task>.png` (one row for each image:
-        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings).
+        original, measured, restored), and `<task>.json` (PSNR, SSIM, and the settings). Earlier
+        results of other images, settings or weights stay: then a hash is added to the name.
 
     Raises:
         InvalidArgument: if there is no checkpoint, if the images or the mask have a wrong shape or
@@ -62,7 +66,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     # The model, the tasks and the method. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, with_own_sampler(config)
     run = load_run(config, workdir)
-    tasks = _create_tasks(settings, run.model.image_shape)
+    has_denoiser = trains_denoiser(config.noise.weighting)
+    tasks = _create_tasks(settings, run.model.image_shape, has_denoiser=has_denoiser)
     solver = _Solver(
         method=run.build_method(own_config),
         name=settings.sampler,
@@ -70,7 +75,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         sampling=own_config.sampling,
     )
     written = []
-    for problem in _read_problems(config, tasks, run.model.image_shape):
+    for problem in _read_problems(config, run.folder, tasks, run.model.image_shape):
         is_denoising = problem.task.operator is None
         own_solver = _build_denoiser(run) if is_denoising else solver
         restored = _restore(run.model, own_solver.method, problem, config)
@@ -82,6 +87,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "start": own_solver.start,
             "max_gradient_evaluations": own_solver.method.max_gradient_evaluations,
             "step": run.step,
+            "weights_hash": run.weights_hash,
             "settings": settings.to_dict(),
             "sampling": own_solver.sampling.to_dict(),
         }
@@ -91,8 +97,9 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             )
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
-        path_stem = run.folder.restoration_stem(problem.task.name)
-        written += _write(path_stem, problem, restored, report)
+        key = _key(run, problem, report)
+        with reserved_stem(run.folder.restoration_stem(problem.task.name), key) as path_stem:
+            written += _write(path_stem, problem, restored, {**report, "key": key})
     return written
 
 
@@ -130,6 +137,14 @@ class _Solver:
     sampling: ConfigDict
 
 
+def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
+    """Hash of what the restored images depend on: weights, settings, and the images themselves."""
+    settings = {name: report[name] for name in ("task", "sampler", "start", "sampling")}
+    of_solutions = {name: report["settings"][name] for name in ("num_solutions", "seed")}
+    images = {"values": problem.values, "originals": problem.originals}
+    return run.fingerprint({**settings, **of_solutions, **images})
+
+
 def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
@@ -151,15 +166,16 @@ def _build_denoiser(run: LoadedRun) -> _Solver:
     )
 
 
-def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> list[Task]:
+def _create_tasks(
+    settings: ConfigDict, image_shape: tuple[int, int, int], *, has_denoiser: bool
+) -> list[Task]:
     """The task `config.restoration.task`; for "all", all tasks that fit the images."""
     mask = None
     if settings.mask:
-        path, field = os.path.expanduser(settings.mask), "config.restoration.mask"
-        mask = read_mask(path, image_shape, 1, field)[0].round()
+        mask = read_mask(settings.mask, image_shape, 1, "config.restoration.mask")[0]
     names = [settings.task]
     if settings.task == "all":
-        names = fitting_tasks(image_shape, mask is not None)
+        names = fitting_tasks(image_shape, mask is not None, has_denoiser)
     tasks = []
     for name in names:
         with errors_in_group("config.restoration"):
@@ -179,7 +195,7 @@ def _create_tasks(settings: ConfigDict, image_shape: tuple[int, int, int]) -> li
 
 
 def _read_problems(
-    config: ConfigDict, tasks: list[Task], image_shape: tuple[int, int, int]
+    config: ConfigDict, folder: RunFolder, tasks: list[Task], image_shape: tuple[int, int, int]
 ) -> Iterable[_Problem]:
     """The problem of each task; all inputs are read, once, and checked before the first one."""
     settings = config.restoration
@@ -188,7 +204,7 @@ def _read_problems(
             given = "be given, because restoration.measured is set"
             raise InvalidArgument(_IMAGES, given, "nothing")
         return [_read_measured(config, task, image_shape) for task in tasks]
-    originals = _read_originals(config, image_shape)
+    originals = _read_originals(config, folder, image_shape)
     return (_measure(config, task, originals) for task in tasks)
 
 
@@ -197,27 +213,31 @@ def _read_measured(config: ConfigDict, task: Task, image_shape: tuple[int, int, 
     if task.measured_shape is None:
         no_image = f"not be set: the values of {task.name} form no image"
         raise InvalidArgument("config.restoration.measured", no_image, True)
-    values = batchwise(
-        task.values_from_images,
-        _read_own(config.restoration, task.measured_shape),
-        batch_size=config.sampling.batch_size,
-    )
+    measured = _read_own(config.restoration, task.measured_shape, "any")
+    batch_size = config.sampling.batch_size
+    values = batchwise(task.values_from_images, measured, batch_size=batch_size)
+    _require_pixels(task, measured, values, _IMAGES)
     return _problem(config, task, None, values, image_shape)
 
 
-def _read_originals(config: ConfigDict, image_shape: tuple[int, int, int]) -> np.ndarray:
+def _read_originals(
+    config: ConfigDict, folder: RunFolder, image_shape: tuple[int, int, int]
+) -> np.ndarray:
     """Own originals, or validation images, float32 [N, H, W, C]."""
     settings = config.restoration
     if settings.images:
-        return _read_own(settings, image_shape)
-    return to_float(tf.constant(build_images(config)[1][: settings.num_images])).numpy()
+        return _read_own(settings, image_shape, "clean")
+    _, validation = build_images_of_run(config, folder)
+    return to_float(tf.constant(validation[: settings.num_images])).numpy()
 
 
-def _read_own(settings: ConfigDict, shape: tuple[int, int, int]) -> np.ndarray:
+def _read_own(
+    settings: ConfigDict, shape: tuple[int, int, int], floats: Literal["clean", "any"]
+) -> np.ndarray:
     """The images of `config.restoration.images`, float32 [N, H, W, C]."""
     paths = image_paths(settings.images, _IMAGES)
     # Each file holds at least one image.
-    images = read_images(paths[: settings.num_images], shape, _IMAGES)
+    images = read_images(paths[: settings.num_images], shape, _IMAGES, floats)
     return _require_finite(images[: settings.num_images], _IMAGES)
 
 
@@ -262,6 +282,17 @@ def _require_finite(images: np.ndarray, field: str) -> np.ndarray:
     if not np.isfinite(images).all():
         raise InvalidArgument(field, "hold finite numbers", "NaN or infinity")
     return images
+
+
+def _require_pixels(task: Task, measured: np.ndarray, values: np.ndarray, field: str) -> None:
+    """Refuses measured images whose black and white are not 0 and 1.
+
+    Noise and a low-pass filter carry pixels out of [0, 1]; unknown pixels are any numbers.
+    """
+    if task.operator is None or isinstance(task.operator, LowPass):
+        require_noisy_pixels(measured, field)
+    else:
+        PixelCheck(field).add(values / task.value_scale)
 
 
 def _restore(

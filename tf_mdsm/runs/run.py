@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.file import get_config, load_config, load_recipe
 from tf_mdsm.config.overrides import with_overrides
+from tf_mdsm.distributed.gpus import set_up_gpus
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
@@ -25,6 +26,7 @@ from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.sampling import checked_method, sample
 from tf_mdsm.samplers.values import whole_number
+from tf_mdsm.system.local_paths import local_path
 
 __all__ = ["Run", "export", "load", "train"]
 
@@ -109,6 +111,10 @@ def load(
 ) -> Run:
     """Loads a run of the command line, or of `train`.
 
+    The run's `training.tensor_float_32` becomes the setting of the process, and its
+    `training.memory_growth` unless TensorFlow uses the GPUs already. So of several runs the one
+    that was loaded last decides how all of them round.
+
     Args:
         workdir: the run's folder.
         checkpoint: "newest", "best" (for runs with `training.evaluate_every`), or the step of a
@@ -120,10 +126,10 @@ def load(
             do not fit.
         RunError: if the checkpoint cannot be read.
     """
-    path = os.path.expanduser(os.fspath(workdir))
+    path = local_path("workdir", workdir)
     with errors_renamed({"--workdir": "workdir", "config.checkpoint": "checkpoint"}):
         config = with_overrides(get_config(path), overrides)
-        _compute_in_full_precision()
+        _set_up_gpus(config)
         loaded = load_run(config, path, checkpoint=checkpoint)
     return Run(**{field: getattr(loaded, field) for field in LoadedRun.__dataclass_fields__})
 
@@ -150,10 +156,10 @@ def train(
         RunError: if the loss is not finite and no rollback is left, or a checkpoint cannot be
             written or read.
     """
-    path = os.path.expanduser(os.fspath(workdir))
+    path = local_path("workdir", workdir)
     config = with_overrides(_read_config(config), overrides)
     with errors_renamed({"--workdir": "workdir"}):
-        _compute_in_full_precision()
+        _set_up_gpus(config)
         run_training(config, path)
     return load(path, "newest", overrides)
 
@@ -185,7 +191,7 @@ def export(
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
-    folder = os.path.expanduser(os.fspath(path))
+    folder = local_path("path", path)
     if os.path.exists(folder):
         raise InvalidArgument("path", "not exist yet", folder)
     if isinstance(source, Run):
@@ -217,11 +223,12 @@ def _read_config(config: ConfigDict | str | os.PathLike) -> ConfigDict:
     if not isinstance(config, str | os.PathLike):
         requirement = "be a ConfigDict, or the path of a recipe or of a config.json"
         raise InvalidArgument("config", requirement, type(config).__name__)
-    path = os.path.expanduser(os.fspath(config))
+    path = local_path("config", config)
     with errors_about("config"):
         return load_config(path) if path.endswith(".json") else load_recipe(path)
 
 
-def _compute_in_full_precision() -> None:
-    """As the program does: TensorFloat-32 would round the inputs of convolutions to ten bits."""
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+def _set_up_gpus(config: ConfigDict) -> None:
+    """As the program does: the run's rounding, and its way of taking memory."""
+    training = config.training
+    set_up_gpus(tensor_float_32=training.tensor_float_32, memory_growth=training.memory_growth)

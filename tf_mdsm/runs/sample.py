@@ -1,5 +1,6 @@
 """`--mode=sample`: samples images with a trained energy; writes arrays and pictures."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -8,11 +9,16 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from tf_mdsm.distributed.cluster_sources import read_worker_rank
+from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.build_data import build_true_energy, image_shape
 from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.runs.sharded_sampling import ShardedSamples, sample_in_shards
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.results import PROVENANCE, provenance_array, reserved_stem
+from tf_mdsm.runs.sharded_sampling import ShardedSamples, sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_folder, atomic_write
+from tf_mdsm.system.locks import job_lock
 from tf_mdsm.visualization.images import (
     changing_states,
     image_grid,
@@ -34,16 +40,19 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
 
     Image n depends on the weights and on seed `config.sampling.seed + n` only. If sampling is
     killed, the next call samples what is missing. The workers of a cluster share the work, and
-    the first of them writes the result.
+    the first of them writes the result. Earlier samples of other seeds, settings or weights stay:
+    then a hash of all these is added to the name.
 
     Returns:
         the paths written under `workdir/samples`, none on workers other than the first:
-        `<sampler>_<n>.npz` (`images` [N, H, W, C], uint8, or float32 for points; `energies` [N]),
+        `<sampler>_<n>.npz` (`images` [N, H, W, C], uint8, or float32 for points; `energies` [N];
+        `provenance`, JSON text with seed, step, weights, sampler and all its settings),
         the files of `config.sampling.extra_files`, and pictures of the samples, of the energies
         along sampling, and of some images on their way from noise (strip and GIF).
 
     Raises:
-        InvalidArgument: without a checkpoint of this network, or if nothing can be written.
+        InvalidArgument: without a checkpoint of this network, if nothing can be written, or if
+            another process samples the same.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
     settings, folder = config.sampling, RunFolder(workdir)
@@ -52,18 +61,45 @@ def sample(config: ConfigDict, workdir: str) -> list[str]:
             "config.sampling.extra_files", "not be png: points are no images", "png"
         )
     stem = folder.samples_stem(settings.sampler, settings.num_samples)
-    samples = sample_in_shards(config, workdir, stem)
-    if not samples.is_chief:
-        return []
-    return _write(samples, stem, build_true_energy(config), settings.extra_files)
+    run = load_run(config, workdir, local_devices()[0])
+    folder.require_writable(folder.samples)
+    key = run.fingerprint(sampling_settings(config))
+    rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
+    with contextlib.ExitStack() as lock:
+        if rank == 0:
+            once = "be sampled by one process at a time with the same settings"
+            lock.enter_context(job_lock(f"{stem}.{key}.lock", once))
+        samples = sample_in_shards(config, workdir, stem, run=run)
+        if not samples.is_chief:
+            return []
+        with reserved_stem(stem, key) as free:
+            return _write(samples, free, key, build_true_energy(config), settings.extra_files)
+
+
+def _provenance(run: LoadedRun, key: str) -> dict[str, object]:
+    """What samples are of."""
+    sampling = run.config.sampling
+    return {
+        **run.provenance,
+        "weights_hash": run.weights_hash,
+        "sampler": sampling.sampler,
+        "seed": sampling.seed,
+        "settings": sampling_settings(run.config),
+        "key": key,
+    }
 
 
 def _write(
-    samples: ShardedSamples, stem: str, true_energy: Callable | None, extra_files: str
+    samples: ShardedSamples,
+    stem: str,
+    key: str,
+    true_energy: Callable | None,
+    extra_files: str,
 ) -> list[str]:
     """Joins the shards into one file, writes the pictures, and removes the shards."""
     shards, run = samples.shards, samples.run
     arrays: dict[str, Any] = shards.load(["images", "energies"])
+    arrays[PROVENANCE] = provenance_array(_provenance(run, key))
     states = shards.read(0, ["chain_states", "chain_energies"])
     # The arrays, for this program and for others.
     with atomic_write(f"{stem}.npz") as partial:

@@ -1,5 +1,6 @@
 """Sampling of many images: in shards, on all devices and by all workers, resumable after a kill."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -16,8 +17,9 @@ from ml_collections import ConfigDict
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.distributed.strategies import local_devices
 from tf_mdsm.errors import RunError
-from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
+from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
@@ -33,9 +35,6 @@ _KEPT_STATES, _KEPT_ENERGIES = 8, 64
 
 # Seconds for which a worker waits until the first worker begins.
 _WAIT_SECONDS = 60
-
-# Groups of the configuration that samples depend on.
-_GROUPS = ("data", "noise", "network", "sampling")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +109,17 @@ def sample_in_shards(
 
 
 def sampling_settings(config: ConfigDict) -> dict[str, Any]:
-    """The settings that samples depend on, besides the weights."""
-    settings: dict[str, Any] = {name: config[name].to_dict() for name in _GROUPS}
-    return {**settings, "precision": config.training.precision}
+    """The settings that samples depend on, besides the weights; files stand for their content."""
+    settings: dict[str, Any] = {name: config[name].to_dict() for name in ("noise", "network")}
+    sampling = config.sampling.to_dict()
+    # Samples are the same whatever other files are written.
+    del sampling["extra_files"]
+    if sampling["start"] == "images":
+        with contextlib.suppress(OSError):  # Whoever reads them says what is wrong.
+            path = os.path.expanduser(sampling["start_images"])
+            sampling["start_images"] = content_of_path(path)
+    settings["data"] = {name: config.data[name] for name in ("image_size", "channels")}
+    return {**settings, "sampling": sampling, "precision": arithmetic(config)}
 
 
 def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:

@@ -13,10 +13,10 @@ __all__ = ["train"]
 def train(config: ConfigDict, workdir: str) -> list[str]:
     """Trains until `config.training.num_steps`, from the newest checkpoint if there is one.
 
-    SIGTERM and SIGINT end the run after the current compiled call, with a checkpoint. Of several
-    workers the chief alone writes and logs; all of them read `workdir`, which they share. If the
-    loss is not finite, the run returns to its last checkpoint and continues at a lower learning
-    rate, as often as `config.training.max_rollbacks` allows.
+    SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the run after the current compiled call, with a
+    checkpoint. Of several workers the chief alone writes and logs; all of them read `workdir`,
+    which they share. If the loss is not finite, the run returns to its last checkpoint and
+    continues at a lower learning rate, as often as `config.training.max_rollbacks` allows.
 
     Returns:
         an empty list. (Other modes return the files that they wrote.)

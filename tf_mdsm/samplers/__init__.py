@@ -4,8 +4,8 @@ A target is what is sampled: an energy and its score (`base.Target`), an `Energy
 A method is how: one per file, `langevin`, `heun`, `ancestral`, `coarse_to_fine`, `metropolis`
 (MALA and HMC). Each can be read with `base`, which holds the base classes. The arrays of a method
 come from `schedules`, its starting images from `starts`; `conditioning` makes it keep known pixels;
-`kernels` applies TensorFlow Probability's Markov kernels; `chain` compiles a method and records
-its intermediate states; `sampling` makes images in one call. Methods know no configuration and no
+`kernels` moves images by Hamiltonian Monte Carlo; `chain` compiles a method and records its
+intermediate states; `sampling` makes images in one call. Methods know no configuration and no
 model.
 """
 

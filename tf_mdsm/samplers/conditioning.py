@@ -42,10 +42,6 @@ class KnownData(abc.ABC):
     def with_values_from(self, images: tf.Tensor) -> "KnownData":
         """The same kind of data about the same parts, with their values in `images`."""
 
-    @abc.abstractmethod
-    def select(self, index: tf.Tensor) -> "KnownData":
-        """Known data of the image at an index of the batch, as a batch of one."""
-
     def _noise(self, step: tf.Tensor | int, images: tf.Tensor) -> tf.Tensor:
         """Standard normal noise of the shape of `images`."""
         return randomness.normal(self.seeds, (step, 0), "known_pixels", tuple(images.shape[1:]))
@@ -68,11 +64,6 @@ class _NothingKnown(KnownData):
     def with_values_from(self, images: tf.Tensor) -> "_NothingKnown":
         """No known data."""
         del images
-        return self
-
-    def select(self, index: tf.Tensor) -> "_NothingKnown":
-        """No known data."""
-        del index
         return self
 
 
@@ -107,11 +98,3 @@ class KnownPixels(KnownData):
     def with_values_from(self, images: tf.Tensor) -> "KnownPixels":
         """The same mask, with the known pixels of `images` [B, H, W, C]."""
         return dataclasses.replace(self, images=images)
-
-    def select(self, index: tf.Tensor) -> "KnownPixels":
-        """Known pixels of the image at an index of the batch, as a batch of one."""
-        return KnownPixels(
-            images=tf.gather(self.images, index)[None],
-            mask=tf.gather(self.mask, index)[None],
-            seeds=tf.gather(self.seeds, index)[None],
-        )

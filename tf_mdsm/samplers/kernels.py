@@ -1,94 +1,95 @@
-"""Markov kernels of TensorFlow Probability, applied with a kernel and a seed for each image."""
+"""Hamiltonian moves with a Metropolis test, of a whole batch at a time."""
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from tf_mdsm import randomness
 
-__all__ = ["TransitionKernel", "differentiable_energy", "move_each"]
+__all__ = ["EnergyAndScore", "hamiltonian_moves"]
 
-# `tfp.mcmc.TransitionKernel`. The package loads its modules lazily, so checkers see no class.
-TransitionKernel = Any
-
-
-def differentiable_energy(
-    energy_and_score_fn: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], images: tf.Tensor
-) -> tf.Tensor:
-    """Energies [B] whose gradient is minus the given score, without a second backward pass.
-
-    Args:
-        energy_and_score_fn: from images to energies [B] and scores -dE/dx [B, H, W, C].
-        images: [B, H, W, C].
-    """
-    constant_images = tf.stop_gradient(images)
-    energy, score = energy_and_score_fn(constant_images)
-    # This sum is zero, and its gradient is the score.
-    zero = tf.reduce_sum(tf.stop_gradient(score) * (images - constant_images), axis=(1, 2, 3))
-    return tf.stop_gradient(energy) - zero
+# From images [B, H, W, C] to energies [B] and scores -dE/dx [B, H, W, C].
+EnergyAndScore = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def move_each(
-    kernel_fn: Callable[[tf.Tensor], TransitionKernel],
+def hamiltonian_moves(
+    energy_and_score_fn: EnergyAndScore,
     images: tf.Tensor,
     seeds: tf.Tensor,
-    step: tf.Tensor,
+    counter: tf.Tensor,
     *,
     stream: str,
-    moves: int,
+    step_sizes: tf.Tensor,
+    leapfrog_steps: int,
+    moves: int = 1,
+    is_allowed: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Moves each image by a Markov kernel of its own.
+    """Moves images by Hamiltonian Monte Carlo; each move leaves the density exp(-E) invariant.
 
-    TensorFlow Probability's kernels use one random number generator for a whole batch. With
-    `tf.vectorized_map` each image has a kernel and a seed of its own, so that it does not depend
-    on the other images of the batch.
+    A move makes leapfrog steps from a random momentum N(0, I), and the Metropolis test accepts or
+    rejects the last image. With one leapfrog step this is MALA. The graph has one loop over the
+    moves and one over the leapfrog steps, whatever the number and the size of the images.
+
+    The moves of an image depend neither on the other images nor on their number.
+
+    Source: Neal, "MCMC using Hamiltonian dynamics" (2011), figure 2.
 
     Args:
-        kernel_fn: from the index of an image in the batch to the kernel of this image, whose state
-            is [H, W, C].
+        energy_and_score_fn: from images to energies E and scores -dE/dx.
         images: float32 [B, H, W, C].
         seeds: int64 [B], each >= 0.
-        step: index of the step. The noise is a function of (seed, step, move, stream).
+        counter: number of these moves, in [0, 2^32). The noise is a function of (seed, counter,
+            move, stream).
         stream: name of the stream of random numbers, see `randomness`.
-        moves: number of moves, at least 1.
+        step_sizes: epsilon of each image, in pixel units, [B].
+        leapfrog_steps: leapfrog steps of a move, at least 1.
+        moves: number of moves, at least 1, at most 2^30.
+        is_allowed: from images to whether they lie in the domain of the density, bool [B]; moves
+            that end outside are rejected. None: all images do.
 
     Returns:
-        the images after the moves; the logarithm of their density before the moves, [B]; the
-        fraction of accepted moves, [B].
+        the images after the moves; their energies before the moves, [B]; the fraction of accepted
+        moves, [B].
     """
-    # For a batch of one, `vectorized_map` runs other code, in which networks fail. So a single
-    # image is moved twice.
-    count = tf.shape(images)[0]
-    size = tf.maximum(count, 2)
-    images, seeds = (tf.concat([tensor, tensor[:1]], 0)[:size] for tensor in (images, seeds))
-    indices = tf.minimum(tf.range(size), count - 1)
+    step_sizes = tf.ensure_shape(step_sizes, images.shape[:1])[:, None, None, None]
 
-    def first_results(arguments):
-        index, image = arguments
-        return kernel_fn(index).bootstrap_results(image)
+    # A loop requires the shapes of its state, which a function may have lost.
+    def evaluate(images):
+        energy, score = energy_and_score_fn(images)
+        return tf.ensure_shape(energy, images.shape[:1]), tf.ensure_shape(score, images.shape)
 
-    def move_one(arguments):
-        index, image, results, seed = arguments
-        image, results = kernel_fn(index).one_step(image, results, seed)
-        return image, results, tf.cast(results.is_accepted, tf.float32)
+    def leapfrog(images, score, momentum):
+        """The images, energies, scores and momenta after the leapfrog steps."""
 
-    def move_all(i, images, results, accepted):
-        # TensorFlow Probability's seeds are pairs of int32.
-        numbers = randomness.integers(seeds, (step, i), stream, 2)
-        arguments = (indices, images, results, tf.cast(numbers - 2**31, tf.int32))
-        moved = tf.vectorized_map(move_one, arguments)
-        # `vectorized_map` loses the static shapes, which the loop requires.
-        images, results, is_accepted = tf.nest.map_structure(
-            lambda new, old: tf.ensure_shape(new, old.shape),
-            moved,
-            (images, results, zero_acceptance),
+        def body(i, images, _, score, momentum):
+            momentum += step_sizes / 2 * score
+            images += step_sizes * momentum
+            energy, score = evaluate(images)
+            return i + 1, images, energy, score, momentum + step_sizes / 2 * score
+
+        state = (tf.constant(0), images, tf.zeros_like(images[:, 0, 0, 0]), score, momentum)
+        return tf.while_loop(lambda i, *_: i < leapfrog_steps, body, state)[1:]
+
+    def move(i, images, energy, score, accepted):
+        momentum = randomness.normal(seeds, (counter, 2 * i), stream, images.shape[1:])
+        momentum = tf.ensure_shape(momentum, images.shape)
+        uniform = randomness.uniform(seeds, (counter, 2 * i + 1), stream, ())
+        moved = leapfrog(images, score, momentum)
+        # A sum of differences: the difference of two large sums would have lost its digits.
+        kinetic = tf.reduce_sum((moved[3] - momentum) * (moved[3] + momentum), (1, 2, 3)) / 2
+        log_ratio = energy - moved[1] - kinetic
+        # Energies that are not finite are never accepted.
+        is_accepted = tf.math.is_finite(log_ratio) & (tf.math.log(uniform) < log_ratio)
+        if is_allowed is not None:
+            is_accepted &= is_allowed(moved[0])
+        images, score = (
+            tf.where(is_accepted[:, None, None, None], new, old)
+            for new, old in ((moved[0], images), (moved[2], score))
         )
-        return i + 1, images, results, accepted + is_accepted / moves
+        energy = tf.where(is_accepted, moved[1], energy)
+        return i + 1, images, energy, score, accepted + tf.cast(is_accepted, tf.float32) / moves
 
-    results = tf.vectorized_map(first_results, (indices, images))
-    log_prob = results.accepted_results.target_log_prob
-    zero_acceptance = tf.zeros_like(log_prob)
-    state = (tf.constant(0), images, results, zero_acceptance)
-    _, images, _, accepted = tf.while_loop(lambda i, *_: i < moves, move_all, state)
-    return images[:count], log_prob[:count], accepted[:count]
+    energy, score = evaluate(images)
+    state = (tf.constant(0), images, energy, score, tf.zeros_like(energy))
+    _, images, _, _, accepted = tf.while_loop(lambda i, *_: i < moves, move, state)
+    return images, energy, accepted

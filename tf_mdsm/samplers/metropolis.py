@@ -2,17 +2,15 @@
 
 import abc
 import dataclasses
-import functools
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.base import Target, TemperatureMethod, denoise, energy_and_score
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
-from tf_mdsm.samplers.kernels import TransitionKernel, differentiable_energy, move_each
+from tf_mdsm.samplers.kernels import hamiltonian_moves
 from tf_mdsm.samplers.schedules import checked_schedule
 from tf_mdsm.samplers.values import whole_number
 
@@ -29,8 +27,7 @@ class Metropolis(TemperatureMethod):
     look like clean images with noise of level sigma0 sqrt(T). The final image is
     D(x) = x + sigma0^2 score(x).
 
-    The moves are TensorFlow Probability's. Each image has a kernel and a seed of its own (see
-    `kernels`).
+    A move is a trajectory of leapfrog steps (see `kernels.hamiltonian_moves`).
 
     Attributes:
         temperatures: as in `TemperatureMethod`, all positive.
@@ -55,21 +52,13 @@ class Metropolis(TemperatureMethod):
             same_number = f"be as many as temperatures ({len(self.temperatures)})"
             raise InvalidArgument("step_sizes", same_number, len(self.step_sizes))
 
-    @abc.abstractmethod
-    def kernel(
-        self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> TransitionKernel:
-        """Markov kernel of one image, [H, W, C].
-
-        Args:
-            log_prob_fn: from an image [H, W, C] to the logarithm of its density, up to a constant.
-            step_size: epsilon, in pixel units.
-        """
-
     @property
     @abc.abstractmethod
     def gradient_evaluations_per_move(self) -> int:
-        """Gradient evaluations of one move, without the evaluation at its initial image."""
+        """Gradient evaluations of one move, one for each leapfrog step.
+
+        The evaluation at the initial image of a step is not counted.
+        """
 
     @property
     def max_gradient_evaluations(self) -> int:
@@ -114,16 +103,22 @@ class Metropolis(TemperatureMethod):
         images = known.project_noisy(images, step, target.sigma0 * tf.sqrt(temperature))
         known = known.with_values_from(images)
 
-        def kernel(index: tf.Tensor) -> TransitionKernel:
-            def log_prob(image):
-                return -_energy(target, image, known.select(index)) / temperature
+        def tempered_energy_and_score(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            energy, score = _energy_and_score_given(target, images, known)
+            return energy / temperature, score / temperature
 
-            return self.kernel(log_prob, tf.constant(self.step_sizes)[step])
-
-        images, log_prob, accepted = move_each(
-            kernel, images, seeds, step, stream="metropolis", moves=self.moves
+        step_size = tf.constant(self.step_sizes)[step]
+        images, energy, accepted = hamiltonian_moves(
+            tempered_energy_and_score,
+            images,
+            seeds,
+            step,
+            stream="metropolis",
+            step_sizes=tf.fill(tf.shape(seeds), step_size),
+            leapfrog_steps=self.gradient_evaluations_per_move,
+            moves=self.moves,
         )
-        return images, -temperature * log_prob, accepted
+        return images, temperature * energy, accepted
 
     def finish(
         self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
@@ -132,10 +127,16 @@ class Metropolis(TemperatureMethod):
         return denoise(target, known.project(images))[1]
 
 
-def _energy(target: Target, image: tf.Tensor, known: KnownData) -> tf.Tensor:
-    """Energy of one image [H, W, C], as a scalar whose gradient is minus the score."""
-    energy_and_score_fn = functools.partial(energy_and_score, target)
-    return differentiable_energy(energy_and_score_fn, known.project(image[None]))[0]
+def _energy_and_score_given(
+    target: Target, images: tf.Tensor, known: KnownData
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Energies [B] of images with the known data in place, and minus their gradients."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        projected = known.project(images)
+    energy, score = energy_and_score(target, projected)
+    score_given: Any = tape.gradient(projected, images, output_gradients=[score])
+    return energy, score_given
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class MALA(Metropolis):
     """The Metropolis-adjusted Langevin algorithm (MALA). Calibrated, see `Metropolis`.
 
     A move proposes x' = x + epsilon^2 / (2 T) score(x) + epsilon N(0, I), and the Metropolis test
-    accepts or rejects it.
+    accepts or rejects it. This is one leapfrog step of `HMC`.
 
     Source: Roberts and Tweedie, "Exponential convergence of Langevin distributions" (1996).
     """
@@ -152,12 +153,6 @@ class MALA(Metropolis):
     def gradient_evaluations_per_move(self) -> int:
         """Gradient evaluations of one move: one, at the proposed image."""
         return 1
-
-    def kernel(
-        self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> TransitionKernel:
-        """MALA kernel of one image, as in `Metropolis.kernel`; TFP's step size is epsilon^2."""
-        return tfp.mcmc.MetropolisAdjustedLangevinAlgorithm(log_prob_fn, step_size**2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,9 +178,3 @@ class HMC(Metropolis):
     def gradient_evaluations_per_move(self) -> int:
         """Gradient evaluations of one move: one for each leapfrog step."""
         return self.leapfrog_steps
-
-    def kernel(
-        self, log_prob_fn: Callable[[tf.Tensor], tf.Tensor], step_size: tf.Tensor
-    ) -> TransitionKernel:
-        """HMC kernel of one image, as in `Metropolis.kernel`."""
-        return tfp.mcmc.HamiltonianMonteCarlo(log_prob_fn, step_size, self.leapfrog_steps)

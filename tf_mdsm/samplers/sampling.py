@@ -17,6 +17,7 @@ from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["checked_method", "default_method", "sample", "trained_noise", "warn_beyond_training"]
 
@@ -101,15 +102,19 @@ def checked_method(target: Target, method: Method | None) -> Method:
 
     Raises:
         InvalidArgument: for what is no method; and for another method than `AnnealedLangevin` if
-            the target was trained with the weighting "score". The command line has the same rule.
+            the target was trained with a weighting that trains no denoiser, or for one that ends
+            with a denoising step. The command line has the same rule, and leaves that step out.
     """
     method = method or default_method(target)
     require_method(method)
     noise = getattr(target, "noise", None)
-    is_score = isinstance(noise, NoiseLevels) and noise.weighting == "score"
-    if is_score and not isinstance(method, AnnealedLangevin):
-        requirement = 'be AnnealedLangevin, as the weighting "score" trains no denoiser'
-        raise InvalidArgument("method", requirement, type(method).__name__)
+    if not isinstance(noise, NoiseLevels) or trains_denoiser(noise.weighting):
+        return method
+    reason = f'as the weighting "{noise.weighting}" trains no denoiser'
+    if not isinstance(method, AnnealedLangevin):
+        raise InvalidArgument("method", f"be AnnealedLangevin, {reason}", type(method).__name__)
+    if method.denoise:
+        raise InvalidArgument("method", f"have denoise=False, {reason}", "denoise=True")
     return method
 
 

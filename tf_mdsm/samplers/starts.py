@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -65,9 +65,10 @@ class _StartFromArrays(Value):
         with self._lock, tf.init_scope():
             made = self._made
             if made is None:
+                arrays: dict[str, Any] = self._arrays()
                 made = [
                     tf.Variable(array, trainable=False, dtype=tf.float32, name=name)
-                    for name, array in self._arrays().items()
+                    for name, array in arrays.items()
                 ]
                 self._set(_made=made)
             return made
@@ -119,14 +120,17 @@ class GaussianStart(_StartFromArrays):
             sigma=_checked_sigma(self.sigma),
         )
 
-    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
-        """Images of the start, as in `Start.noisy_images`."""
+    def noisy_images(
+        self, seeds: tf.Tensor, image_shape: tuple[int, ...], draw: tf.Tensor | int = 0
+    ) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`; each `draw` has noise of its own."""
         _require_shape("mean", self.mean.shape, image_shape)
         mean, scaled_components = self.variables
         residual_std = float(np.sqrt(self.sigma**2 + self.residual_variance))
-        coordinates = randomness.normal(seeds, (0, 0), "start_components", (len(self.variances),))
+        shape = (len(self.variances),)
+        coordinates = randomness.normal(seeds, (draw, 0), "start_components", shape)
         offset = tf.reshape(tf.matmul(coordinates, scaled_components), [-1, *self.mean.shape])
-        noise = randomness.normal(seeds, (0, 0), "start", self.mean.shape)
+        noise = randomness.normal(seeds, (draw, 0), "start", self.mean.shape)
         return offset + mean + residual_std * noise
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -16,9 +16,10 @@ Options of all commands:
     --timeout=600                     seconds until a request is given up
     --batch_size=16                   images per request
 
-FILE is a .png or .jpg, a .npy, or a .npz with an array `images`. Images must have the size of the
-model's images. MASK is white (or 1) where pixels are known: one mask for all images, or one for
-each image. Image n has the seed `seed + n`.
+FILE is a picture (.png, .jpg, .bmp, .gif, .webp, .tif, .ppm, …), a .npy, a .npz with an array
+`images`, or a folder of such files. Images must have the size of the model's images. Arrays are
+uint8, or floats for which 0 is black and 1 is white. MASK is white (or 1) where pixels are known:
+one mask for all images, or one for each image. Image n has the seed `seed + n`.
 
 --output is a .png, which shows all images side by side, or a .npz, which keeps the numbers. In a
 picture of scores, gray is zero. `energy` and `noise_level` print one number per image. `status`
@@ -38,8 +39,11 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.serving.client import Client
 from tf_mdsm.serving.output_files import require_output, require_picture, write_answer
+from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.image_files import read_images, read_mask
+from tf_mdsm.system.local_paths import local_path
 from tf_mdsm.system.stderr import quiet_stderr
+from tf_mdsm.system.stdout import print_lines
 
 # Flags of all commands, which are arguments of `Client`.
 _FLAGS = ("address", "model", "version", "timeout", "batch_size")
@@ -48,10 +52,11 @@ _FLAGS = ("address", "model", "version", "timeout", "batch_size")
 def main(arguments: list[str]) -> int:
     """Runs a command and returns the exit status."""
     if not arguments or {"--help", "-h"} & set(arguments):
-        print(__doc__)
+        print_lines([help_text(__file__)])
         return 0 if arguments else 2
     try:
         options = _parser().parse_args(arguments)
+        _require_local_paths(options)
         with _client(options) as client:
             _COMMANDS[options.command](client, options)
     except InvalidArgument as error:
@@ -61,6 +66,14 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail(KeyboardInterrupt("interrupted"), status=130)
     return 0
+
+
+def _require_local_paths(options: argparse.Namespace) -> None:
+    """Refuses addresses in place of files."""
+    for path in getattr(options, "files", []):
+        local_path("FILE", path)
+    for name in ("mask", "output"):
+        local_path(f"--{name}", getattr(options, name, ""))
 
 
 def _client(options: argparse.Namespace) -> Client:
@@ -80,13 +93,12 @@ def _sample(client: Client, options: argparse.Namespace) -> None:
 
 
 def _energy(client: Client, options: argparse.Namespace) -> None:
-    for energy in client.energy(read_images(options.files, client.image_shape)):
-        print(energy)
+    print_lines(client.energy(_noisy_images(client, options)))
 
 
 def _score(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    score = client.score(read_images(options.files, client.image_shape))
+    score = client.score(_noisy_images(client, options))
     # All images have the same scale, so that they can be compared.
     largest = np.abs(score).max()
     picture = 0.5 + 0.5 * score / (largest if largest > 0 else 1)
@@ -95,18 +107,18 @@ def _score(client: Client, options: argparse.Namespace) -> None:
 
 def _denoise(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = client.denoise(read_images(options.files, client.image_shape))
+    images = client.denoise(_noisy_images(client, options))
     write_answer(options.output, {"images": images}, images)
 
 
 def _noise_level(client: Client, options: argparse.Namespace) -> None:
-    for noise_level in client.noise_level(read_images(options.files, client.image_shape)):
-        print(noise_level)
+    print_lines(client.noise_level(_noisy_images(client, options)))
 
 
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
-    images = read_images(options.files, client.image_shape)
+    # Unknown pixels are any numbers; known ones must lie in [0, 1], which the client checks.
+    images = read_images(options.files, client.image_shape, floats="any")
     mask = read_mask(options.mask, client.image_shape, len(images))
     seeds = _seeds(options, len(images))
     images = client.inpaint(images, mask, seeds)
@@ -116,8 +128,7 @@ def _inpaint(client: Client, options: argparse.Namespace) -> None:
 
 def _status(client: Client, options: argparse.Namespace) -> None:
     versions = client.status()
-    for status in versions:
-        print(f"version {status.version}  {status.state}  {status.message}".rstrip())
+    print_lines(f"version {v.version}  {v.state}  {v.message}".rstrip() for v in versions)
     if not any(status.state == "AVAILABLE" for status in versions):
         raise ServingError(f"no version of {options.model} is available at {options.address}")
 
@@ -136,6 +147,11 @@ _COMMANDS = {
 def _require_output(client: Client, options: argparse.Namespace) -> None:
     require_output(options.output)
     require_picture(options.output, client.image_shape)
+
+
+def _noisy_images(client: Client, options: argparse.Namespace) -> np.ndarray:
+    """The images of the files, [B, H, W, C]; noise may carry them out of [0, 1]."""
+    return read_images(options.files, client.image_shape, floats="noisy")
 
 
 def _seeds(options: argparse.Namespace, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from tf_mdsm.serving.example_requests import example_requests
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.serving.warmup_requests import write_warmup_requests
 from tf_mdsm.system.atomic import atomic_folder
+from tf_mdsm.system.plain_paths import plain_name
 
 __all__ = ["write_saved_model"]
 
@@ -45,7 +46,7 @@ def write_saved_model(
     """
     requests = example_requests(image_shape)
     try:
-        with atomic_folder(folder) as partial:
+        with atomic_folder(folder) as written, plain_name(written) as partial:
             tf.saved_model.save(
                 served,
                 partial,

@@ -5,19 +5,28 @@ This holds after a kill and after a loss of power: the content is on the disk be
 
 import contextlib
 import errno
+import functools
 import glob
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_write", "sync", "write_json", "write_text"]
+__all__ = [
+    "atomic_folder",
+    "atomic_write",
+    "sync",
+    "temporary_path",
+    "write_json",
+    "write_text",
+]
 
-# Beginning of the names of temporary folders, and the age at which they are removed.
-_TEMPORARY_FOLDER, _MAX_AGE_SECONDS = ".partial-folder-", 86_400
+# Beginning of the names of temporary files and folders, and the age at which they are removed.
+_TEMPORARY, _MAX_AGE_SECONDS = ".partial-", 86_400
 
 
 @contextlib.contextmanager
@@ -25,7 +34,8 @@ def atomic_write(path: str) -> Iterator[str]:
     """Yields the path of a temporary file, which is renamed to `path` when the block succeeds.
 
     The temporary file is in the same folder and has the same ending, since many writers choose
-    the format by it. After an error it is removed, and an earlier file at `path` is unchanged.
+    the format by it. No other process or thread uses its name. After an error it is removed, and an
+    earlier file at `path` is unchanged. One that a killed process left is removed after a day.
 
     Args:
         path: the file to write; missing folders above it are created.
@@ -35,7 +45,8 @@ def atomic_write(path: str) -> Iterator[str]:
     """
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    partial = os.path.join(folder, f".partial-{name}")
+    _remove_leftovers_once(folder)
+    partial = temporary_path(os.path.join(folder, name))
     try:
         yield partial
         sync(partial)
@@ -83,7 +94,7 @@ def atomic_folder(path: str) -> Iterator[str]:
     parent, name = os.path.split(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
     _remove_leftovers(parent)
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY_FOLDER, dir=parent) as private:
+    with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}folder-", dir=parent) as private:
         # `private` is readable by its owner only; a folder inside it has the usual access rights.
         partial = os.path.join(private, name)
         os.mkdir(partial)
@@ -111,8 +122,31 @@ def sync(path: str) -> None:
         os.close(descriptor)
 
 
-def _remove_leftovers(parent: str) -> None:
-    """Removes temporary folders that killed processes left in a folder more than a day ago."""
-    for leftover in glob.glob(os.path.join(glob.escape(parent), f"{_TEMPORARY_FOLDER}*")):
-        if os.path.getmtime(leftover) < time.time() - _MAX_AGE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
+def temporary_path(path: str) -> str:
+    """A path next to a file, with its ending, that nobody else uses: not yet a file."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}-{name[-200:]}")
+
+
+@functools.cache
+def _remove_leftovers_once(folder: str) -> None:
+    """Looks once in a process: a folder of many files is not searched for each of them."""
+    _remove_leftovers(folder)
+
+
+def _remove_leftovers(folder: str) -> None:
+    """Removes temporary files and folders that killed processes left more than a day ago."""
+    for leftover in glob.glob(os.path.join(glob.escape(folder), f"{_TEMPORARY}*")):
+        with contextlib.suppress(OSError):  # Another process was faster.
+            if _last_change(leftover) > time.time() - _MAX_AGE_SECONDS:
+                continue
+            if os.path.isdir(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                os.remove(leftover)
+
+
+def _last_change(path: str) -> float:
+    """When a file, or anything in a folder, was written last."""
+    inside = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return max(os.path.getmtime(name) for name in [path, *inside])

@@ -1,72 +1,86 @@
-"""Image and mask files of a user: read as arrays, with checks of size and type."""
+"""Image and mask files of a user: found in folders and read as arrays, by one set of rules."""
 
-import contextlib
-import glob
+import collections
+import logging
 import os
-import warnings
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from tf_mdsm.errors import InvalidArgument, errors_about
-from tf_mdsm.system.npz import ARRAY_READ_ERRORS, read_npz_arrays
-
-__all__ = [
-    "IMAGE_READ_ERRORS",
-    "READABLE_ENDINGS",
-    "image_paths",
-    "open_image",
-    "read_images",
-    "read_mask",
-]
-
-_PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
-# Endings of the names of files that `read_images` reads.
-READABLE_ENDINGS = (*_PICTURE_ENDINGS, ".npy", ".npz")
-
-# Errors that Pillow raises for damaged images, files of another kind, and oversized images.
-IMAGE_READ_ERRORS = (
-    *ARRAY_READ_ERRORS,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+from tf_mdsm.system.npz import read_array
+from tf_mdsm.system.pictures import (
+    PICTURE_ENDINGS,
+    PICTURE_READ_ERRORS,
+    has_transparency,
+    read_picture,
+)
+from tf_mdsm.system.pixel_values import (
+    PixelCheck,
+    require_noisy_pixels,
+    to_bytes,
 )
 
+__all__ = ["READABLE_ENDINGS", "files_in_folder", "image_paths", "read_images", "read_mask"]
 
-@contextlib.contextmanager
-def open_image(path: str) -> Iterator[Image.Image]:
-    """Opens an image file with Pillow; images of more than 90 million pixels are refused.
+_LOGGER = logging.getLogger(__name__)
 
-    Raises:
-        Exception: one of `IMAGE_READ_ERRORS`, if the file cannot be read as an image.
-    """
-    # Pillow by itself only warns above that size, and refuses from twice that size on.
-    with (
-        warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-        Image.open(path) as image,
-    ):
-        yield image
+# Endings of the names of files that `read_images` reads.
+READABLE_ENDINGS = (*PICTURE_ENDINGS, ".npy", ".npz")
+
+# Pixels of a picture of a mask: up to the first number black, from the second on white. JPEG files
+# have other values than those that were drawn.
+_BLACK, _WHITE = 111, 144
 
 
-def read_images(
-    paths: Sequence[str], image_shape: tuple[int, int, int], field: str = "FILE"
-) -> np.ndarray:
-    """Reads the images of some files, in the order of the files.
+def files_in_folder(folder: str, endings: tuple[str, ...], field: str) -> list[str]:
+    """Finds the files of a folder and its subfolders whose names have one of some endings.
+
+    Files and folders whose names begin with a dot are hidden, and left out. Links are followed, and
+    each real file counts once. Of the other files, a log message says how many are left out.
 
     Args:
-        paths: `.png` or `.jpg` (converted to gray or color), `.npy`, or `.npz` with an array
-            `images`. Arrays are uint8, or floats for which [0, 1] is black to white and values
-            beyond are allowed; an array holds one image or several.
-        image_shape: height, width and channels that the images must have.
-        field: argument or flag that named the files, for error messages.
+        folder: the folder.
+        endings: endings in small letters; names may have capital ones.
+        field: argument or flag that named the folder, for error messages.
 
     Returns:
-        Images, float32 [N, H, W, C]; uint8 values are scaled to [0, 1].
+        paths in the order of their names.
 
     Raises:
-        InvalidArgument: for the first file that is missing, unreadable, or of another size.
+        InvalidArgument: if it is not a folder, or holds no such file.
     """
-    return np.concatenate([_read_file(path, image_shape, field) for path in paths])
+    if not os.path.isdir(folder):
+        raise InvalidArgument(field, "be a folder", folder)
+    paths, left_out = {}, collections.Counter()
+    for path in sorted(_visible_files(folder)):
+        ending = os.path.splitext(path)[1].lower()
+        if ending in endings:
+            paths.setdefault(os.path.realpath(path), path)
+        else:
+            left_out[ending or "no ending"] += 1
+    if not paths:
+        raise InvalidArgument(field, f"hold files that end in {', '.join(endings)}", folder)
+    if left_out:
+        kinds = ", ".join(f"{ending}: {count}" for ending, count in left_out.most_common(10))
+        total = left_out.total()
+        _LOGGER.warning("%s: files left out by their endings: %d (%s)", folder, total, kinds)
+    return list(paths.values())
+
+
+def _visible_files(folder: str) -> Iterator[str]:
+    """Paths of all files at any depth that are not hidden; each real folder is entered once."""
+    entered = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        yield from (os.path.join(parent, name) for name in names if not name.startswith("."))
 
 
 def image_paths(path: str, field: str = "FILE") -> list[str]:
@@ -80,14 +94,36 @@ def image_paths(path: str, field: str = "FILE") -> list[str]:
         InvalidArgument: for a folder without readable files.
     """
     path = os.path.expanduser(path)
-    if not os.path.isdir(path):
-        return [path]
-    names = sorted(glob.glob(os.path.join(glob.escape(path), "*")))
-    paths = [name for name in names if name.lower().endswith(READABLE_ENDINGS)]
-    if not paths:
-        requirement = f"hold files that end in {', '.join(READABLE_ENDINGS)}"
-        raise InvalidArgument(field, requirement, path)
-    return paths
+    return files_in_folder(path, READABLE_ENDINGS, field) if os.path.isdir(path) else [path]
+
+
+def read_images(
+    paths: Sequence[str],
+    image_shape: tuple[int, int, int],
+    field: str = "FILE",
+    floats: Literal["clean", "noisy", "any"] = "clean",
+) -> np.ndarray:
+    """Reads the images of some files, in the order of the files.
+
+    Args:
+        paths: files and folders of files: pictures (converted to gray or color), `.npy`, or `.npz`
+            with an array `images`. Arrays are uint8 or floats; an array holds one image or several.
+        image_shape: height, width and channels that the images must have.
+        field: argument or flag that named the files, for error messages.
+        floats: what floats are right: in [0, 1], with or without noise, or any.
+
+    Returns:
+        Images, float32 [N, H, W, C]; uint8 values are scaled to [0, 1].
+
+    Raises:
+        InvalidArgument: for the first file that is missing, unreadable, or of another size, and
+            for numbers that are no pixels (see `PixelCheck`).
+    """
+    check = PixelCheck(field)
+    files = [file for path in paths for file in image_paths(path, field)]
+    images = [_read_file(path, image_shape, check, field, floats) for path in files]
+    check.finish()
+    return np.concatenate(images)
 
 
 def read_mask(
@@ -96,66 +132,96 @@ def read_mask(
     """Reads a mask of known pixels: one for all images, or one for each image.
 
     Args:
-        path: `.png` or `.jpg` (white: known, black: unknown), `.npy`, or `.npz` with an array
-            `mask`.
+        path: a picture (white: known, black: unknown), `.npy`, or `.npz` with an array `mask` of
+            ones (known) and zeros.
         image_shape: height, width and channels of the images.
         count: number of images.
         field: argument or flag that named the file, for error messages.
 
     Returns:
-        Masks, float32 [count, H, W, 1]; whether values are 0 or 1 is not checked here.
+        Masks of 0 and 1, float32 [count, H, W, 1].
 
     Raises:
-        InvalidArgument: as `read_images`, or for another number of masks than 1 and `count`.
+        InvalidArgument: as `read_images`, for other values, for a transparent picture, and for
+            another number of masks than 1 and `count`.
     """
-    shape = (*image_shape[:2], 1)
-    mask = _to_batch(_read_array(path, 1, "mask", field), shape, path, field)
+    path, shape = os.path.expanduser(path), (*image_shape[:2], 1)
+    is_picture = _is_picture(path)
+    mask = _black_and_white(path, field) if is_picture else _read_array(path, "mask", field)
+    mask = _to_batch(mask, shape, path, field)
     if mask.dtype.kind not in "bifu":
         raise InvalidArgument(field, f"hold 1 (known) or 0, not {mask.dtype}", path)
-    mask = mask / 255.0 if path.lower().endswith(_PICTURE_ENDINGS) else mask
+    if not np.isin(mask, (0, 1)).all():
+        wrong = mask[~np.isin(mask, (0, 1))][0]
+        raise InvalidArgument(field, "hold 1 (known) or 0 everywhere", f"{path}, {wrong}")
     if len(mask) not in (1, count):
         raise InvalidArgument(field, f"hold one mask, or one an image ({count})", len(mask))
     return np.broadcast_to(mask, (count, *mask.shape[1:])).astype(np.float32)
 
 
-def _read_file(path: str, image_shape: tuple[int, int, int], field: str) -> np.ndarray:
+def _read_file(
+    path: str, image_shape: tuple[int, int, int], check: PixelCheck, field: str, floats: str
+) -> np.ndarray:
     """Returns the images of one file, float32 [N, H, W, C]."""
-    array = _read_array(path, image_shape[-1], "images", field)
-    array = _to_batch(array, image_shape, path, field)
+    if _is_picture(path):
+        pixels = _read_picture(path, field)
+        check.add(pixels, path)
+        array = _with_channels(to_bytes(pixels), image_shape[-1])
+        return _to_batch(array, image_shape, path, field).astype(np.float32) / 255
+    array = _to_batch(_read_array(path, "images", field), image_shape, path, field)
+    check.require_dtype(array.dtype, path)
     if array.dtype == np.uint8:
+        check.add(array, path)
         return array.astype(np.float32) / 255
-    if array.dtype.kind != "f":
-        raise InvalidArgument(field, f"hold uint8 or floats, not {array.dtype}", path)
-    return array.astype(np.float32)
+    if floats == "clean":
+        check.add(array, path)
+        return array.astype(np.float32).clip(0, 1)
+    if floats == "noisy":
+        require_noisy_pixels(array, field, path)
+    with np.errstate(over="ignore"):  # Beyond float32; not finite then, which callers refuse.
+        return array.astype(np.float32)
 
 
-def _read_array(path: str, channels: int, key: str, field: str) -> np.ndarray:
-    """Returns the content of a file as it is stored; of an .npz, the array `key`."""
-    ending = os.path.splitext(path)[1].lower()
+def _is_picture(path: str) -> bool:
+    """Whether a file is a picture, by the ending of its name."""
+    return path.lower().endswith(PICTURE_ENDINGS)
+
+
+def _read_picture(path: str, field: str) -> np.ndarray:
+    """Returns a picture as `read_picture` does."""
     try:
-        if ending in _PICTURE_ENDINGS:
-            return _read_picture(path, channels, field)
-        if ending == ".npy":
-            with open(path, "rb") as file:  # NumPy would leave a damaged file open.
-                return np.asarray(np.load(file, allow_pickle=False))
-        if ending == ".npz":
-            with errors_about(field):
-                return read_npz_arrays(path, [key])[key]
-    except IMAGE_READ_ERRORS as error:
-        if isinstance(error, InvalidArgument):
-            raise
+        return read_picture(path)
+    except PICTURE_READ_ERRORS as error:
         raise InvalidArgument(field, "be readable", f"{path} ({error})") from error
-    raise InvalidArgument(field, f"end in {', '.join(READABLE_ENDINGS)}", path)
 
 
-def _read_picture(path: str, channels: int, field: str) -> np.ndarray:
-    """Returns a .png or .jpg as uint8 [H, W, C]; transparency and 16 bits a channel are refused."""
-    with open_image(path) as image:
-        if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-            requirement = "be opaque, with 8 bits a channel"
-            raise InvalidArgument(field, requirement, f"{path} ({image.mode})")
-        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], -1)
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels uint8 [H, W, 3], in gray [H, W, 1] where one channel is wanted."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))[..., None] if channels == 1 else pixels
+
+
+def _black_and_white(path: str, field: str) -> np.ndarray:
+    """Returns a picture of black and white as zeros and ones, [H, W, 1]."""
+    check = PixelCheck(field)
+    pixels = _read_picture(path, field)
+    check.add(pixels, path)
+    check.finish()
+    if has_transparency(path):
+        raise InvalidArgument(field, "be opaque", f"{path}, a transparent picture")
+    gray = _with_channels(to_bytes(pixels), 1)
+    between = gray[(gray > _BLACK) & (gray < _WHITE)]
+    if between.size:
+        requirement = "be white (known) or black everywhere"
+        raise InvalidArgument(field, requirement, f"{path}, gray {between[0]} of 255")
+    return gray >= _WHITE
+
+
+def _read_array(path: str, name: str, field: str) -> np.ndarray:
+    """Returns the array of an .npy, or the array `name` of an .npz."""
+    if not path.lower().endswith(READABLE_ENDINGS):
+        raise InvalidArgument(field, f"end in {', '.join(READABLE_ENDINGS)}", path)
+    with errors_about(field):
+        return read_array(path, name)
 
 
 def _to_batch(

@@ -1,4 +1,4 @@
-"""Safe reading of arrays from .npz files: no code in them is run, and memory use is limited."""
+"""Safe reading of .npy and .npz files: no code in them is run, and memory use is limited."""
 
 import os
 import struct
@@ -6,12 +6,16 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["ARRAY_READ_ERRORS", "read_npz_arrays", "require_memory"]
+__all__ = ["ARRAY_READ_ERRORS", "read_array", "read_npz_arrays", "require_file", "require_memory"]
+
+# The first bytes of an .npy file.
+_NPY_MAGIC = b"\x93NUMPY"
 
 # Errors that NumPy raises for damaged files and for files of another kind.
 ARRAY_READ_ERRORS = (
@@ -66,8 +70,9 @@ def read_npz_arrays(
     """
     arrays = {}
     try:
+        require_file(path)
         # NumPy would leave a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open(path, "rb") as file, _open_archive(file) as archive:
             for name in (*names, *(name for name in optional if name in archive)):
                 require_memory(archive.zip.getinfo(f"{name}.npy").file_size, path)
                 arrays[name] = archive[name]
@@ -75,10 +80,48 @@ def read_npz_arrays(
         raise InvalidArgument("path", f"hold an array named `{name}`", path) from error
     except InvalidArgument:
         raise
-    except (*ARRAY_READ_ERRORS, AttributeError) as error:
-        # AttributeError: the file holds a plain array, which is no archive.
+    except ARRAY_READ_ERRORS as error:
         raise InvalidArgument("path", f"be a readable .npz file ({error})", path) from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InvalidArgument("path", f"hold an array named `{name}`", path)
     return arrays
+
+
+def read_array(path: str, name: str) -> np.ndarray:
+    """Reads an array from its own .npy file, or by its name from an .npz file.
+
+    Args:
+        path: the file; its content says which of the two it is.
+        name: the array's name in an .npz file.
+
+    Raises:
+        InvalidArgument: as `read_npz_arrays`.
+    """
+    try:
+        require_file(path)
+        with open(path, "rb") as file:
+            if file.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+                file.seek(0)
+                return np.load(file, allow_pickle=False)
+    except ARRAY_READ_ERRORS as error:
+        raise InvalidArgument("path", f"be a readable .npy file ({error})", path) from error
+    return read_npz_arrays(path, [name])[name]
+
+
+def require_file(path: str) -> None:
+    """Refuses what is no file: a folder, or a pipe, which would be waited for.
+
+    Raises:
+        OSError: for these, and for a file that is missing.
+    """
+    if not os.path.isfile(path):
+        os.stat(path)
+        raise OSError("it is not a file")
+
+
+def _open_archive(file: BinaryIO) -> Any:
+    archive = np.load(file, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise ValueError("it is one array without a name")
+    return archive

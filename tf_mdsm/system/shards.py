@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tf_mdsm.system.atomic import sync
+from tf_mdsm.errors import RunError
+from tf_mdsm.system.atomic import sync, temporary_path
 
 __all__ = ["Arrays", "Shards"]
 
@@ -82,7 +83,12 @@ class Shards:
 
         Args:
             names: names of the arrays.
+
+        Raises:
+            RunError: if shards are missing, as another process has removed them.
         """
+        if self.missing():
+            raise RunError(f"{self.folder}: another process has removed it; run again")
         shards = [self.read(number, names) for number in range(self.count)]
         return {name: np.concatenate([shard[name] for shard in shards]) for name in names}
 
@@ -106,14 +112,17 @@ class Shards:
 
     def _write(self, number: int, arrays: Mapping[str, Any]) -> bool:
         """Writes a shard; returns False, without a new folder, if the folder has been removed."""
-        name = f"{number:06d}_by_{self._worker}.npz"
-        partial = os.path.join(self.folder, f".partial-{name}")
+        path = os.path.join(self.folder, f"{number:06d}_by_{self._worker}.npz")
+        partial = temporary_path(path)
         try:
             with open(partial, "wb") as file:
                 np.savez(file, **arrays)
             sync(partial)
-            os.replace(partial, os.path.join(self.folder, name))
+            os.replace(partial, path)
+            sync(self.folder)
         except FileNotFoundError:
+            if os.path.isdir(self.folder):
+                raise
             return False
         return True
 

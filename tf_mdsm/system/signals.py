@@ -1,4 +1,4 @@
-"""Signals that stop a run in an orderly way: SIGTERM and SIGINT (Ctrl-C)."""
+"""Signals that stop a run in an orderly way: SIGTERM, SIGINT (Ctrl-C), SIGHUP and SIGUSR1."""
 
 import contextlib
 import logging
@@ -7,18 +7,25 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 
-__all__ = ["stop_on_signals"]
+__all__ = ["raise_interrupts", "stop_on_signals"]
 
 _LOGGER = logging.getLogger(__name__)
+
+# A second one of these ends the process.
+_IMPATIENT = (signal.SIGTERM, signal.SIGINT)
+# A closed terminal may send SIGHUP twice. Slurm sends SIGUSR1 before the time of a job is over
+# (`sbatch --signal=USR1@60`).
+_PATIENT = (signal.SIGHUP, signal.SIGUSR1)
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Records SIGTERM and SIGINT in the block; yields a function: whether one has been received.
+    """Records signals in the block; yields a function: whether one has been received.
 
-    The first signal only sets that flag, so that the run can save and stop. A second signal of
-    the same kind ends the process. Python delivers signals to the main thread only: in any other
-    thread nothing is recorded, and signals act as they did before.
+    These are SIGTERM, SIGINT, SIGHUP and SIGUSR1. A SIGHUP that is ignored, as `nohup` asks, stays
+    ignored. The first signal only sets that flag, so that the run can save and stop. A second
+    SIGTERM, or a second SIGINT, ends the process. Python delivers signals to the main thread only:
+    in any other thread nothing is recorded, and signals act as they did before.
 
     Raises:
         KeyboardInterrupt: at the end of the block, after a SIGINT, so that a script that called
@@ -31,10 +38,14 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
     def record(number: int, _frame: types.FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if number in _IMPATIENT:
+            signal.signal(number, signal.SIG_DFL)
         _LOGGER.info("%s: saving, then stopping", signal.Signals(number).name)
 
-    handlers = {number: signal.signal(number, record) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [*_IMPATIENT, *_PATIENT]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    handlers = {number: signal.signal(number, record) for number in numbers}
     try:
         yield lambda: bool(received)
     finally:
@@ -42,3 +53,34 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
     if signal.SIGINT in received:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def raise_interrupts() -> Iterator[None]:
+    """Makes any error of the block a KeyboardInterrupt once SIGINT (Ctrl-C) has been received.
+
+    Python raises KeyboardInterrupt wherever it is. Native code that has called Python there makes
+    other errors of it, as TensorFlow does while it traces a function.
+
+    Raises:
+        KeyboardInterrupt: in place of an error, after a SIGINT.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if received:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,9 +12,10 @@ import tensorflow as tf
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
 from tf_mdsm.system import checksums
-from tf_mdsm.system.atomic import write_json
+from tf_mdsm.system.atomic import sync, write_json
+from tf_mdsm.system.plain_paths import plain_name
 
-__all__ = ["TrainingCheckpoints", "restore_weights"]
+__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class TrainingCheckpoints:
     """
 
     def __init__(self, folder: str, model: EnergyModel, keep: int, writes: bool = True):
-        self._model, self._writes = model, writes
+        self._model, self._folder, self._keep, self._writes = model, folder, keep, writes
         # Each replica has its own part of a metric's variable, and all workers have to take part
         # in adding these up. They do so before a checkpoint, into variables that one worker can
         # then write without the others.
@@ -55,10 +56,8 @@ class TrainingCheckpoints:
         # Step of the checkpoint that was restored or saved last; None if there is none.
         self.latest_step: int | None = None
         if writes:
+            os.makedirs(folder, exist_ok=True)
             _remove_empty_pointer(folder)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, folder, max_to_keep=keep, checkpoint_name="step"
-        )
 
     @property
     def step(self) -> int:
@@ -68,7 +67,7 @@ class TrainingCheckpoints:
     @property
     def folder(self) -> str:
         """The run's checkpoint folder."""
-        return self._manager.directory
+        return self._folder
 
     def restore_latest(self) -> None:
         """Restores the model from the newest undamaged checkpoint; does nothing if there is none.
@@ -98,7 +97,7 @@ class TrainingCheckpoints:
             return
         try:
             if self._writes:
-                _write(self._manager, step)
+                _write(self._checkpoint, self.folder, keep=self._keep, step=step)
             self.latest_step = step
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
@@ -123,10 +122,8 @@ class TrainingCheckpoints:
             return
         step = self.step
         try:
-            manager = tf.train.CheckpointManager(
-                tf.train.Checkpoint(**_networks(self._model)), folder, 1, checkpoint_name="step"
-            )
-            _write(manager, step)
+            os.makedirs(folder, exist_ok=True)
+            _write(tf.train.Checkpoint(**_networks(self._model)), folder, keep=1, step=step)
             path = os.path.join(folder, _DISTANCE_FILE)
             write_json({"distance": distance, "step": step, "measure": measure}, path)
         except (tf.errors.OpError, OSError) as error:
@@ -192,6 +189,11 @@ def _smallest_distance(folder: str, measure: str) -> float:
 # Finding checkpoints
 
 
+def newest_step(folder: str) -> int | None:
+    """The step of a folder's newest checkpoint; None if it holds none."""
+    return next((_step_of(path) for path in _newest_first(folder)), None)
+
+
 def _newest_first(folder: str) -> list[str]:
     """Paths of a folder's checkpoints, from the newest to the oldest.
 
@@ -210,9 +212,11 @@ def _newest_first(folder: str) -> list[str]:
 def _named_as_newest(folder: str) -> str | None:
     """The checkpoint that the file `checkpoint` names; None if it names none."""
     try:
-        return tf.train.latest_checkpoint(folder)
-    except ValueError:
+        with plain_name(folder) as plain:
+            path = tf.train.latest_checkpoint(plain)
+    except (ValueError, FileNotFoundError):
         return None
+    return path and os.path.join(folder, os.path.basename(path))
 
 
 def _remove_empty_pointer(folder: str) -> None:
@@ -240,15 +244,20 @@ def _file_names(path: str) -> list[str]:
 # Writing and restoring
 
 
-def _write(manager: tf.train.CheckpointManager, step: int) -> None:
-    """Writes a checkpoint, then its checksums.
+def _write(checkpoint: tf.train.Checkpoint, folder: str, *, keep: int, step: int) -> None:
+    """Writes a checkpoint, then its checksums, and removes all but the newest `keep` of them.
 
     Raises:
         OSError, tf.errors.OpError: if it cannot be written.
     """
-    folder = manager.directory
-    checksums.forget(folder, _file_names(_path_of(folder, step)))
-    checksums.record(folder, _file_names(manager.save(checkpoint_number=step)))
+    path = _path_of(folder, step)
+    checksums.forget(folder, _file_names(path))
+    with plain_name(folder) as plain:
+        # The manager takes all that it has to know from the folder's file `checkpoint`.
+        manager = tf.train.CheckpointManager(checkpoint, plain, keep, checkpoint_name="step")
+        manager.save(checkpoint_number=step)
+    checksums.record(folder, _file_names(path))
+    sync(os.path.join(folder, "checkpoint"))
 
 
 def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
@@ -287,7 +296,8 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
         changed = checksums.changed_file(os.path.dirname(path), _file_names(path))
         if changed:
             raise RunError(f"{path} cannot be read ({changed} has changed since it was written)")
-        status = checkpoint.restore(path)
+        with plain_name(os.path.dirname(path)) as plain:
+            status = checkpoint.restore(os.path.join(plain, os.path.basename(path)))
         status.assert_existing_objects_matched()
         status.expect_partial()
     except (ValueError, AssertionError) as error:

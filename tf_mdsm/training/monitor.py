@@ -224,11 +224,11 @@ class TrainingMonitor:
         generator, sigma_max = np.random.default_rng(0), self._model.noise.sigma_max
 
         def noisy(images: tf.Tensor) -> tf.Tensor:
-            noise = generator.standard_normal(images.shape).astype(np.float32)
+            noise = generator.standard_normal(images.numpy().shape).astype(np.float32)
             return images + sigma_max * noise
 
         def uniform(images: tf.Tensor) -> tf.Tensor:
-            return tf.constant(generator.uniform(size=images.shape).astype(np.float32))
+            return tf.constant(generator.uniform(size=images.numpy().shape).astype(np.float32))
 
         return {
             "clean": self._validation_parts(),

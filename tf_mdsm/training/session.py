@@ -69,7 +69,12 @@ class TrainingSession:
 
 
 def require_same_run(
-    workers: Workers, *, settings: Mapping[str, Any], num_images: int, step: int
+    workers: Workers,
+    *,
+    settings: Mapping[str, Any],
+    num_images: int,
+    step: int,
+    content: str = "",
 ) -> None:
     """Compares the run across workers; refuses workers that would train different runs.
 
@@ -78,14 +83,18 @@ def require_same_run(
         settings: the whole configuration, less what may differ from machine to machine.
         num_images: number of training images.
         step: training step of the restored checkpoint.
+        content: fingerprint of the images, hexadecimal digits.
 
     Raises:
-        InvalidArgument: on all workers, if one of the three differs on one of them.
+        InvalidArgument: on all workers, if one of these differs on one of them.
     """
     checksum = zlib.crc32(json.dumps(settings, sort_keys=True).encode())
     if not workers.agree_on([checksum]):
         raise InvalidArgument("--config", "be the same for all workers", "different ones")
     if not workers.agree_on([num_images]):
         raise InvalidArgument("config.data", "be the same for all workers", f"{num_images} images")
+    if content and not workers.agree_on([int(content[:7], 16)]):
+        other = "hold the same images for all workers"
+        raise InvalidArgument("config.data", other, f"{num_images} images, {content[:8]}")
     if not workers.agree_on([step]):
         raise InvalidArgument("--workdir", "be shared by all workers", f"step {step} here")

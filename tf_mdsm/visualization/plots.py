@@ -196,4 +196,4 @@ def _pixels(figure: Any) -> np.ndarray:
     """The figure as uint8 [H, W, 3]."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+    return np.asarray(Image.open(buffer, formats=("PNG",)).convert("RGB"))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.cost.peers.case import Case
-from tf_mdsm import losses, randomness
+from tf_mdsm import randomness
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
@@ -15,7 +15,13 @@ from tf_mdsm.training.optimizers import Adam
 
 __all__ = ["MODES", "prepare"]
 
-MODES = ("float32", "float32, untuned", "mixed_bfloat16", "float32, XLA")
+MODES = (
+    "float32",
+    "float32, cores together",
+    "float32, untuned",
+    "mixed_bfloat16",
+    "float32, XLA",
+)
 
 
 def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
@@ -24,8 +30,8 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     Args:
         case: network and batch.
         mode: a precision, and possibly an option after a comma: "XLA"; the number of micro-batches
-            of an update ("float32, 4 parts"); "untuned", where worker.py does not call
-            `tune_process`.
+            of an update ("float32, 4 parts"); "cores together", where worker.py does not call
+            `compute_parts_at_once`; "untuned", where it does not call `tune_process` either.
     """
     precision, _, option = mode.partition(", ")
     xla = option == "XLA"
@@ -44,10 +50,10 @@ def prepare(case: Case, mode: str) -> dict[str, Callable[[int], None]]:
     @tf.function(autograph=False, jit_compile=xla)
     def langevin_steps(x, first, count):
         def step(i, x):
-            _, gradient = losses.energy_and_gradient(network, x)
+            _, score = model.energy_and_score(x)
             noise = randomness.normal(seeds, (first + i, 0), "langevin", case.image_shape)
-            drift = 0.5 * case.langevin_step_size**2 * gradient
-            return i + 1, x - drift + case.langevin_step_size * case.temperature**0.5 * noise
+            drift = 0.5 * case.langevin_step_size**2 * score
+            return i + 1, x + drift + case.langevin_step_size * case.temperature**0.5 * noise
 
         return tf.while_loop(lambda i, _: i < count, step, (tf.constant(0, tf.int64), x))[1]
 

@@ -15,10 +15,13 @@ import time
 from benchmarks.cost.memory import peak_mib
 from benchmarks.cost.peers.case import Case
 from tf_mdsm.errors import one_line
-from tf_mdsm.system.cpu_tuning import tune_process
+from tf_mdsm.system.cpu_tuning import compute_parts_at_once, tune_process
 
 # Peers that run in a tuned process, as tf_mdsm does.
 _TUNED = ("ours", "convolutions", "ceiling")
+
+# Modes of our own steps in which every core shares each operation, as in a user's own process.
+_CORES_TOGETHER = ("cores together", "untuned", "XLA")
 
 
 def main(argv: list[str]) -> int:
@@ -30,6 +33,8 @@ def main(argv: list[str]) -> int:
     if peer in _TUNED and not mode.endswith("untuned"):
         # Before TensorFlow is loaded.
         tune_process()
+    if peer == "ours" and not mode.endswith(_CORES_TOGETHER):
+        compute_parts_at_once()
     # Frameworks print to the standard output, so answers use a copy of it.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from scipy import special
 
 from tests.helpers.annealing import MEAN, SHAPES, WARM_STD, ExactPath
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood import bounds
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
+from tf_mdsm.evaluation.likelihood.domain import Domain
+from tf_mdsm.evaluation.likelihood.gaussian import isotropic_reference
+from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 
 BETAS = np.array([0, 0.1, 0.4, 1])
 WARM_LOG_Z = 2 * np.log(2 * np.pi * WARM_STD**2)
@@ -104,6 +109,80 @@ def test_the_mean_weight_is_z_with_few_intervals_and_poor_moves(warm_path):
     weights = np.exp(annealing.log_weights(chains.differences) - WARM_LOG_Z)
     assert weights.mean() == pytest.approx(1, abs=5 * weights.std() / np.sqrt(count))
     assert chains.accepted.mean() < 0.8
+
+
+def test_mean_weights_are_exact_in_both_directions_with_good_moves(warm_path):
+    """Eight intervals: up the mean weight is Z, down that of the inverse is 1 / Z.
+
+    The moves are good, so that weights with the states after them would be wrong by a quarter.
+    """
+    annealing, count = equal_intervals(warm_path, 8, step_size=0.4), 3_000
+    seeds = np.arange(count)
+    up = annealing.log_weights(annealing.run_up(seeds).differences)
+    down = annealing.log_weights(annealing.run_down(samples(count), seeds).differences)
+    for weights in (np.exp(up - WARM_LOG_Z), np.exp(WARM_LOG_Z - down)):
+        error = weights.std() / np.sqrt(count)
+        assert weights.mean() == pytest.approx(1, abs=5 * error)
+        assert 5 * error < 0.1
+
+
+BOX = Domain(0.25)
+
+
+@pytest.fixture(scope="module")
+def path_on_a_box():
+    """From a Gaussian to c |x - m|^2 - k sum x, whose coefficients the tests assign: [c, m, k]."""
+    coefficients = tf.Variable([1.0, 0.0, 0.0])
+
+    def energy_and_score(x):
+        curvature, middle, slope = tf.unstack(coefficients)
+        energy = tf.reduce_sum(curvature * (x - middle) ** 2 - slope * x, (1, 2, 3))
+        return energy, slope - 2 * curvature * (x - middle)
+
+    path = AnnealingPath(energy_and_score, isotropic_reference(SHAPES[4], 0.5, 0.5, domain=BOX))
+    path.energy_differences(path.sample_reference([0]))
+    path.advance(samples(1), [0], betas=[1], step_sizes=[0.1], counters=[0])
+    return path, coefficients
+
+
+def pixel_integral(curvature: float, middle: float, slope: float) -> float:
+    """Of exp(-E) of one pixel over the box, in closed form."""
+    low, high = BOX.low, BOX.high
+    if not curvature:
+        return (np.exp(slope * high) - np.exp(slope * low)) / slope
+    root, function = abs(curvature) ** 0.5, special.erf if curvature > 0 else special.erfi
+    difference = function(root * (high - middle)) - function(root * (low - middle))
+    return np.pi**0.5 / (2 * root) * difference
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0, 3.0), (-2.0, 0.5, 0.0), (1.0, 0.2, 0.0)])
+def test_log_z_on_a_domain(path_on_a_box, values):
+    """Improper energies have one: a linear energy, and -2 |x|^2; and a Gaussian cut off by the box.
+
+    The bounds contain the closed form, the mean weights agree with it in both directions, and
+    the states stay inside, also those that lie at its walls.
+    """
+    path, coefficients = path_on_a_box
+    coefficients.assign(values)
+    log_z, count = 4 * np.log(pixel_integral(*values)), 400
+    grid = np.linspace(BOX.low, BOX.high, 4_001)
+    law = np.exp(-values[0] * (grid - values[1]) ** 2 + values[2] * grid)
+    uniform = np.random.default_rng(1).uniform(size=(count, *SHAPES[4]))
+    exact = np.float32(np.interp(uniform, np.cumsum(law) / law.sum(), grid))
+    annealing = equal_intervals(path, 40, step_size=0.2)
+    up = annealing.run_up(np.arange(count))
+    down = annealing.run_down(exact, np.arange(count))
+    log_weights = [annealing.log_weights(chains.differences) for chains in (up, down)]
+    mass = path.reference.log_mass
+    bounded = bounds.bound_log_z(*log_weights).plus(mass)
+    assert bounded.low < log_z < bounded.high < bounded.low + 3
+    for weights in (
+        np.exp(log_weights[0] + mass.value - log_z),
+        np.exp(log_z - mass.value - log_weights[1]),
+    ):
+        assert weights.mean() == pytest.approx(1, abs=5 * weights.std() / np.sqrt(count))
+    for chains in (up, down):
+        assert BOX.contains(tf.constant(chains.images)).numpy().all()
 
 
 def test_a_chain_does_not_depend_on_its_batch(warm_path):

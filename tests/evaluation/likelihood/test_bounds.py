@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.likelihood import bounds
@@ -74,3 +75,33 @@ def test_resampling_in_proportion_to_the_weights():
     # The mean is exact: a rounded share has a standard deviation of at most 1/2.
     np.testing.assert_allclose(np.mean(counts, 0), 30 * weights, atol=4 * 0.5 / 40**0.5)
     assert len(np.unique(counts, axis=0)) > 1
+
+
+def test_the_mass_of_the_reference_moves_and_widens_the_bounds():
+    """All values move by its logarithm; margins add up, errors as independent ones do."""
+    random = np.random.default_rng(0)
+    before = bounds.bound_log_z(random.standard_normal(50), random.standard_normal(50))
+    mass = bounds.LogMass(value=-2.0, error=0.3, low=-2.5, high=-1.75)
+    after = before.plus(mass)
+    for old, new, margin in ((before.lower, after.lower, 0.5), (before.upper, after.upper, 0.25)):
+        assert (new.mean, new.estimate) == pytest.approx((old.mean - 2, old.estimate - 2))
+        assert new.margin == pytest.approx(old.margin + margin)
+        assert new.error == pytest.approx(np.hypot(old.error, 0.3))
+        assert new.estimate_error == pytest.approx(np.hypot(old.estimate_error, 0.3))
+        assert new.effective_size == old.effective_size
+    assert after.low == pytest.approx(before.low - 2.5)
+    assert after.high == pytest.approx(before.high - 1.75)
+
+
+@pytest.mark.parametrize(("inside", "draws"), [(1, 40), (30, 40), (40, 40)])
+def test_the_interval_of_a_probability(inside, draws):
+    """At its ends, as many or as few draws inside have the probability 0.0015 (Clopper-Pearson)."""
+    mass = bounds.estimate_log_mass(inside, draws)
+    share = inside / draws
+    assert mass.value == pytest.approx(np.log(share))
+    assert mass.error == pytest.approx(np.sqrt(share * (1 - share) / draws) / share)
+    assert stats.binom.sf(inside - 1, draws, np.exp(mass.low)) == pytest.approx(0.0015)
+    if inside < draws:
+        assert stats.binom.cdf(inside, draws, np.exp(mass.high)) == pytest.approx(0.0015)
+    else:
+        assert mass.high == 0

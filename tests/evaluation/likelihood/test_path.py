@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers.annealing import MEAN, SHAPES, WARM_STD, gaussian
+from tests.helpers.annealing import EVERYWHERE, MEAN, SHAPES, WARM_STD, gaussian
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood.gaussian import isotropic_reference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath, require_finite
@@ -96,7 +96,9 @@ def test_moves_depend_on_seeds_and_counters(warm_path):
 def test_numbers_that_are_not_positive_are_refused(name):
     for value in (0, -1):
         with pytest.raises(InvalidArgument, match=f"`{name}` must be positive"):
-            AnnealingPath(gaussian, isotropic_reference(SHAPES[4]), **{name: value})
+            AnnealingPath(
+                gaussian, isotropic_reference(SHAPES[4], domain=EVERYWHERE), **{name: value}
+            )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

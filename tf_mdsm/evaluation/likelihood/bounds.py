@@ -10,10 +10,12 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = [
     "Bound",
+    "LogMass",
     "LogZBounds",
     "bound_log_z",
     "clustered_error",
     "effective_size",
+    "estimate_log_mass",
     "resample",
 ]
 
@@ -44,6 +46,23 @@ class Bound:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogMass:
+    """Logarithm of the probability that a sample of a distribution lies in a domain.
+
+    Attributes:
+        value: the logarithm, or its estimate.
+        error: standard error of the estimate; 0 if the value is exact.
+        low: lower end of its confidence interval.
+        high: upper end.
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
 class LogZBounds:
     """log Z between two bounds.
 
@@ -69,6 +88,48 @@ class LogZBounds:
     def log_z(self) -> float:
         """The estimate of log Z from chains up, which needs no samples of the model."""
         return self.lower.estimate
+
+    def plus(self, mass: LogMass) -> "LogZBounds":
+        """Bounds of log Z from these bounds of log (Z / mass).
+
+        The margins add up: each holds with its own false-alarm probability.
+        """
+        return LogZBounds(
+            _shifted(self.lower, mass, mass.value - mass.low),
+            _shifted(self.upper, mass, mass.high - mass.value),
+        )
+
+
+def _shifted(bound: Bound, mass: LogMass, margin: float) -> Bound:
+    return dataclasses.replace(
+        bound,
+        mean=bound.mean + mass.value,
+        error=math.hypot(bound.error, mass.error),
+        margin=bound.margin + margin,
+        estimate=bound.estimate + mass.value,
+        estimate_error=math.hypot(bound.estimate_error, mass.error),
+    )
+
+
+def estimate_log_mass(inside: int, draws: int, false_alarm: float = 0.003) -> LogMass:
+    """The logarithm of a probability, from how many of some draws were inside.
+
+    Source: Clopper and Pearson, "The use of confidence or fiducial limits" (1934).
+
+    Args:
+        inside: number of draws inside, at least 1.
+        draws: number of all draws, independent.
+        false_alarm: probability that the true value lies outside the interval, at most.
+    """
+    share = inside / draws
+    low = stats.beta.ppf(false_alarm / 2, inside, draws - inside + 1)
+    high = stats.beta.isf(false_alarm / 2, inside + 1, draws - inside) if inside < draws else 1.0
+    return LogMass(
+        value=math.log(share),
+        error=math.sqrt((1 - share) / inside),
+        low=math.log(low),
+        high=math.log(high),
+    )
 
 
 def effective_size(log_weights: np.ndarray) -> float:

@@ -85,7 +85,7 @@ class AnnealingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class LogZEstimate:
-    """Bounds of log Z, and the log weights and acceptance of the chains behind them.
+    """Bounds of log Z on the reference's domain, and the chains behind them.
 
     The dictionaries have the keys "up" and "down".
 
@@ -98,6 +98,7 @@ class LogZEstimate:
         differences: E_ref - E / T of each chain at each interval, float32 [N, n].
         log_weights: log weights of the chains, float64 [N].
         accepted: fractions of accepted moves, float32 [N, n].
+        states: states of the chains up at the end, resampled by their weights, [N, H, W, C].
     """
 
     bounds: LogZBounds
@@ -108,6 +109,7 @@ class LogZEstimate:
     differences: dict[str, np.ndarray]
     log_weights: dict[str, np.ndarray]
     accepted: dict[str, np.ndarray]
+    states: np.ndarray
 
 
 def estimate_log_z(
@@ -142,7 +144,9 @@ def estimate_log_z(
     down = _run_down(annealing, up["images"][origins], settings, folder, on_intervals)
     log_weights_down = annealing.log_weights(down["differences"])
     return LogZEstimate(
-        bounds=bound_log_z(log_weights_up, log_weights_down, origins=origins),
+        bounds=bound_log_z(log_weights_up, log_weights_down, origins=origins).plus(
+            path.reference.log_mass
+        ),
         drift=_drift(down["at_rest"], origins),
         thermodynamic_length=adaptation.thermodynamic_length,
         betas=annealing.betas,
@@ -150,6 +154,7 @@ def estimate_log_z(
         differences={"up": up["differences"], "down": down["differences"]},
         log_weights={"up": log_weights_up, "down": log_weights_down},
         accepted={"up": up["accepted"], "down": down["accepted"]},
+        states=up["images"][origins],
     )
 
 

@@ -1,16 +1,14 @@
 """The annealing path from a Gaussian to an energy, and Hamiltonian Monte Carlo along it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
-from tf_mdsm.samplers.kernels import differentiable_energy, move_each
+from tf_mdsm.samplers.kernels import EnergyAndScore, hamiltonian_moves
 
 __all__ = ["AnnealingPath", "require_finite"]
 
@@ -21,12 +19,13 @@ _STEP_SIZE_COUNTER = 2**31
 class AnnealingPath:
     """Densities exp(-beta E / T - (1 - beta) E_ref), beta from 0 to 1, and moves under them.
 
-    The moves are Hamiltonian Monte Carlo (HMC). All functions are compiled once, for any number
-    of chains.
+    All densities are zero outside the reference's domain. The moves are Hamiltonian Monte Carlo
+    (HMC); a move that ends outside the domain is rejected, at every beta. All functions are
+    compiled once, for any number of chains.
 
     Args:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
-        reference: the Gaussian at beta = 0.
+        reference: the Gaussian at beta = 0, on the domain of all densities.
         temperature: T, positive.
         leapfrog_steps: leapfrog steps of a move, at least 1.
         moves: moves at each inverse temperature, at least 1.
@@ -40,7 +39,7 @@ class AnnealingPath:
 
     def __init__(
         self,
-        energy_and_score_fn: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        energy_and_score_fn: EnergyAndScore,
         reference: GaussianReference,
         *,
         temperature: float = 1.0,
@@ -165,15 +164,16 @@ class AnnealingPath:
                 weight * score + reference_weight * reference_score,
             )
 
-        def kernel(chain: tf.Tensor) -> Any:
-            return tfp.mcmc.HamiltonianMonteCarlo(
-                lambda image: -differentiable_energy(annealed_energy_and_score, image[None])[0],
-                step_size * tf.gather(factors, chain),
-                self._leapfrog_steps,
-            )
-
-        moved, _, accepted = move_each(
-            kernel, images, seeds, counter, stream="annealing", moves=self._moves
+        moved, _, accepted = hamiltonian_moves(
+            annealed_energy_and_score,
+            images,
+            seeds,
+            counter,
+            stream="annealing",
+            step_sizes=step_size * factors,
+            leapfrog_steps=self._leapfrog_steps,
+            moves=self._moves,
+            is_allowed=self.reference.domain.contains,
         )
         return moved, accepted
 

@@ -10,14 +10,18 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import RunError
-from tf_mdsm.evaluation.likelihood.bits_per_dim import bits_per_dim
+from tf_mdsm.evaluation.likelihood.bits_per_dim import bits_of_cells, bits_per_dim
 from tf_mdsm.evaluation.likelihood.bounds import LogZBounds
+from tf_mdsm.evaluation.likelihood.domain import Domain
 from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
+from tf_mdsm.evaluation.likelihood.rays import RayEnergies, energies_along_rays
 
 __all__ = [
     "IMAGE_SET_LABELS",
+    "confinement_failures",
     "convergence_failures",
+    "domain_warnings",
     "image_energies",
     "likelihood_report",
     "summarize",
@@ -25,6 +29,9 @@ __all__ = [
 
 # A larger drift, in standard errors, means that chains were not in equilibrium.
 _MAX_DRIFT = 4
+
+# States of chains from which a ray starts, at most.
+_MAX_RAYS = 192
 
 # Sets of images of likelihood.json, and what they are called in text.
 IMAGE_SET_LABELS = {"held_out": "validation images", "training": "training images"}
@@ -36,22 +43,26 @@ def likelihood_report(
     reference: GaussianReference,
     image_sets: dict[str, np.ndarray],
     *,
+    gray_levels: int | None,
     batch_size: int,
     temperature: float,
     tolerance: float,
     min_effective: float,
+    seed: int = 0,
 ) -> dict[str, object]:
-    """Report of an estimate for likelihood.json: bits/dim, bounds, acceptance, step sizes.
+    """Report of an estimate for likelihood.json: bits/dim on its domain, bounds, acceptance.
 
     Args:
         estimate: bounds of log Z, and the chains.
         energy_fn: E, images, float32 [B, H, W, C], to energies [B].
         reference: the Gaussian reference, whose own bits/dim are reported for comparison.
         image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
+        gray_levels: as `count_gray_levels` counts them in all images.
         batch_size: images at a time.
         temperature: T.
         tolerance: as in `convergence_failures`.
         min_effective: as in `convergence_failures`.
+        seed: seed of the rays' directions.
 
     Raises:
         RunError: if the energy of an image is not finite.
@@ -61,10 +72,16 @@ def likelihood_report(
     reference_energies = image_energies(
         lambda images: reference.energy_and_score(images)[0], image_sets, batch_size
     )
+    rays = energies_along_rays(
+        energy_fn, estimate.states[:_MAX_RAYS], reference.domain, seed=seed, batch_size=batch_size
+    )
     return {
         **summarize(
             estimate.bounds,
             energies,
+            domain=reference.domain,
+            rays=rays,
+            gray_levels=gray_levels,
             drift=estimate.drift,
             size=size,
             temperature=temperature,
@@ -76,9 +93,17 @@ def likelihood_report(
         },
         "step_sizes": [float(estimate.step_sizes.min()), float(estimate.step_sizes.max())],
         "thermodynamic_length": estimate.thermodynamic_length,
-        # The reference's density is known exactly: its log Z is 0.
+        "log_mass_of_reference": _json_value(dataclasses.asdict(reference.log_mass)),
+        # The reference's log Z on the domain is known.
         "reference_bits_per_dim": {
-            name: float(bits_per_dim(energy.mean(), 0.0, size))
+            name: float(
+                bits_per_dim(
+                    energy.mean(),
+                    reference.log_mass.value,
+                    size,
+                    cell_bits=bits_of_cells(gray_levels),
+                )
+            )
             for name, energy in reference_energies.items()
         },
     }
@@ -127,6 +152,9 @@ def summarize(
     bounds: LogZBounds,
     energies: dict[str, np.ndarray],
     *,
+    domain: Domain,
+    rays: RayEnergies,
+    gray_levels: int | None,
     drift: float,
     size: int,
     temperature: float,
@@ -138,6 +166,9 @@ def summarize(
     Args:
         bounds: bounds of log Z.
         energies: name of a set of images to their energies, float64 [N].
+        domain: where the density is normalized.
+        rays: energies along rays from the chains' states.
+        gray_levels: as `count_gray_levels` counts them.
         drift: as in `convergence_failures`.
         size: number of values of an image, d.
         temperature: T.
@@ -145,19 +176,22 @@ def summarize(
         min_effective: as in `convergence_failures`.
 
     Returns:
-        a dictionary for JSON: `summary` in one line; `converged`; `reasons` why not; `log_z` and
-        each set's `bits_per_dim` (None unless converged) with their bounds, under
-        `log_z_bracket` and `bracket`; both one-sided bounds with errors. Numbers that are not
-        finite are None.
+        a dictionary for JSON: `summary` in one line; `converged`; `reasons` why not; `warnings`;
+        `domain`, `rays` and `cells`; `log_z` and each set's `bits_per_dim` (None unless
+        converged) with their bounds, under `log_z_bracket` and `bracket`; both one-sided bounds
+        with errors. Numbers that are not finite are None.
     """
     failures = convergence_failures(
         bounds, drift=drift, size=size, tolerance=tolerance, min_effective=min_effective
-    )
+    ) + confinement_failures(rays, size=size, temperature=temperature)
+    warnings = domain_warnings(rays)
+    cell_bits = bits_of_cells(gray_levels)
     images = {
-        name: _image_likelihood(bounds, energy, size, temperature)
+        name: _image_likelihood(bounds, energy, size, temperature, cell_bits)
         for name, energy in energies.items()
     }
-    summary = _summary_line(bounds, images, failures)
+    summary = _summary_line(bounds, images, failures, domain, gray_levels)
+    summary = "; ".join([summary, *warnings])
     if failures:
         for entry in images.values():
             entry["bits_per_dim"] = None
@@ -166,6 +200,10 @@ def summarize(
         "summary": summary,
         "converged": not failures,
         "reasons": failures,
+        "warnings": warnings,
+        "domain": [domain.low, domain.high],
+        "rays": dataclasses.asdict(rays),
+        "cells": {"gray_levels": gray_levels, "bits": cell_bits},
         "log_z": None if failures else bounds.log_z,
         "log_z_bracket": [bounds.low, bounds.high],
         "log_z_lower": dataclasses.asdict(bounds.lower),
@@ -179,11 +217,11 @@ def summarize(
 
 
 def _image_likelihood(
-    bounds: LogZBounds, energy: np.ndarray, size: int, temperature: float
+    bounds: LogZBounds, energy: np.ndarray, size: int, temperature: float, cell_bits: float
 ) -> dict[str, Any]:
     """Bits/dim of a set of images with energies [N]: value, bounds, standard error."""
     low, value, high = (
-        float(bits_per_dim(energy.mean(), log_z, size, temperature))
+        float(bits_per_dim(energy.mean(), log_z, size, temperature, cell_bits=cell_bits))
         for log_z in (bounds.low, bounds.log_z, bounds.high)
     )
     error = energy.std() / math.sqrt(max(len(energy) - 1, 1))
@@ -197,16 +235,24 @@ def _image_likelihood(
 
 
 def _summary_line(
-    bounds: LogZBounds, images: dict[str, dict[str, Any]], failures: list[str]
+    bounds: LogZBounds,
+    images: dict[str, dict[str, Any]],
+    failures: list[str],
+    domain: Domain,
+    gray_levels: int | None,
 ) -> str:
     """One line: bounds of log Z and of bits/dim, with the values, or why there are none."""
+    cells = f"{gray_levels} gray levels" if gray_levels else "no gray levels: bits of the density"
     reported = []
     for name, entry in images.items():
         low, high = entry["bracket"]
         value = "" if failures else f" {entry['bits_per_dim']:.4f} in"
         label = IMAGE_SET_LABELS.get(name, name)
         reported.append(f"{label}{value} [{low:.4f}, {high:.4f}] bits/dim")
-    line = f"log Z in [{bounds.low:.2f}, {bounds.high:.2f}]; {', '.join(reported)}"
+    line = (
+        f"log Z in [{bounds.low:.2f}, {bounds.high:.2f}] on pixels in "
+        f"[{domain.low:g}, {domain.high:g}]; {', '.join(reported)} ({cells})"
+    )
     if failures:
         reasons = "; ".join(failures)
         return f"not converged, so no value is reported: {reasons}. So far {line}"
@@ -245,6 +291,35 @@ def convergence_failures(
             "standard errors"
         )
     return failures
+
+
+def confinement_failures(rays: RayEnergies, *, size: int, temperature: float) -> list[str]:
+    """Reasons to doubt that the chains have reached the whole domain; empty if there are none.
+
+    A mode of a Gaussian lies d T / 2 below its typical states. An energy lower than that belongs
+    to another region, whose mass the upper bound may lack.
+
+    Args:
+        rays: energies along rays from the chains' states.
+        size: number of values of an image, d.
+        temperature: T.
+    """
+    if rays.start - rays.inside <= size * temperature / 2:
+        return []
+    return [
+        f"inside the domain the energy falls to {rays.inside:.5g}, far below that of all chains, "
+        f"{rays.start:.5g}: they have not reached all of it"
+    ]
+
+
+def domain_warnings(rays: RayEnergies) -> list[str]:
+    """What must be said about the density beyond its domain; empty if nothing."""
+    if not rays.falls_beyond:
+        return []
+    return [
+        f"beyond the domain the energy falls to {rays.beyond:.5g}, below {rays.start:.5g} inside: "
+        "it is a density on the domain only"
+    ]
 
 
 def _json_value(value: object) -> object:

@@ -1,0 +1,31 @@
+"""Lines on standard output, whatever its encoding and whether or not somebody still reads them."""
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+
+__all__ = ["print_lines"]
+
+
+def print_lines(lines: Iterable[object]) -> None:
+    """Prints lines to standard output, and writes them out.
+
+    Characters that its encoding lacks are escaped. A reader that has closed it, as `head` does, has
+    what it wanted: the other lines are dropped.
+
+    Raises:
+        OSError: if they cannot be written, as on a full disk.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        for line in lines:
+            print(line)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python writes what is left once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            raise
