@@ -1,7 +1,5 @@
 """Mean and covariance of images."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,7 +50,7 @@ def test_equal_images_have_no_variance(max_pixels):
     statistics = fit_statistics(np.full((10, 2, 2, 1), 128, np.uint8), max_pixels=max_pixels)
     np.testing.assert_allclose(statistics.mean, 128 / 255, rtol=1e-6)
     np.testing.assert_allclose(statistics.variances, 0, atol=1e-9)
-    start = GaussianStart(**dataclasses.asdict(statistics), sigma=0.0)
+    start = GaussianStart(**statistics.gaussian(), sigma=0.0)
     starts = start.noisy_images(tf.range(3, dtype=tf.int64), (2, 2, 1))
     np.testing.assert_allclose(starts, np.full((3, 2, 2, 1), 128 / 255), atol=1e-4)
 

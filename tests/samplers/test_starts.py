@@ -1,6 +1,5 @@
 """Starting points: noise added to given images; Gaussians with the images' covariance."""
 
-import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,7 +33,7 @@ def test_gaussian_starts_have_the_mean_and_covariance_plus_noise(kept):
     """Mean and covariance of 20,000 starts: N(mean, C + sigma^2 I), within 5 standard errors."""
     statistics = fit_statistics(correlated_images(2_000), max_components=kept)
     count, sigma, shape = 20_000, 0.3, statistics.mean.shape
-    start = GaussianStart(**dataclasses.asdict(statistics), sigma=sigma)
+    start = GaussianStart(**statistics.gaussian(), sigma=sigma)
     starts = start.noisy_images(tf.range(count, dtype=tf.int64), shape).numpy().reshape(count, -1)
     expected = covariance_of(statistics) + sigma**2 * np.eye(24)
     spread = np.sqrt(np.diag(expected))
@@ -50,7 +49,7 @@ def large_starts() -> list:
     """Starts whose arrays have 80,000 bytes at least."""
     images = np.random.default_rng(0).uniform(size=(60, 18, 19, 1)).astype(np.float32)
     statistics = fit_statistics(images, max_components=60)
-    return [ImagesStart(images, 0.1), GaussianStart(**dataclasses.asdict(statistics), sigma=0.3)]
+    return [ImagesStart(images, 0.1), GaussianStart(**statistics.gaussian(), sigma=0.3)]
 
 
 @pytest.mark.parametrize("start", large_starts(), ids=["images", "gaussian"])

@@ -306,8 +306,10 @@ def _sampling() -> ConfigDict:
     # hmc: leapfrog steps of each move.
     sampling.leapfrog_steps = 3
     # Starting points. "gaussian": a Gaussian with mean and covariance of the training images, plus
-    # noise of the first level (for annealed_langevin, of the initial temperature). "isotropic":
-    # 0.5 + sigma N(0, I) with sigma the first level, or 1 for annealed_langevin, as in the paper.
+    # noise of the first level (for annealed_langevin, of the initial temperature). "mixture": a
+    # mixture of Gaussians of the training images plus that noise; it is fitted before the first
+    # step of a training run with this setting. "isotropic": 0.5 + sigma N(0, I) with sigma the
+    # first level, or 1 for annealed_langevin, as in the paper.
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
     sampling.start = "gaussian"

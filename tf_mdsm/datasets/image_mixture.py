@@ -7,17 +7,14 @@ and Bishop, 1999), with components that all Gaussians share.
 
 import dataclasses
 import warnings
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg, special
 
-from tf_mdsm.datasets.image_statistics import ImageStatistics, flat_floats
-from tf_mdsm.errors import RunError
-from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.datasets.pixels import flat_floats
 
-__all__ = ["ImageMixture", "fit_mixture", "load_mixture", "save_mixture"]
+__all__ = ["ImageMixture", "fit_mixture"]
 
 # Images that are projected at a time, and images to which the mixture is fitted at most.
 _BATCH_SIZE, _MAX_IMAGES = 1_024, 60_000
@@ -30,33 +27,39 @@ _MAX_ITERATIONS = 100
 
 @dataclasses.dataclass(frozen=True)
 class ImageMixture:
-    """sum_k weights_k N(mean + V' centers_k, V' covariances_k V + residual_variances_k (I - V' V)).
+    """sum_k weights_k N(m + V' centers_k, V' covariances_k V + residual_variances_k (I - V' V)).
+
+    m is the mean of the images, and the rows of V are their r leading principal components.
 
     Attributes:
         weights: of the K Gaussians, float32 [K]; their sum is 1.
-        mean: mean of all images, float32 [H, W, C].
-        components: orthonormal directions, the rows of V, float32 [r, H, W, C].
-        centers: means along the components, relative to `mean`, float32 [K, r].
+        centers: means along the components, relative to m, float32 [K, r].
         covariances: along the components, float32 [K, r, r].
         residual_variances: variance along every other direction, float32 [K].
     """
 
     weights: np.ndarray
-    mean: np.ndarray
-    components: np.ndarray
     centers: np.ndarray
     covariances: np.ndarray
     residual_variances: np.ndarray
 
-    def log_density(self, coordinates: np.ndarray, residuals: np.ndarray, sigma: float):
+    @property
+    def rank(self) -> int:
+        """The number r of principal components."""
+        return self.centers.shape[1]
+
+    def log_density(
+        self, coordinates: np.ndarray, residuals: np.ndarray, *, size: int, sigma: float
+    ) -> np.ndarray:
         """Log density of images under the mixture with noise of level sigma, float64 [N].
 
         Args:
-            coordinates: along the components, relative to `mean`, [N, r].
+            coordinates: along the components, relative to m, [N, r].
             residuals: squared norms of what is orthogonal to the components, [N].
+            size: number of values of an image.
             sigma: the noise level.
         """
-        size, rank = self.mean.size, len(self.components)
+        rank = self.rank
         logs = np.empty((len(coordinates), len(self.weights)))
         for k, weight in enumerate(self.weights):
             covariance = self.covariances[k].astype(np.float64) + sigma**2 * np.eye(rank)
@@ -75,7 +78,8 @@ class ImageMixture:
 
 def fit_mixture(
     images: np.ndarray,
-    statistics: ImageStatistics,
+    mean: np.ndarray,
+    components: np.ndarray,
     *,
     sigma: float,
     numbers: Sequence[int] = (1, 5, 10, 20, 50, 100),
@@ -88,27 +92,29 @@ def fit_mixture(
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].
-        statistics: mean and principal components of the images.
+        mean: mean of the images, [H, W, C].
+        components: their principal components, largest variance first, [r, H, W, C].
         sigma: noise level at which sampling will start, in pixel units.
         numbers: numbers of Gaussians to choose from; each Gaussian has at least 50 images.
         ranks: numbers of principal components to choose from.
     """
     images = images[:: -(-len(images) // _MAX_IMAGES)]
-    largest = min(max(ranks), len(statistics.components))
-    coordinates, squares = _project(images, statistics, largest)
+    allowed = sorted({min(rank, len(components)) for rank in ranks})
+    coordinates, squares = _project(images, mean, components[: allowed[-1]])
     fitted = np.arange(len(images)) % _HELD_OUT_STRIDE != _HELD_OUT_STRIDE - 1
-    noisy = _with_noise(coordinates[~fitted], squares[~fitted], statistics.mean.size, sigma)
+    noisy, noisy_squares = _with_noise(coordinates[~fitted], squares[~fitted], mean.size, sigma)
 
     def fit(number: int, rank: int) -> ImageMixture:
-        return _fit(coordinates[fitted], squares[fitted], statistics, number, rank)
+        leading = coordinates[fitted, :rank]
+        residuals = squares[fitted] - (leading**2).sum(1)
+        return _fit(leading, np.maximum(residuals, 0) / max(mean.size - rank, 1), number)
 
     def held_out(mixture: ImageMixture) -> float:
-        rank = len(mixture.components)
-        residuals = noisy[1] - (noisy[0][:, :rank] ** 2).sum(1)
-        return mixture.log_density(noisy[0][:, :rank], residuals, sigma).mean()
+        leading = noisy[:, : mixture.rank]
+        residuals = noisy_squares - (leading**2).sum(1)
+        return mixture.log_density(leading, residuals, size=mean.size, sigma=sigma).mean()
 
     most = max(1, int(fitted.sum()) // _MIN_IMAGES)
-    allowed = sorted({min(rank, largest) for rank in ranks})
     middle = allowed[len(allowed) // 2]
     best = max((fit(number, middle) for number in numbers if number <= most), key=held_out)
     others = (fit(len(best.weights), rank) for rank in allowed if rank != middle)
@@ -116,16 +122,16 @@ def fit_mixture(
 
 
 def _project(
-    images: np.ndarray, statistics: ImageStatistics, rank: int
+    images: np.ndarray, mean: np.ndarray, components: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along the leading components, [N, r], and squared norms, [N], of images.
+    """Coordinates along the components, [N, r], and squared norms, [N], of images.
 
     Both are relative to the mean, in float64.
     """
-    directions = statistics.components[:rank].reshape(rank, -1).T
-    coordinates, squares = np.empty((len(images), rank)), np.empty(len(images))
+    directions = components.reshape(len(components), -1).T
+    coordinates, squares = np.empty((len(images), len(components))), np.empty(len(images))
     for first in range(0, len(images), _BATCH_SIZE):
-        batch = flat_floats(images[first : first + _BATCH_SIZE]) - statistics.mean.ravel()
+        batch = flat_floats(images[first : first + _BATCH_SIZE]) - mean.ravel()
         coordinates[first : first + _BATCH_SIZE] = batch @ directions
         squares[first : first + _BATCH_SIZE] = np.einsum("nd,nd->n", batch, batch)
     return coordinates, squares
@@ -150,57 +156,32 @@ def _with_noise(
     return noisy, residuals + (noisy**2).sum(1)
 
 
-def _fit(
-    coordinates: np.ndarray,
-    squares: np.ndarray,
-    statistics: ImageStatistics,
-    number: int,
-    rank: int,
-) -> ImageMixture:
-    """A mixture of so many Gaussians in so many components, by expectation maximisation."""
+def _fit(coordinates: np.ndarray, residuals: np.ndarray, number: int) -> ImageMixture:
+    """A mixture of so many Gaussians, by expectation maximisation.
+
+    Args:
+        coordinates: of images along the components, [N, r].
+        residuals: mean square of each image along a direction across the components, [N].
+        number: number of Gaussians.
+    """
     # Imported here: scikit-learn takes its time to load.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    leading, size = coordinates[:, :rank], statistics.mean.size
-    residuals = np.maximum(squares - (leading**2).sum(1), 0.0) / max(size - rank, 1)
-    smallest = 1e-6 * max(float(statistics.variances[0]), 1e-6)
+    rank = coordinates.shape[1]
+    smallest = 1e-6 * max(float(coordinates.var(axis=0).max()), 1e-6)
     model = GaussianMixture(number, max_iter=_MAX_ITERATIONS, reg_covar=smallest, random_state=0)
     with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
-        model.fit(leading)  # Its time is limited: what it has reached is compared on other images.
-    shares = model.predict_proba(leading)
+        model.fit(coordinates)  # Its time is limited: what it reaches is compared on other images.
+    shares = model.predict_proba(coordinates)
     counts = shares.sum(0)
     # A Gaussian of few images is drawn towards the mean of all covariances, as if `rank` images
     # more had that one.
-    shared = np.einsum("k,kij->ij", counts, model.covariances_) / len(leading)
+    shared = np.einsum("k,kij->ij", counts, model.covariances_) / len(coordinates)
     pull = (rank / (counts + rank))[:, None, None]
     return ImageMixture(
-        weights=np.float32(counts / len(leading)),
-        mean=statistics.mean,
-        components=statistics.components[:rank],
+        weights=np.float32(counts / len(coordinates)),
         centers=np.float32(model.means_),
         covariances=np.float32((1 - pull) * model.covariances_ + pull * shared),
         residual_variances=np.float32(shares.T @ residuals / counts),
     )
-
-
-def save_mixture(mixture: ImageMixture, path: str) -> None:
-    """Writes a mixture to an `.npz` file, atomically."""
-    with atomic_write(path) as partial:
-        np.savez(partial, **dataclasses.asdict(mixture))
-
-
-def load_mixture(path: str) -> ImageMixture | None:
-    """Reads the mixture that `save_mixture` wrote; None if the file does not exist.
-
-    Raises:
-        RunError: if the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            fields = {field.name: arrays[field.name] for field in dataclasses.fields(ImageMixture)}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} cannot be read ({error})") from error
-    return ImageMixture(**fields)

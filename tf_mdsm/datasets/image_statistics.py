@@ -2,26 +2,24 @@
 
 import dataclasses
 import zipfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
 
+from tf_mdsm.datasets.image_mixture import ImageMixture, fit_mixture
+from tf_mdsm.datasets.pixels import flat_floats
 from tf_mdsm.errors import RunError
 from tf_mdsm.system.atomic import atomic_write
 
-__all__ = [
-    "ImageStatistics",
-    "fit_statistics",
-    "flat_floats",
-    "load_statistics",
-    "save_statistics",
-]
+__all__ = ["ImageStatistics", "fit_statistics", "load_statistics", "save_statistics"]
 
 # Images that are read at a time.
 _BATCH_SIZE = 1_024
 # Number of images that are used where the covariance of all would be too large.
 _SUBSET_SIZE = 2_048
+# How the names of a mixture's arrays begin in a file.
+_MIXTURE = "mixture_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +33,24 @@ class ImageStatistics:
         components: orthonormal directions v_i, largest variance first, float32 [r, H, W, C].
         variances: variances along the components, in descending order, float32 [r].
         residual_variance: mean variance along all other directions; 0 if there are no others.
+        mixture: a mixture of Gaussians in the leading components; None if none was fitted.
     """
 
     mean: np.ndarray
     components: np.ndarray
     variances: np.ndarray
     residual_variance: float
+    mixture: ImageMixture | None = None
+
+    def gaussian(self) -> dict[str, Any]:
+        """Mean and covariance alone, as arguments of a Gaussian."""
+        names = ("mean", "components", "variances", "residual_variance")
+        return {name: getattr(self, name) for name in names}
+
+    def with_mixture(self, images: np.ndarray, *, sigma: float) -> "ImageStatistics":
+        """The same with a mixture of Gaussians of the images; arguments as of `fit_mixture`."""
+        mixture = fit_mixture(images, self.mean, self.components, sigma=sigma)
+        return dataclasses.replace(self, mixture=mixture)
 
 
 def fit_statistics(
@@ -77,7 +87,9 @@ def fit_statistics(
 def save_statistics(statistics: ImageStatistics, path: str) -> None:
     """Writes the statistics to an `.npz` file, atomically."""
     with atomic_write(path) as partial:
-        np.savez(partial, **dataclasses.asdict(statistics))
+        mixture = dataclasses.asdict(statistics.mixture) if statistics.mixture else {}
+        named = {f"{_MIXTURE}{name}": array for name, array in mixture.items()}
+        np.savez(partial, **statistics.gaussian(), **named)
 
 
 def load_statistics(path: str) -> ImageStatistics | None:
@@ -88,15 +100,24 @@ def load_statistics(path: str) -> ImageStatistics | None:
     """
     try:
         # NumPy would leave a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            fields = {
-                field.name: arrays[field.name] for field in dataclasses.fields(ImageStatistics)
-            }
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        mixture = {
+            name.removeprefix(_MIXTURE): arrays.pop(name)
+            for name in list(arrays)
+            if name.startswith(_MIXTURE)
+        }
+        return ImageStatistics(
+            mean=arrays["mean"],
+            components=arrays["components"],
+            variances=arrays["variances"],
+            residual_variance=float(arrays["residual_variance"]),
+            mixture=ImageMixture(**mixture) if mixture else None,
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
-    return ImageStatistics(**{**fields, "residual_variance": float(fields["residual_variance"])})
 
 
 class _PrincipalComponents(NamedTuple):
@@ -113,12 +134,6 @@ class _PrincipalComponents(NamedTuple):
     variances: np.ndarray
     directions: np.ndarray
     total_variance: float
-
-
-def flat_floats(images: np.ndarray) -> np.ndarray:
-    """Images as float32 [N, d], pixels in [0, 1]."""
-    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-    return images.reshape(len(images), -1).astype(np.float32) * np.float32(scale)
 
 
 def _analyze_covariance(images: np.ndarray, size: int) -> _PrincipalComponents:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, one_line
 
-__all__ = ["as_images", "to_float"]
+__all__ = ["as_images", "flat_floats", "to_float"]
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -63,3 +64,9 @@ def _shape_requirement(shape: tf.TensorShape, image_shape: tuple[int | None, ...
     if shape.rank == 3 and shape[1:].concatenate(1).is_compatible_with(image_shape):
         return f"{requirement} (gray images have one channel as images[..., None])"
     return requirement
+
+
+def flat_floats(images: np.ndarray) -> np.ndarray:
+    """Images as float32 [N, d], pixels in [0, 1]."""
+    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
+    return images.reshape(len(images), -1).astype(np.float32) * np.float32(scale)

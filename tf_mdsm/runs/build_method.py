@@ -22,11 +22,11 @@ from tf_mdsm.samplers.schedules import (
     growing_step_sizes,
     temperatures_of,
 )
-from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, Start
+from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, MixtureStart, Start
 from tf_mdsm.system.image_files import read_images
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["BUILDERS", "build_method", "build_temperatures"]
+__all__ = ["BUILDERS", "build_method", "build_temperatures", "first_sigma"]
 
 
 def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
@@ -56,15 +56,21 @@ def build_temperatures(config: ConfigDict) -> np.ndarray:
         )
 
 
+def first_sigma(config: ConfigDict) -> float:
+    """The noise level at which the method of `config.sampling` starts."""
+    if config.sampling.sampler == "annealed_langevin":
+        return config.noise.sigma0 * float(build_temperatures(config)[0]) ** 0.5
+    return config.sampling.sigma_max or config.noise.sigma_max
+
+
 def _build_langevin(config: ConfigDict, statistics: ImageStatistics | None) -> AnnealedLangevin:
     """The paper's sampler. Its isotropic start has the paper's sigma = 1."""
     temperatures = build_temperatures(config)
-    first_sigma = config.noise.sigma0 * temperatures[0] ** 0.5
     return AnnealedLangevin(
         temperatures=temperatures,
         step_size=config.sampling.step_size,
         denoise=config.sampling.denoise and trains_denoiser(config.noise.weighting),
-        start=_build_start(config, statistics, first_sigma, isotropic_sigma=1.0),
+        start=_build_start(config, statistics, first_sigma(config), isotropic_sigma=1.0),
     )
 
 
@@ -84,7 +90,7 @@ def _build_ancestral(config: ConfigDict, statistics: ImageStatistics | None) -> 
 
 def _build_coarse_to_fine(config: ConfigDict, statistics: ImageStatistics | None) -> CoarseToFine:
     """Coarse-to-fine ascent from the first noise level to the last."""
-    first, last = _first_and_last_sigma(config)
+    first, last = first_sigma(config), final_sigma(config)
     return CoarseToFine(
         sigma_start=first,
         sigma_end=last,
@@ -119,14 +125,9 @@ def _metropolis_arguments(config: ConfigDict, statistics: ImageStatistics | None
 
 def _noise_levels(config: ConfigDict) -> tuple[float, np.ndarray]:
     """The first noise level, and all levels from the first to the last, float32 [N]."""
-    first, last = _first_and_last_sigma(config)
+    first, last = first_sigma(config), final_sigma(config)
     with errors_in_group("config.sampling"):
         return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
-
-
-def _first_and_last_sigma(config: ConfigDict) -> tuple[float, float]:
-    """The noise levels at which sampling begins and ends."""
-    return config.sampling.sigma_max or config.noise.sigma_max, final_sigma(config)
 
 
 def _build_start(
@@ -137,7 +138,7 @@ def _build_start(
     Args:
         config: the run's configuration.
         statistics: of the training images.
-        sigma: noise level of the Gaussian start and of the start at images.
+        sigma: noise level of every start but the isotropic one.
         isotropic_sigma: standard deviation of the isotropic start.
     """
     if config.sampling.start == "isotropic":
@@ -153,7 +154,22 @@ def _build_start(
             "be isotropic, as this run holds no statistics of its training images",
             config.sampling.start,
         )
-    return GaussianStart(**dataclasses.asdict(statistics), sigma=sigma)
+    if config.sampling.start == "gaussian":
+        return GaussianStart(**statistics.gaussian(), sigma=sigma)
+    if statistics.mixture is None:
+        raise InvalidArgument(
+            "config.sampling.start",
+            "be gaussian or isotropic, as this run keeps no mixture of its training images "
+            "(--mode=train with sampling.start=mixture fits one before its first step)",
+            config.sampling.start,
+        )
+    mixture = statistics.mixture
+    return MixtureStart(
+        **dataclasses.asdict(mixture),
+        mean=statistics.mean,
+        components=statistics.components[: mixture.rank],
+        sigma=sigma,
+    )
 
 
 # Every name of `config.sampling.sampler`, in the order of `config.ranges`.

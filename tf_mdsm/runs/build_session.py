@@ -26,7 +26,7 @@ from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.runs.build_data import build_images, build_true_energy
-from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.runs.build_method import build_method, first_sigma
 from tf_mdsm.runs.build_model import (
     build_model,
     build_optimizer,
@@ -91,8 +91,10 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         if known is not None and newest_step(folder.checkpoints):
             require_same_images(config, known, record)
         statistics = load_statistics(folder.image_statistics) if is_same else None
-        fitted = statistics is None
+        kept = statistics
         statistics = statistics or fit_statistics(images)
+        if config.sampling.start == "mixture" and statistics.mixture is None:
+            statistics = statistics.with_mixture(images, sigma=first_sigma(config))
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
@@ -102,7 +104,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
             config, folder, model=model, workers=workers, record=record, lock=lock
         )
         set_constant_rate(config, model.optimizer, factor)
-        if workers.is_chief and fitted:
+        if workers.is_chief and statistics is not kept:
             save_statistics(statistics, folder.image_statistics)
         if workers.is_chief and record != known:
             _record_images(folder, record, is_first=known is None, step=checkpoints.step)

@@ -1,6 +1,5 @@
 """`--mode=likelihood`: bounds of log Z of a trained energy, and bits per dimension of images."""
 
-import dataclasses
 import json
 import logging
 import math
@@ -130,7 +129,7 @@ def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
         requirement = "be isotropic, as this run holds no statistics of its training images"
         raise InvalidArgument("reference", requirement, settings.reference)
     sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-    return GaussianReference(**dataclasses.asdict(statistics), sigma=sigma, domain=domain)
+    return GaussianReference(**statistics.gaussian(), sigma=sigma, domain=domain)
 
 
 def _key(run: LoadedRun) -> str:

@@ -29,6 +29,6 @@ __getattr__, __dir__, __all__ = import_when_used(
             "growing_step_sizes",
             "temperatures_of",
         ],
-        "starts": ["GaussianStart", "ImagesStart", "IsotropicStart", "Start"],
+        "starts": ["GaussianStart", "ImagesStart", "IsotropicStart", "MixtureStart", "Start"],
     },
 )
