@@ -47,6 +47,7 @@ from tf_mdsm.system.matplotlib_backend import use_file_backend
 from tf_mdsm.system.signals import raise_interrupts
 from tf_mdsm.system.stderr import quiet_stderr
 from tf_mdsm.system.stdout import print_lines
+from tf_mdsm.system.temporary_folder import use_temporary_folder
 
 # The module and the function of each mode. A function takes the configuration and the run's folder
 # and returns the paths of the files that it wrote for the user to look at.
@@ -102,6 +103,7 @@ def _run(command: CommandLine) -> list[str]:
     """Runs the mode and returns the paths of the files that it wrote."""
     require_tensorflow_backend()
     use_file_backend()
+    use_temporary_folder(command.workdir)
     _set_tensorflow_messages(command.verbosity)
     tune_process()
     if command.mode in _MODES_OF_GRADIENTS:

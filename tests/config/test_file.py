@@ -110,7 +110,8 @@ def test_a_recipe_imports_the_recipe_beside_it(tmp_path):
         assert sys.path == before
 
 
-def test_no_file_beside_a_recipe_hides_a_library(tmp_path):
+def test_no_file_beside_a_recipe_hides_a_library(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     (tmp_path / "colorsys.py").write_text("raise RuntimeError('the wrong file')\n")
     (tmp_path / "recipe.py").write_text(
         "import colorsys\nfrom tf_mdsm.config import default_config as get_config\n"

@@ -1,5 +1,7 @@
 """Synthetic data: the mixture of Gaussians with its energy, and the blobs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,3 +71,17 @@ def test_blobs_differ_in_place_and_color():
     assert np.ptp(centers, axis=0).min() > 0.3
     brightest = blobs.max((1, 2))
     assert np.ptp(brightest, axis=0).min() > 100
+
+
+def test_blobs_need_little_more_memory_than_they_take():
+    tracemalloc.start()
+    images = synthetic.blobs(4_000, 32, 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * images.nbytes
+
+
+def test_blobs_do_not_depend_on_the_parts(monkeypatch):
+    whole = synthetic.blobs(40, 8, 3)
+    monkeypatch.setattr(synthetic, "_PART", 7)
+    np.testing.assert_array_equal(synthetic.blobs(40, 8, 3), whole)

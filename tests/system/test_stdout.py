@@ -30,7 +30,7 @@ def test_characters_that_the_encoding_lacks_are_escaped():
     assert result.stdout == "\\xe91\n\\udce9\n0\n"
 
 
-@pytest.mark.parametrize("count", [1, 100_000])
+@pytest.mark.parametrize("count", [1, 1_855, 2_000, 100_000])
 def test_a_closed_reader_is_no_failure(count):
     reader, writer = os.pipe()
     os.close(reader)

@@ -10,6 +10,9 @@ __all__ = ["MIXTURE_STD", "blobs", "mixture", "mixture_energy", "mixture_means"]
 MIXTURE_STD = 0.03
 _NUM_MEANS, _RADIUS = 8, 0.3
 
+# Blobs that are computed at a time.
+_PART = 256
+
 
 def mixture_means() -> np.ndarray:
     """The means of the mixture's Gaussians, float32 [8, 2]."""
@@ -68,5 +71,11 @@ def blobs(count: int, image_size: int, channels: int) -> np.ndarray:
     color = generator.uniform(0.3, 1.0, (count, 1, 1, channels))
     axis = (np.arange(image_size) + 0.5) / image_size
     y, x = axis[None, :, None, None], axis[None, None, :, None]
-    squared_distance = (x - x_center) ** 2 + (y - y_center) ** 2
-    return np.round(255 * color * np.exp(-squared_distance / (2 * width**2))).astype(np.uint8)
+    images = np.empty((count, image_size, image_size, channels), np.uint8)
+    # In parts, since a pixel takes eight bytes while it is computed.
+    for first in range(0, count, _PART):
+        part = slice(first, first + _PART)
+        squared_distance = (x - x_center[part]) ** 2 + (y - y_center[part]) ** 2
+        heights = np.exp(-squared_distance / (2 * width[part] ** 2))
+        images[part] = np.round(255 * color[part] * heights)
+    return images

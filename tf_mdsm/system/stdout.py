@@ -1,7 +1,7 @@
 """Lines on standard output, whatever its encoding and whether or not somebody still reads them."""
 
+import contextlib
 import io
-import os
 import sys
 from collections.abc import Iterable
 
@@ -19,13 +19,8 @@ def print_lines(lines: Iterable[object]) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
+    with contextlib.suppress(BrokenPipeError):
         for line in lines:
             print(line)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except OSError as error:
-        # Python writes what is left once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(error, BrokenPipeError):
-            raise
