@@ -63,6 +63,13 @@ def test_statistics_are_saved_and_loaded(tmp_path):
     loaded = load_statistics(path)
     np.testing.assert_array_equal(loaded.components, statistics.components)
     assert loaded.residual_variance == statistics.residual_variance
+    assert loaded.mixture is None
+    with_mixture = statistics.with_mixture(correlated_images(50), sigma=0.1)
+    save_statistics(with_mixture, path)
+    loaded = load_statistics(path)
+    for name, array in vars(with_mixture.mixture).items():
+        np.testing.assert_array_equal(getattr(loaded.mixture, name), array)
+    np.testing.assert_array_equal(loaded.mean, statistics.mean)
     content = (tmp_path / "statistics.npz").read_bytes()
     (tmp_path / "statistics.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match=r"statistics\.npz cannot be read"):

@@ -1,5 +1,6 @@
 """From a configuration to a training session, and folders in which no session is opened."""
 
+import functools
 import logging
 import os
 import pathlib
@@ -9,12 +10,16 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers import small_runs as runs
+from tf_mdsm.datasets import image_statistics
 from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.runs import build_session
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_session import open_session
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.train import train
+from tf_mdsm.samplers.starts import MixtureStart
 from tf_mdsm.system.locks import training_lock
 
 
@@ -100,6 +105,27 @@ def test_saved_statistics_are_used(copied, monkeypatch):
     monkeypatch.setattr(build_session, "fit_statistics", fail)
     with open_session(runs.small_config(), str(copied)):
         pass
+
+
+def test_a_mixture_is_fitted_once_before_the_first_step(copied, monkeypatch):
+    """Also of a run that was trained without one; sampling then starts there."""
+    few = functools.partial(image_statistics.fit_mixture, numbers=(2,), ranks=(3,))
+    monkeypatch.setattr(image_statistics, "fit_mixture", few)
+    config = runs.small_config(sampling__sampler="ancestral", sampling__start="mixture")
+    with pytest.raises(InvalidArgument, match=r"`config.sampling.start` must be gaussian or"):
+        load_run(config, str(copied)).build_method(config)
+    with open_session(config, str(copied)):
+        pass
+    run = load_run(config, str(copied))
+    assert isinstance(run.method.start, MixtureStart)
+    assert run.method.start.sigma == config.noise.sigma_max
+    fitted = run.statistics.mixture
+    assert fitted.centers.shape == (2, 3)
+    monkeypatch.setattr(ImageStatistics, "with_mixture", None)
+    with open_session(config, str(copied)):
+        pass
+    again = load_run(config, str(copied)).statistics.mixture
+    np.testing.assert_array_equal(again.centers, fitted.centers)
 
 
 def test_workers_other_than_the_chief_write_nothing(tmp_path, monkeypatch):
