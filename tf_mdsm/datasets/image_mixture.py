@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
 from tf_mdsm.datasets.pixels import flat_floats
 
@@ -73,7 +73,7 @@ class ImageMixture:
                 + (size - rank) * np.log(variance)
                 + size * np.log(2 * np.pi)
             )
-        return special.logsumexp(logs, axis=1)
+        return np.logaddexp.reduce(logs, axis=1)
 
 
 def fit_mixture(
@@ -177,11 +177,12 @@ def _fit(coordinates: np.ndarray, residuals: np.ndarray, number: int) -> ImageMi
     counts = shares.sum(0)
     # A Gaussian of few images is drawn towards the mean of all covariances, as if `rank` images
     # more had that one.
-    shared = np.einsum("k,kij->ij", counts, model.covariances_) / len(coordinates)
+    covariances = np.asarray(model.covariances_)
+    shared = np.einsum("k,kij->ij", counts, covariances) / len(coordinates)
     pull = (rank / (counts + rank))[:, None, None]
     return ImageMixture(
-        weights=np.float32(counts / len(coordinates)),
-        centers=np.float32(model.means_),
-        covariances=np.float32((1 - pull) * model.covariances_ + pull * shared),
-        residual_variances=np.float32(shares.T @ residuals / counts),
+        weights=np.asarray(counts / len(coordinates), np.float32),
+        centers=np.asarray(model.means_, np.float32),
+        covariances=np.asarray((1 - pull) * covariances + pull * shared, np.float32),
+        residual_variances=np.asarray(shares.T @ residuals / counts, np.float32),
     )

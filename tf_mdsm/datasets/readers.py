@@ -149,7 +149,7 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
             that is not a readable picture, naming it.
     """
     check = PixelCheck("path")
-    for name in folder_files(path):
+    for name in files_in_folder(path, PICTURE_ENDINGS, "path"):
         try:
             pixels = read_picture(name)
         except PICTURE_READ_ERRORS as error:
@@ -168,7 +168,7 @@ def folder_files(path: str) -> list[str]:
     Raises:
         InvalidArgument: for a folder without pictures.
     """
-    return files_in_folder(path, PICTURE_ENDINGS, "path")
+    return files_in_folder(path, PICTURE_ENDINGS, "path", tell=False)
 
 
 def read_tfds(name: str, split: str, data_dir: str, feature: str = "image") -> tf.data.Dataset:

@@ -35,16 +35,19 @@ READABLE_ENDINGS = (*PICTURE_ENDINGS, ".npy", ".npz")
 _BLACK, _WHITE = 111, 144
 
 
-def files_in_folder(folder: str, endings: tuple[str, ...], field: str) -> list[str]:
+def files_in_folder(
+    folder: str, endings: tuple[str, ...], field: str, *, tell: bool = True
+) -> list[str]:
     """Finds the files of a folder and its subfolders whose names have one of some endings.
 
     Files and folders whose names begin with a dot are hidden, and left out. Links are followed, and
-    each real file counts once. Of the other files, a log message says how many are left out.
+    each real file counts once.
 
     Args:
         folder: the folder.
         endings: endings in small letters; names may have capital ones.
         field: argument or flag that named the folder, for error messages.
+        tell: whether a log message says how many other files are left out.
 
     Returns:
         paths in the order of their names.
@@ -63,7 +66,7 @@ def files_in_folder(folder: str, endings: tuple[str, ...], field: str) -> list[s
             left_out[ending or "no ending"] += 1
     if not paths:
         raise InvalidArgument(field, f"hold files that end in {', '.join(endings)}", folder)
-    if left_out:
+    if left_out and tell:
         kinds = ", ".join(f"{ending}: {count}" for ending, count in left_out.most_common(10))
         total = left_out.total()
         _LOGGER.warning("%s: files left out by their endings: %d (%s)", folder, total, kinds)
