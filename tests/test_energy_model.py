@@ -67,6 +67,24 @@ def test_images_of_any_kind(name):
             function(wrong)
 
 
+@pytest.mark.parametrize("name", ["energy", "score", "energy_and_score", "denoise", "noise_level"])
+def test_pixels_of_another_unit_are_warned_of(name):
+    """Bytes as floats, and [-1, 1], are told from images under noise of any level."""
+    model, random = make_model(), np.random.default_rng(0)
+    clean = random.uniform(size=(2, *model.image_shape)).astype(np.float32)
+    ends = clean.copy()
+    ends[0, 0, 0, 0], ends[0, 0, 1, 0] = 0, 1
+    for wrong in (255 * clean, 2 * ends - 1):
+        with pytest.warns(UserWarning, match="`images` must hold pixels of which 0 is black"):
+            getattr(model, name)(wrong)
+    for right in (
+        clean,
+        clean + 3 * random.normal(size=clean.shape),
+        (255 * clean).astype("uint8"),
+    ):
+        getattr(model, name)(right)
+
+
 def test_wrong_momentum_is_refused():
     with pytest.raises(InvalidArgument, match=r"`ema_momentum` must lie in \[0, 1\)"):
         make_model(ema_momentum=1.0)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm import losses, randomness
-from tf_mdsm.datasets.pixels import as_images
+from tf_mdsm.datasets.pixels import as_images, warn_unless_pixels
 from tf_mdsm.datasets.training_inputs import (
     checked_source,
     errors_of_sources,
@@ -183,7 +183,7 @@ class EnergyModel(keras.Model):
 
     def energy(self, images: tf.Tensor) -> tf.Tensor:
         """The energy E(x), [B]; it is low where images look like the training images."""
-        return self._energy_fn(as_images(images, self.image_shape))
+        return self._energy_fn(self._noisy_images(images))
 
     def score(self, images: tf.Tensor) -> tf.Tensor:
         """The score -dE/dx, [B, H, W, C]."""
@@ -191,7 +191,7 @@ class EnergyModel(keras.Model):
 
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The energy E(x), [B], and the score -dE/dx, [B, H, W, C], by one gradient evaluation."""
-        images = as_images(images, self.image_shape)
+        images = self._noisy_images(images)
         energy, gradient = losses.energy_and_gradient(self._energy_fn, images)
         return energy, -gradient
 
@@ -201,7 +201,7 @@ class EnergyModel(keras.Model):
         D estimates the clean image for any of the trained noise levels. The weighting "score" is
         an exception: there D is a denoiser only for images under noise of level sigma0.
         """
-        images = as_images(images, self.image_shape)
+        images = self._noisy_images(images)
         return losses.denoise(self._energy_fn, images, self.noise.sigma0)
 
     def noise_level(self, images: tf.Tensor) -> tf.Tensor:
@@ -210,7 +210,7 @@ class EnergyModel(keras.Model):
         It is |D(x) - x| / sqrt(d), which on average lies below the true level
         (`losses.noise_level`). As `denoise`, it means little with the weighting "score".
         """
-        images = as_images(images, self.image_shape)
+        images = self._noisy_images(images)
         return losses.noise_level(
             images, losses.denoise(self._energy_fn, images, self.noise.sigma0)
         )
@@ -227,6 +227,12 @@ class EnergyModel(keras.Model):
         The same as `samplers.sampling.sample` with this model as its target.
         """
         return sampling.sample(self, method, seeds=seeds, batch_size=batch_size)
+
+    def _noisy_images(self, images: Any) -> tf.Tensor:
+        """The images of a caller as float32 [B, H, W, C]; warns if their white is not 1."""
+        images = as_images(images, self.image_shape)
+        warn_unless_pixels(images, stacklevel=3)
+        return images
 
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
         """Energies [B] of float32 images by the network to use after training."""

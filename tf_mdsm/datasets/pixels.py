@@ -1,13 +1,15 @@
 """Images as callers have them, converted to float32 pixels in [0, 1]."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.system.pixel_values import require_noisy_pixels
 
-__all__ = ["as_images", "flat_floats", "to_float"]
+__all__ = ["as_images", "flat_floats", "to_float", "warn_unless_pixels"]
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -53,6 +55,21 @@ def as_images(images: Any, image_shape: tuple[int | None, ...]) -> tf.Tensor:
     if images.shape.rank is None or None in images.shape[1:]:
         images = tf.ensure_shape(images, [None, *image_shape])
     return to_float(images)
+
+
+def warn_unless_pixels(images: tf.Tensor, *, stacklevel: int) -> None:
+    """Warns of images of which 1 is not white, as pixels in [0, 255] (`require_noisy_pixels`).
+
+    Args:
+        images: float32 [B, H, W, C]; of a tensor of a graph nothing is known.
+        stacklevel: of the warning.
+    """
+    if tf.is_symbolic_tensor(images):
+        return
+    try:
+        require_noisy_pixels(images.numpy(), "images")
+    except InvalidArgument as error:
+        warnings.warn(str(error), stacklevel=stacklevel + 1)
 
 
 def _shape_requirement(shape: tf.TensorShape, image_shape: tuple[int | None, ...]) -> str:
