@@ -68,9 +68,10 @@ def test_updated_variables_become_outputs():
     assert count.numpy() == 5
 
 
-def test_held_tensors_become_named_inputs():
+@pytest.mark.parametrize("kind", [tf.constant, tf.Variable])
+def test_held_tensors_become_named_inputs(kind):
     """They are not written into the program."""
-    held = tf.constant(X)
+    held = kind(X)
     lowered = lower(lambda x: {"y": x * held}, {"x": spec(X)}, {})
     assert lowered.inputs == ("x", "constant/0")
     np.testing.assert_array_equal(lowered.constants["constant/0"], X)

@@ -154,7 +154,14 @@ def test_only_the_chief_writes_files_and_logs(two_workers):
         for step in (STEPS - 8, STEPS - 4, STEPS)
         for e in ("index", "data-00000-of-00001")
     }
-    assert names == {"checkpoint", "checksums.json", "lock", "statistics.npz", *files}
+    assert names == {
+        "checkpoint",
+        "checksums.json",
+        "images.json",
+        "lock",
+        "statistics.npz",
+        *files,
+    }
     assert [step for step, _ in runs.events(workdir, "loss")] == list(range(4, STEPS + 1, 4))
     assert "2 CPU replica(s) on 2 workers" in chief
     assert f"step {STEPS}: finished" in chief

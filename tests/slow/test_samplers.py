@@ -39,7 +39,8 @@ def test_coarse_to_fine_ascent_runs_in_an_exported_model(workdir, tmp_path):
     config = settings(workdir, "coarse_to_fine")
     model, method = model_and_method(config, workdir)
     module = tf.Module()
-    module.weights = [variable.value for variable in model.inference_network.variables]
+    weights = [variable.value for variable in model.inference_network.variables]
+    module.weights = [*weights, *method.start.variables]
     module.sample = tf.function(
         lambda seed: {"images": method.sample(model, seed)},
         input_signature=[tf.TensorSpec([None], tf.int64, "seed")],

@@ -25,7 +25,7 @@ class LoweredFunction:
         inputs: names of the inputs in the program's order: the function's arguments, then the
             weights that it reads.
         outputs: names of the outputs in the program's order.
-        constants: weights that are no variables: tensors that the function holds, by name.
+        constants: what the function reads besides: tensors, and variables without a name.
     """
 
     artifact: bytes
@@ -64,12 +64,13 @@ def lower(
     zeros = [tf.zeros(spec.shape, spec.dtype) for spec in arguments.values()]
     concrete = compiled.get_concrete_function(*zeros)
     names = {id(variable.handle): name for name, variable in weights.items()}
+    held = {id(variable.handle): variable for variable in concrete.variables}
     constants = {}
     for tensor in concrete.captured_inputs:
-        if tensor.dtype != tf.resource:
+        if id(tensor) not in names:
             name = f"constant/{len(constants)}"
             names[id(tensor)] = name
-            constants[name] = tensor.numpy()
+            constants[name] = held.get(id(tensor), tensor).numpy()
     inputs = (*arguments, *(names[id(tensor)] for tensor in concrete.captured_inputs))
     module = compiled.experimental_get_compiler_ir(*zeros)(stage="stablehlo_serialized")
     artifact, num_inputs = _portable_artifact(module)
