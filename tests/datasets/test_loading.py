@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -399,3 +400,49 @@ def test_a_second_process_uses_the_cache_of_the_first(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loading, "_read_source", read_late)
     assert len(load_images("digits", **arguments)[0]) == 1_617
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The folder of a prepared data set `levels` of TensorFlow Datasets: 20 images a split."""
+    folder = tmp_path_factory.mktemp("tfds")
+    levels = np.tile(np.arange(20, dtype=np.uint8)[:, None, None, None] * 12, (1, 8, 8, 1))
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="levels",
+        version="1.0.0",
+        data_dir=folder,
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices({"image": levels})
+            for split in ("train", "test")
+        },
+        features=tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(8, 8, 1))}),
+        disable_shuffling=True,
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("split", "held_out_split", "shared"),
+    [
+        ("train", "test", 0),
+        ("train[:50%]", "train[50%:]", 0),
+        ("train[:5]", "train[15:]", 0),
+        ("train", "train[:50%]", 10),
+        ("train[:12]", "train[8:]", 4),
+        ("train+test", "test", 20),
+    ],
+)
+def test_splits_that_share_examples_are_refused(prepared, split, held_out_split, shared):
+    arguments = {"name": "levels", "data_dir": prepared, "image_size": 8, "channels": 1}
+    splits = {"split": split, "held_out_split": held_out_split}
+    if not shared:
+        assert all(len(images) for images in load_images("tfds", **arguments, **splits))
+        return
+    with pytest.raises(InvalidArgument, match=rf"`held_out_split` must share no .* {shared} exam"):
+        load_images("tfds", **arguments, **splits)
+
+
+def test_the_advice_for_equal_splits_can_be_followed(prepared):
+    splits = {"split": "train[:5]", "held_out_split": "train[:5]"}
+    with pytest.raises(InvalidArgument, match=r"train\[:90%\] and train\[90%:\]"):
+        load_images("tfds", name="levels", data_dir=prepared, image_size=8, channels=1, **splits)

@@ -106,9 +106,10 @@ def read_both_splits(read: Callable[[str], _T], split: str, held_out_split: str)
             reader about `split` names `held_out_split` where that is the split it read.
     """
     if split == held_out_split:
+        whole = split.partition("[")[0]
         advice = (
             f"differ from split ({split}); two slices of one split are "
-            f"{split}[:90%] and {split}[90%:]"
+            f"{whole}[:90%] and {whole}[90%:]"
         )
         raise InvalidArgument("held_out_split", advice, held_out_split)
     training = read(split)
@@ -284,6 +285,8 @@ def _read_source(
     }
     if source in readers_of_split:
         both = read_both_splits(readers_of_split[source], split, held_out_split)
+        if source == "tfds":
+            readers.require_disjoint_splits(name, data_dir, split, held_out_split)
         return [resized(images) for images in both]
     if source not in readers_of_all:
         known = ", ".join([*readers_of_split, *readers_of_all])

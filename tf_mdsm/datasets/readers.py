@@ -30,6 +30,7 @@ __all__ = [
     "read_idx",
     "read_npz",
     "read_tfds",
+    "require_disjoint_splits",
     "tfds_full_name",
 ]
 
@@ -225,6 +226,37 @@ def tfds_full_name(name: str, data_dir: str) -> str:
         InvalidArgument: for an unknown data set.
     """
     return _tfds_builder(name, data_dir).info.full_name
+
+
+def require_disjoint_splits(name: str, data_dir: str, split: str, held_out_split: str) -> None:
+    """Refuses two splits of a prepared data set of TensorFlow Datasets that share examples.
+
+    Raises:
+        InvalidArgument: about `held_out_split`.
+    """
+    splits = _tfds_builder(name, data_dir).info.splits
+    if not splits:
+        return
+    training, held_out = (
+        [(file.filename, _places(file)) for file in splits[part].file_instructions]
+        for part in (split, held_out_split)
+    )
+    shared = sum(
+        len(range(max(ours.start, theirs.start), min(ours.stop, theirs.stop)))
+        for file, ours in training
+        for other, theirs in held_out
+        if file == other
+    )
+    if shared:
+        requirement = f"share no example with split ({split}), which trains the model"
+        received = f"{held_out_split}, of which {shared} examples are in both"
+        raise InvalidArgument("held_out_split", requirement, received)
+
+
+def _places(instruction: Any) -> range:
+    """The places of the examples that are read of a file."""
+    skip, take = instruction.skip, instruction.take
+    return range(skip, instruction.examples_in_shard if take == -1 else skip + take)
 
 
 def _tfds_builder(name: str, data_dir: str) -> Any:
