@@ -82,6 +82,7 @@ def test_integers_of_each_stream_do_not_change():
         "coarse_to_fine": 907246986,
         "metropolis": 3847261030,
         "annealing": 3463592156,
+        "start_mixture": 4028558634,
     }
     assert tuple(expected) == randomness._STREAMS
     seeds = tf.constant([1], tf.int64)

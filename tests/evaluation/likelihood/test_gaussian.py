@@ -21,7 +21,7 @@ def test_the_reference_has_the_density_of_its_gaussian():
         residual = statistics.residual_variance
         covariance = (components.T * (statistics.variances - residual)) @ components
         covariance += (residual + 0.04) * np.eye(9)
-        reference = GaussianReference(**vars(statistics), sigma=0.2, domain=EVERYWHERE)
+        reference = GaussianReference(**statistics.gaussian(), sigma=0.2, domain=EVERYWHERE)
         energy, score = reference.energy_and_score(tf.constant(images))
         offset = images.reshape(-1, 9) - statistics.mean.reshape(9)
         solved = np.linalg.solve(covariance, offset.T).T
