@@ -1,7 +1,6 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
-import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.energy_network import (
     copy_network,
+    energies_of,
     image_shape_of,
     require_energy_network,
 )
@@ -236,7 +236,7 @@ class EnergyModel(keras.Model):
 
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
         """Energies [B] of float32 images by the network to use after training."""
-        return _energies(self.inference_network, images, self._num_parts)
+        return energies_of(self.inference_network, images, self._num_parts)
 
     def export(
         self,
@@ -467,7 +467,7 @@ class EnergyModel(keras.Model):
         """Normalized loss of each image under this model's weighting, [b]."""
         noise = self.noise
         return losses.mdsm_losses(
-            functools.partial(_energies, network, num_parts=self._num_parts),
+            functools.partial(energies_of, network, num_parts=self._num_parts),
             clean,
             noisy,
             kernel_variance=losses.kernel_variances(sigma, noise.weighting, noise.sigma0),
@@ -576,37 +576,6 @@ class EnergyModel(keras.Model):
         band = level_indices * NUM_BANDS // self.noise.num_levels
         summands = (each_loss, tf.ones_like(each_loss))
         return tf.stack([tf.math.unsorted_segment_sum(x, band, NUM_BANDS) for x in summands])
-
-
-def _energies(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
-    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least.
-
-    Args:
-        network: the network.
-        images: images [B, H, W, C].
-        num_parts: number of parts of the batch that TensorFlow may compute at the same time. They
-            are independent of each other up to here, and so are their gradients.
-    """
-    energies = network(images) if num_parts == 1 else _in_parts(network, images, num_parts)
-    if energies.shape.rank == 2:
-        energies = energies[:, 0]
-    return tf.cast(energies, tf.float32) if energies.dtype.size < 4 else energies
-
-
-def _in_parts(network: keras.Model, images: tf.Tensor, num_parts: int) -> tf.Tensor:
-    """The network's energies [B, ...] of images [B, H, W, C], computed part by part.
-
-    The parts have equal sizes, so they overlap if their number does not divide the batch. No part
-    is empty: oneDNN's convolutions refuse an empty batch.
-    """
-    num_images: Any = images.shape[0]
-    if num_images is None:
-        num_images = tf.shape(images)[0]
-    size = -(-num_images // num_parts)
-    starts = [(num_images - size) * part // (num_parts - 1) for part in range(num_parts)]
-    known = [0, *(before + size - start for before, start in itertools.pairwise(starts))]
-    energies = [network(images[start : start + size]) for start in starts]
-    return tf.concat([part[first:] for part, first in zip(energies, known, strict=True)], axis=0)
 
 
 def _has_gpu() -> bool:

@@ -18,7 +18,7 @@ __all__ = ["ImageMixture", "fit_mixture"]
 
 # Images that are projected at a time, and images to which the mixture is fitted at most.
 _BATCH_SIZE, _MAX_IMAGES = 1_024, 60_000
-# Every so manieth image is held out: its likelihood chooses among mixtures.
+# One image in so many is held out: the likelihood of these chooses among mixtures.
 _HELD_OUT_STRIDE = 10
 # Images for each Gaussian, at least.
 _MIN_IMAGES = 50

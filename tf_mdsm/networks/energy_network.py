@@ -1,12 +1,21 @@
 """What a network must be to serve as an energy: the shape of its images, its energies, its copy."""
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import keras
+from keras import ops
 
 from tf_mdsm.errors import InvalidArgument, one_line
 
-__all__ = ["copy_network", "image_shape_of", "layers_computing_in", "require_energy_network"]
+__all__ = [
+    "copy_network",
+    "energies_of",
+    "image_shape_of",
+    "layers_computing_in",
+    "require_energy_network",
+]
 
 
 def image_shape_of(network: keras.Model) -> tuple[int | None, ...]:
@@ -56,6 +65,22 @@ def layers_computing_in(network: keras.Model, dtype: str) -> list[str]:
     return [layer.name for layer in _leaves(network) if layer.compute_dtype == dtype]
 
 
+def energies_of(network: keras.Model, images: Any, num_parts: int) -> Any:
+    """The energies [B] that a network computes as [B] or [B, 1], in float32 at least.
+
+    Args:
+        network: the network.
+        images: images [B, H, W, C].
+        num_parts: number of parts of the batch that TensorFlow may compute at the same time. They
+            are independent of each other up to here, and so are their gradients.
+    """
+    energies = network(images) if num_parts == 1 else _part_by_part(network, images, num_parts)
+    if len(energies.shape) == 2:
+        energies = energies[:, 0]
+    is_half = keras.backend.standardize_dtype(energies.dtype) in ("float16", "bfloat16")
+    return ops.cast(energies, "float32") if is_half else energies
+
+
 def copy_network(network: keras.Model) -> keras.Model:
     """A second network of the same structure, with the same weights.
 
@@ -85,3 +110,17 @@ def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
             yield from _leaves(part)
     elif not isinstance(layer, keras.layers.InputLayer):
         yield layer
+
+
+def _part_by_part(network: keras.Model, images: Any, num_parts: int) -> Any:
+    """The network's energies [B, ...] of images [B, H, W, C], computed part by part.
+
+    The parts have equal sizes, so they overlap if their number does not divide the batch. No part
+    is empty: oneDNN's convolutions refuse an empty batch.
+    """
+    num_images: Any = ops.shape(images)[0]  # pyright: ignore[reportOptionalSubscript]
+    size = -(-num_images // num_parts)
+    starts = [(num_images - size) * part // (num_parts - 1) for part in range(num_parts)]
+    known = [0, *(before + size - start for before, start in itertools.pairwise(starts))]
+    energies = [network(images[start : start + size]) for start in starts]
+    return ops.concatenate([part[first:] for part, first in zip(energies, known, strict=True)])

@@ -90,11 +90,8 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         is_same = known is None or record.is_of(known)
         if known is not None and newest_step(folder.checkpoints):
             require_same_images(config, known, record)
-        statistics = load_statistics(folder.image_statistics) if is_same else None
-        kept = statistics
-        statistics = statistics or fit_statistics(images)
-        if config.sampling.start == "mixture" and statistics.mixture is None:
-            statistics = statistics.with_mixture(images, sigma=first_sigma(config))
+        kept = load_statistics(folder.image_statistics) if is_same else None
+        statistics = _complete_statistics(config, images, kept)
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
@@ -134,6 +131,16 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         monitor=monitor,
         workers=workers,
     )
+
+
+def _complete_statistics(
+    config: ConfigDict, images: np.ndarray, kept: ImageStatistics | None
+) -> ImageStatistics:
+    """The statistics that the run keeps, with what is missing; the same object if nothing is."""
+    statistics = kept or fit_statistics(images)
+    if config.sampling.start == "mixture" and statistics.mixture is None:
+        return statistics.with_mixture(images, sigma=first_sigma(config))
+    return statistics
 
 
 def _loop_settings(config: ConfigDict) -> LoopSettings:
