@@ -1,6 +1,7 @@
 """What both connections to a server do alike: its status, its refusals, and errors of one line."""
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -163,6 +164,37 @@ def test_a_timeout(address):
     # Shorter than the time for which the server waits for requests to merge.
     with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s"):
         Client(address, timeout=0.002).sample(range(16))
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize("reply", [b"", HEAD, HEAD + b'{"outputs": '])
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "waits"])
+def test_a_reply_that_stops_half_way(reply, closes):
+    """By REST: the server dies while it answers, or never finishes."""
+    with socket.create_server(("localhost", 0)) as listener:
+        address = f"http://localhost:{listener.getsockname()[1]}"
+        asked = threading.Event()
+
+        def answer() -> None:
+            with listener.accept()[0] as caller:
+                caller.recv(65536)
+                caller.sendall(reply)
+                if not closes:
+                    asked.wait(10)
+
+        server = threading.Thread(target=answer)
+        server.start()
+        ours = connection(address=address)
+        with pytest.raises(ServingError) as error:
+            ours.predict("sample", {"seed": np.zeros(1, np.int64)}, ("images",))
+        asked.set()
+        server.join()
+    reason = (
+        "is not available: it closed the connection" if closes else "gave no answer within 0.5 s"
+    )
+    assert str(error.value) == f"{address} {reason}"
 
 
 def test_the_port_of_the_other_interface(server, interface):

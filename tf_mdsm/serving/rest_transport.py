@@ -7,11 +7,17 @@ from urllib.parse import quote
 
 import numpy as np
 import requests
+import urllib3.exceptions
 
 from tf_mdsm.errors import ServingError
 from tf_mdsm.serving.transport import Transport, VersionStatus, clean_message
 
 __all__ = ["RestTransport"]
+
+_TIMEOUTS = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
+
+# Errors of HTTP in a reply of which a part, or nothing at all, had come.
+_BROKEN_OFF = (http.client.IncompleteRead, http.client.RemoteDisconnected)
 
 
 class RestTransport(Transport):
@@ -87,10 +93,13 @@ class RestTransport(Transport):
                 timeout=self.timeout,
                 allow_redirects=False,
             )
-        except requests.Timeout as error:
-            raise self.timeout_error() from error
         except requests.RequestException as error:
             reason = _root_cause(error)
+            # A reply that stops half way is no `requests.Timeout`.
+            if isinstance(error, requests.Timeout) or isinstance(reason, _TIMEOUTS):
+                raise self.timeout_error() from error
+            if isinstance(reason, _BROKEN_OFF):
+                raise self.unavailable_error("it closed the connection") from error
             if isinstance(reason, http.client.HTTPException):
                 raise self.wrong_server_error(
                     f"it does not speak HTTP ({type(reason).__name__})"
