@@ -11,7 +11,9 @@ from tf_mdsm import energy_model, losses, randomness
 from tf_mdsm.datasets.synthetic import blobs
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
+from tf_mdsm.networks.energy_network import guess_network
 from tf_mdsm.noise import NoiseLevels, assign_levels
 from tf_mdsm.training.optimizers import Adam
 
@@ -100,8 +102,8 @@ def test_wrong_accumulation_steps_are_refused():
         make_model(accumulation_steps=0)
 
 
-def expected_update(model, images, step):
-    """Normalized loss and its gradients, computed from the definition."""
+def noisy_images(model, images, step):
+    """Noisy images of a training step and their noise levels, [b], from the definition."""
     batch = len(images)
     seed = tf.constant(model.noise_seed, tf.int64)
     place = tf.range(batch)
@@ -110,7 +112,12 @@ def expected_update(model, images, step):
     )
     sigma = tf.gather(model.noise.sigmas, levels)
     normal = randomness.normal(tf.fill([batch], seed), (step, place), "training_noise", SHAPE)
-    noisy = images + sigma[:, None, None, None] * normal
+    return images + sigma[:, None, None, None] * normal, sigma
+
+
+def expected_update(model, images, step):
+    """Normalized loss and its gradients, computed from the definition."""
+    noisy, sigma = noisy_images(model, images, step)
     with tf.GradientTape() as tape:
         _, gradient = losses.energy_and_gradient(model.network, noisy)
         residual = images - noisy + model.noise.sigma0**2 * gradient
@@ -231,6 +238,59 @@ def test_train_step_is_gradient_descent_on_the_raw_loss():
             rounding = 2**-22 * np.linalg.norm(old)
             error = np.linalg.norm(variable.numpy() - old - update)
             assert error < 1e-4 * np.linalg.norm(update) + rounding, variable.path
+
+
+def unet_model(**arguments):
+    structure = UNetStructure(num_resolutions=2, num_blocks=1)
+    network = build_network("unet", SHAPE, 4, head="distance", seed=1, structure=structure)
+    model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8), seed=5, **arguments)
+    model.compile(keras.optimizers.SGD(1e-7))
+    return model
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_the_first_steps_train_a_plain_denoiser_and_the_others_the_energy(accumulation_steps):
+    images = some_images(6)
+    model = unet_model(denoiser_steps=1, accumulation_steps=accumulation_steps)
+    energy_only = unet_model()
+    network = energy_only.network
+
+    # The first step is gradient descent on the squared error of the guess.
+    noisy, sigma = noisy_images(model, images, step=0)
+    with tf.GradientTape() as tape:
+        residual = images - guess_network(network)(noisy)
+        loss = tf.reduce_mean(tf.reduce_sum(residual**2, (1, 2, 3)) / sigma**2)
+    weights = network.trainable_variables
+    gradients = tape.gradient(loss, [weight.value for weight in weights])
+    energy_only.optimizer.apply([g / model.noise.sigma0**4 for g in gradients], weights)
+    norm = tf.linalg.global_norm(gradients)
+    assert_equal_logs(model.train_step(images), {"loss": loss, "gradient_norm": norm})
+    assert_equal_weights(model.network, network)
+    initial = unet_model().network.get_layer("last_conv").kernel
+    assert np.linalg.norm(network.get_layer("last_conv").kernel - initial) > 0.01
+
+    # The second step is the same as without a denoiser's.
+    model.reset_metrics()
+    assert_equal_logs(model.train_step(images), energy_only.train_step(images))
+    assert_equal_weights(model.network, network)
+
+
+def assert_equal_logs(logs, expected):
+    for name, value in expected.items():
+        assert float(logs[name]) == pytest.approx(float(value), rel=1e-4), name
+
+
+def assert_equal_weights(network, expected):
+    """Up to rounding: sums have another order."""
+    for weight, other in zip(network.weights, expected.weights, strict=True):
+        error = np.linalg.norm(weight.numpy() - other.numpy())
+        assert error < 1e-4 * np.linalg.norm(other.numpy()) + 1e-7, weight.path
+
+
+@pytest.mark.parametrize("steps", [-1, 1])
+def test_wrong_denoiser_steps_are_refused(steps):
+    with pytest.raises(InvalidArgument, match="`denoiser_steps` must"):
+        make_model(denoiser_steps=steps)
 
 
 def test_mean_of_the_losses_per_band_is_the_loss():

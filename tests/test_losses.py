@@ -138,6 +138,19 @@ def test_loss_of_a_flat_energy_is_the_number_of_pixels():
     assert np.mean(each) == pytest.approx(pixels, abs=4.5 * np.sqrt(2 * pixels / len(clean)))
 
 
+def test_loss_of_a_plain_denoiser():
+    """f(x) = a x on images of variance s^2: E loss = l d ((1 - a)^2 s^2 + a^2 sigma^2)."""
+    clean, noise = data(5_000)
+    sigma, a = 0.7, 0.4
+    each = losses.denoiser_losses(
+        lambda x: a * x, clean, clean + sigma * noise, weight=tf.fill([len(clean)], 3.0)
+    )
+    variance, pixels = (1 - a) ** 2 * STD**2 + a**2 * sigma**2, np.prod(SHAPE)
+    # Each loss is that variance times 3 times a chi-square variable of 16 degrees of freedom.
+    error = 4.5 * np.sqrt(2 * pixels / len(clean))
+    assert np.mean(each) / (3 * variance) == pytest.approx(pixels, abs=error)
+
+
 def test_noise_level_is_the_root_mean_square_of_what_is_removed():
     images = tf.constant([[[[1.0], [2.0]]], [[[0.0], [0.0]]]])
     denoised = tf.constant([[[[4.0], [-2.0]]], [[[0.0], [0.0]]]])

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,7 +23,9 @@ from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.energy_network import (
     copy_network,
     energies_of,
+    guess_network,
     image_shape_of,
+    in_parts,
     require_energy_network,
 )
 from tf_mdsm.noise import NoiseLevels, assign_levels
@@ -33,6 +35,9 @@ from tf_mdsm.system.cpu_tuning import num_parts_at_once
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
 __all__ = ["NUM_BANDS", "EnergyModel"]
+
+# Clean images, noisy images and noise levels [b] to the loss of each image, [b].
+LossesFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # The noise levels are divided into this many bands; the mean loss of each band is reported.
 NUM_BANDS = 8
@@ -76,6 +81,10 @@ class EnergyModel(keras.Model):
         accumulation_steps: number of parts into which each replica divides its images of a
             batch. The parts are computed one after the other. The gradients are those of the
             whole batch; the memory is that of one part.
+        denoiser_steps: number of first steps that train the network's guess f(x) of the clean
+            image as a plain denoiser (`losses.denoiser_losses`), which costs less than half as
+            much a step. The energy is trained from these weights. It needs a network whose energy
+            compares x with one guess, as a U-Net with the head "distance".
         name: name of the model.
 
     Raises:
@@ -93,6 +102,7 @@ class EnergyModel(keras.Model):
         compile_gradients: bool = False,
         clip_norm: float = 0.0,
         accumulation_steps: int = 1,
+        denoiser_steps: int = 0,
         name: str = "energy_model",
     ):
         require_tensorflow_backend()
@@ -102,6 +112,8 @@ class EnergyModel(keras.Model):
             raise InvalidArgument("clip_norm", "not be negative", clip_norm)
         if accumulation_steps < 1:
             raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
+        if denoiser_steps < 0:
+            raise InvalidArgument("denoiser_steps", "not be negative", denoiser_steps)
         image_shape_of(network)
         require_energy_network(network)
         # The dtype is that of images and energies; the network's layers have their own.
@@ -111,6 +123,11 @@ class EnergyModel(keras.Model):
         self.ema_momentum = ema_momentum
         self.clip_norm = clip_norm
         self.accumulation_steps = accumulation_steps
+        self.denoiser_steps = denoiser_steps
+        self._guess_network = guess_network(network) if denoiser_steps else None
+        if denoiser_steps and self._guess_network is None:
+            requirement = "be 0 for a network whose energy compares x with no guess of it, or two"
+            raise InvalidArgument("denoiser_steps", requirement, denoiser_steps)
         self.noise_seed = seed
         self.compile_gradients = compile_gradients
         self._num_parts = 1 if compile_gradients or _has_gpu() else num_parts_at_once()
@@ -138,6 +155,7 @@ class EnergyModel(keras.Model):
             "compile_gradients": self.compile_gradients,
             "clip_norm": self.clip_norm,
             "accumulation_steps": self.accumulation_steps,
+            "denoiser_steps": self.denoiser_steps,
             "name": self.name,
         }
 
@@ -362,11 +380,10 @@ class EnergyModel(keras.Model):
         _require_plain(self.optimizer)
         clean = as_images(images_of(data), self.image_shape)
         share = share_of_batch(clean)
-        level_indices, noisy = self._add_noise(
-            clean, share, self.optimizer.iterations, "training_noise"
-        )
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        level_indices, noisy = self._add_noise(clean, share, step, "training_noise")
         each_loss, gradients = self._compiled_losses_and_gradients(
-            clean, noisy, self._sigma(level_indices)
+            clean, noisy, self._sigma(level_indices), step
         )
         *gradients, loss = share.weigh([*gradients, tf.reduce_mean(each_loss)])
         # One reduction for all. Every replica then has the metrics of the global batch. A
@@ -474,20 +491,41 @@ class EnergyModel(keras.Model):
             weight=losses.loss_weights(sigma, noise.weighting, noise.sigma_data),
         )
 
+    def _denoiser_losses(self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
+        """Loss of each image of the network's guess as a plain denoiser, [b]."""
+        network: Any = self._guess_network
+        return losses.denoiser_losses(
+            functools.partial(in_parts, network, num_parts=self._num_parts),
+            clean,
+            noisy,
+            weight=losses.loss_weights(sigma, self.noise.weighting, self.noise.sigma_data),
+        )
+
     def _losses_and_gradients(
-        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Normalized loss of each image, [b], and the gradients of the minimized loss.
 
         The gradients are those with respect to the network's weights. The minimized loss is the
-        mean of the normalized losses, divided by sigma0^4.
+        mean of the normalized losses, divided by sigma0^4. In the first `denoiser_steps` the losses
+        are those of a plain denoiser.
         """
-        if self.accumulation_steps > 1:
-            return self._accumulated_losses_and_gradients(clean, noisy, sigma)
-        return self._losses_and_gradients_at_once(clean, noisy, sigma)
+        compute = (
+            self._gradients_part_by_part if self.accumulation_steps > 1 else self._gradients_at_once
+        )
+        energy_losses = functools.partial(self._normalized_losses, self.network)
+        if not self.denoiser_steps:
+            return compute(energy_losses, clean, noisy, sigma)
+        chosen: Any = tf.cond(
+            step < self.denoiser_steps,
+            lambda: compute(self._denoiser_losses, clean, noisy, sigma),
+            lambda: compute(energy_losses, clean, noisy, sigma),
+        )
+        return chosen
 
-    def _losses_and_gradients_at_once(
+    def _gradients_at_once(
         self,
+        losses_of: LossesFn,
         clean: tf.Tensor,
         noisy: tf.Tensor,
         sigma: tf.Tensor,
@@ -496,13 +534,13 @@ class EnergyModel(keras.Model):
         """As `_losses_and_gradients`, with all images in one pass, weighted in the mean."""
         weights = [variable.value for variable in self.network.trainable_variables]
         with tf.GradientTape() as tape:
-            each_loss = self._normalized_losses(self.network, clean, noisy, sigma)
+            each_loss = losses_of(clean, noisy, sigma)
             minimized_loss = tf.reduce_mean(image_weight * each_loss) / self.noise.sigma0**4
         gradients: Any = tape.gradient(minimized_loss, weights)
         return each_loss, gradients
 
-    def _accumulated_losses_and_gradients(
-        self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
+    def _gradients_part_by_part(
+        self, losses_of: LossesFn, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """As `_losses_and_gradients`, part after part, with the gradients summed on the way."""
         num_parts = self.accumulation_steps
@@ -511,7 +549,7 @@ class EnergyModel(keras.Model):
 
         def add_part(i, each_loss, sums):
             part = [tf.ensure_shape(x[i], x.shape[1:]) for x in parts]
-            part_losses, gradients = self._losses_and_gradients_at_once(*part)
+            part_losses, gradients = self._gradients_at_once(losses_of, *part)
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
             return i + 1, each_loss.write(i, part_losses), sums
 

@@ -7,6 +7,11 @@ from tf_mdsm.config import default_config
 from tf_mdsm.config.rules import _CHANGEABLE, check_same_run, final_sigma, flatten, validate
 from tf_mdsm.errors import InvalidArgument
 
+DENOISER_FIRST = {
+    "network.name": "unet",
+    "network.head": "distance",
+    "training.denoiser_steps": 9,
+}
 LANGEVIN = {"sampling.sampler": "annealed_langevin"}
 
 # Settings that are allowed, a change after which they do not fit together, and the refusal.
@@ -58,6 +63,21 @@ RELATIONS = [
         {"training.evaluate_every": 1},
         {"evaluation.features": "none"},
         "`config.evaluation.features` must be classifier or inception",
+    ),
+    (
+        DENOISER_FIRST,
+        {"network.head": "two_guesses"},
+        "`config.training.denoiser_steps` must be 0 for other heads than distance or product",
+    ),
+    (
+        DENOISER_FIRST | LANGEVIN,
+        {"noise.weighting": "score"},
+        "`config.training.denoiser_steps` must be 0, as",
+    ),
+    (
+        DENOISER_FIRST | {"training.num_steps": 10},
+        {"training.num_steps": 9},
+        r"`config.training.denoiser_steps` must be less than config.training.num_steps \(9\)",
     ),
     (
         {"noise.weighting": "score"} | LANGEVIN,

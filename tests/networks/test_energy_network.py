@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.energy_network import (
     copy_network,
+    energies_of,
+    guess_network,
     image_shape_of,
     layers_computing_in,
     require_energy_network,
 )
 
 SHAPE = (6, 4, 2)
+SHAPE_OF_UNET, SMALL = (8, 8, 1), UNetStructure(num_resolutions=2, num_blocks=1)
 
 
 @keras.saving.register_keras_serializable("test_energy_network")
@@ -132,3 +136,22 @@ def test_layers_are_found_by_the_dtype_in_which_they_compute():
     assert len(rounded) > 6
     assert exact[-1] == "energy"
     assert not layers_computing_in(build_network("res6", (8, 8, 1), channels=4), "bfloat16")
+
+
+@pytest.mark.parametrize("head", ["distance", "product"])
+def test_the_guess_of_a_denoiser_network(head):
+    """The energy is the head's function of the images and the guess; weights are shared."""
+    network = build_network("unet", SHAPE_OF_UNET, 4, head=head, sigma0=0.5, structure=SMALL)
+    guess: keras.Model = guess_network(network)
+    assert guess.trainable_variables == network.trainable_variables
+    x = np.random.default_rng(0).normal(size=(3, *SHAPE_OF_UNET)).astype(np.float32)
+    f = np.asarray(guess(x))
+    other = x - f if head == "distance" else x
+    expected = (other * (x - f)).sum((1, 2, 3)) / (2 * 0.5**2)
+    np.testing.assert_allclose(energies_of(network, x, 1), expected, rtol=1e-5)
+
+
+def test_networks_without_one_guess():
+    two = build_network("unet", SHAPE_OF_UNET, 4, head="two_guesses", structure=SMALL)
+    assert [guess_network(n) for n in (two, build_network("dense", SHAPE, 3))] == [None, None]
+    assert guess_network(subclassed()) is None

@@ -14,7 +14,7 @@ from tf_mdsm.datasets import image_statistics
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.runs import build_session
+from tf_mdsm.runs import build_session, build_statistics
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.runs.loaded_run import load_run
@@ -102,7 +102,7 @@ def test_saved_statistics_are_used(copied, monkeypatch):
     def fail(images):
         raise AssertionError
 
-    monkeypatch.setattr(build_session, "fit_statistics", fail)
+    monkeypatch.setattr(build_statistics, "fit_statistics", fail)
     with open_session(runs.small_config(), str(copied)):
         pass
 

@@ -27,8 +27,12 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.pytorch_weights import from_state_dict, to_state_dict
 from tf_mdsm.runs import import_weights as import_module
+from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.export import export
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import load_record
 from tf_mdsm.runs.import_weights import import_weights
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.train import train
 from tf_mdsm.system.torch_files import read_state_dict, write_state_dict
 
@@ -116,6 +120,23 @@ def test_training_continues_from_the_imported_weights(tiny, tmp_path):
     model, step = restored(tmp_path)
     assert step == 2
     assert_two_small_steps(tiny.weights, model.network.trainable_variables)
+
+
+def test_an_import_with_a_mixture_keeps_statistics_of_the_images(tiny, tmp_path):
+    """Sampling can then start at the mixture, and the run knows its images."""
+    import_weights(small_config(sampling__start="mixture"), str(tmp_path), tiny)
+    images, _ = build_images(get_config(str(tmp_path)))
+    statistics = load_run(get_config(str(tmp_path)), str(tmp_path)).statistics
+    np.testing.assert_allclose(statistics.mean, images.mean(0), atol=1e-6)
+    assert statistics.mixture.weights.sum() == pytest.approx(1)
+    assert load_record(RunFolder(str(tmp_path))).training == len(images)
+
+
+def test_images_that_an_import_cannot_read_are_refused(tiny, tmp_path):
+    config = small_config(sampling__start="mixture", data__source="folder", data__path="nowhere")
+    with pytest.raises(InvalidArgument, match=r"`config.data.path` must"):
+        import_weights(config, str(tmp_path), tiny)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_run_is_not_overwritten(imported, weights_file, tmp_path):

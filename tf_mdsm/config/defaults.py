@@ -195,6 +195,10 @@ def _training() -> ConfigDict:
     training.accumulation_steps = 1
     # Updates of the whole run.
     training.num_steps = 300_000
+    # First updates of these, in which a U-Net's guess of the clean image is trained as a plain
+    # denoiser. Such an update takes less than half the time. The energy is trained from these
+    # weights. 0: none. Heads with one guess only ("distance", "product").
+    training.denoiser_steps = 0
     # Maximum number of updates in one compiled call. Results do not depend on it.
     training.steps_per_call = 10
     # Updates between checkpoints. 0: only the last update is saved, as always.
@@ -305,11 +309,13 @@ def _sampling() -> ConfigDict:
     sampling.step_share = 0.3
     # hmc: leapfrog steps of each move.
     sampling.leapfrog_steps = 3
-    # Starting points. "gaussian": a Gaussian with mean and covariance of the training images, plus
-    # noise of the first level (for annealed_langevin, of the initial temperature). "mixture": a
-    # mixture of Gaussians of the training images plus that noise; it is fitted before the first
-    # step of a training run with this setting. "isotropic": 0.5 + sigma N(0, I) with sigma the
-    # first level, or 1 for annealed_langevin, as in the paper.
+    # Starting points; "first level" is the initial temperature's for annealed_langevin.
+    # "gaussian": a Gaussian with mean and covariance of the training images, plus noise of the
+    # first level.
+    # "mixture": a mixture of Gaussians of the training images plus that noise. Modes train and
+    # import with this setting fit it, train also for a run that has reached its last step.
+    # "isotropic": 0.5 + sigma N(0, I) with sigma the first level, or 1 for annealed_langevin, as in
+    # the paper.
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
     sampling.start = "gaussian"

@@ -124,6 +124,7 @@ INTERVALS: dict[str, Interval] = {
     "training.batch_size": Interval("[1, 1048576]"),
     "training.accumulation_steps": Interval("[1, 1048576]"),
     "training.num_steps": Interval("[1, 2147483647]"),
+    "training.denoiser_steps": Interval("[0, 2147483647]"),
     "training.steps_per_call": Interval("[1, 10000]"),
     "training.checkpoint_every": _EVERY,
     "training.keep_checkpoints": Interval("[1, 2147483647]"),

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.ranges import unmet_requirement
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.networks.architectures import heads_of
+from tf_mdsm.networks.architectures import HEADS_WITH_ONE_GUESS, heads_of
 from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["check_same_run", "final_sigma", "flatten", "validate"]
@@ -64,6 +64,7 @@ def validate(config: ConfigDict) -> ConfigDict:
     _check_noise(config)
     _check_network(config)
     _check_optimizer(config)
+    _check_denoiser_steps(config)
     _check_sampling(config)
     _check_restoration(config)
     _check_evaluation(config)
@@ -177,6 +178,20 @@ def _check_optimizer(config: ConfigDict) -> None:
     rate = optimizer.learning_rate
     if optimizer.schedule == "cosine" and optimizer.final_learning_rate > rate:
         _refuse(config, "optimizer.final_learning_rate", f"not exceed the learning_rate ({rate})")
+
+
+def _check_denoiser_steps(config: ConfigDict) -> None:
+    training, head = config.training, config.network.head
+    if not training.denoiser_steps:
+        return
+    if head not in HEADS_WITH_ONE_GUESS:
+        heads = " or ".join(HEADS_WITH_ONE_GUESS)
+        _refuse(config, "training.denoiser_steps", f"be 0 for other heads than {heads} (is {head})")
+    if not trains_denoiser(config.noise.weighting):
+        _refuse(config, "training.denoiser_steps", f"be 0, as {_no_denoiser(config)}")
+    if training.denoiser_steps >= training.num_steps:
+        steps = f"be less than config.training.num_steps ({training.num_steps})"
+        _refuse(config, "training.denoiser_steps", steps)
 
 
 def _check_sampling(config: ConfigDict) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 __all__ = [
     "DENOISER_HEADS",
     "FEATURE_HEADS",
+    "HEADS_WITH_ONE_GUESS",
     "NETWORKS",
     "RESNET_STAGES",
     "UNetStructure",
@@ -25,6 +26,8 @@ NETWORKS = (*RESNET_STAGES, "dense", "unet")
 FEATURE_HEADS = ("quadratic", "linear")
 # Heads that compute the energy from an image and a U-Net's estimate of the clean image.
 DENOISER_HEADS = ("distance", "product", "two_guesses")
+# Those of them whose estimate is one image.
+HEADS_WITH_ONE_GUESS = ("distance", "product")
 
 
 def heads_of(name: str) -> tuple[str, ...]:

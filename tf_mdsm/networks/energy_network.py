@@ -8,11 +8,14 @@ import keras
 from keras import ops
 
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.networks.heads import DenoiserHead
 
 __all__ = [
     "copy_network",
     "energies_of",
+    "guess_network",
     "image_shape_of",
+    "in_parts",
     "layers_computing_in",
     "require_energy_network",
 ]
@@ -65,6 +68,18 @@ def layers_computing_in(network: keras.Model, dtype: str) -> list[str]:
     return [layer.name for layer in _leaves(network) if layer.compute_dtype == dtype]
 
 
+def guess_network(network: keras.Model) -> keras.Model | None:
+    """The part of a network that computes one guess f(x) of the clean image, [B, H, W, C].
+
+    The weights are shared. None for networks without a head that compares x with one such guess.
+    """
+    heads = [layer for layer in getattr(network, "layers", ()) if isinstance(layer, DenoiserHead)]
+    if len(heads) != 1 or heads[0].num_guesses != 1:
+        return None
+    _, guess = heads[0].input
+    return keras.Model(network.input, guess, name=f"{network.name}_guess")
+
+
 def energies_of(network: keras.Model, images: Any, num_parts: int) -> Any:
     """The energies [B] that a network computes as [B] or [B, 1], in float32 at least.
 
@@ -74,11 +89,16 @@ def energies_of(network: keras.Model, images: Any, num_parts: int) -> Any:
         num_parts: number of parts of the batch that TensorFlow may compute at the same time. They
             are independent of each other up to here, and so are their gradients.
     """
-    energies = network(images) if num_parts == 1 else _part_by_part(network, images, num_parts)
+    energies = in_parts(network, images, num_parts)
     if len(energies.shape) == 2:
         energies = energies[:, 0]
     is_half = keras.backend.standardize_dtype(energies.dtype) in ("float16", "bfloat16")
     return ops.cast(energies, "float32") if is_half else energies
+
+
+def in_parts(network: keras.Model, images: Any, num_parts: int) -> Any:
+    """What a network computes of images [B, H, W, C], by parts of the batch as in `energies_of`."""
+    return network(images) if num_parts == 1 else _part_by_part(network, images, num_parts)
 
 
 def copy_network(network: keras.Model) -> keras.Model:
@@ -113,7 +133,7 @@ def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 
 def _part_by_part(network: keras.Model, images: Any, num_parts: int) -> Any:
-    """The network's energies [B, ...] of images [B, H, W, C], computed part by part.
+    """What the network computes of images [B, H, W, C], computed part by part, [B, ...].
 
     The parts have equal sizes, so they overlap if their number does not divide the batch. No part
     is empty: oneDNN's convolutions refuse an empty batch.
@@ -122,5 +142,5 @@ def _part_by_part(network: keras.Model, images: Any, num_parts: int) -> Any:
     size = -(-num_images // num_parts)
     starts = [(num_images - size) * part // (num_parts - 1) for part in range(num_parts)]
     known = [0, *(before + size - start for before, start in itertools.pairwise(starts))]
-    energies = [network(images[start : start + size]) for start in starts]
-    return ops.concatenate([part[first:] for part, first in zip(energies, known, strict=True)])
+    outputs = [network(images[start : start + size]) for start in starts]
+    return ops.concatenate([part[first:] for part, first in zip(outputs, known, strict=True)])

@@ -160,7 +160,7 @@ def _build_start(
         raise InvalidArgument(
             "config.sampling.start",
             "be gaussian or isotropic, as this run keeps no mixture of its training images "
-            "(--mode=train with sampling.start=mixture fits one before its first step)",
+            "(--mode=train or --mode=import with sampling.start=mixture fits one)",
             config.sampling.start,
         )
     mixture = statistics.mixture

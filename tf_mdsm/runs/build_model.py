@@ -64,6 +64,7 @@ def build_model(config: ConfigDict) -> EnergyModel:
         compile_gradients=_uses_xla(training.jit_compile),
         clip_norm=config.optimizer.clip_norm,
         accumulation_steps=training.accumulation_steps,
+        denoiser_steps=training.denoiser_steps,
     )
 
 

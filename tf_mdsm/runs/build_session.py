@@ -17,7 +17,6 @@ from tf_mdsm.config.rules import check_same_run
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import (
     ImageStatistics,
-    fit_statistics,
     load_statistics,
     save_statistics,
 )
@@ -26,13 +25,14 @@ from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.runs.build_data import build_images, build_true_energy
-from tf_mdsm.runs.build_method import build_method, first_sigma
+from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import (
     build_model,
     build_optimizer,
     build_strategy,
     set_constant_rate,
 )
+from tf_mdsm.runs.build_statistics import build_statistics
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.image_record import (
     ImageRecord,
@@ -91,7 +91,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         if known is not None and newest_step(folder.checkpoints):
             require_same_images(config, known, record)
         kept = load_statistics(folder.image_statistics) if is_same else None
-        statistics = _complete_statistics(config, images, kept)
+        statistics = build_statistics(config, images, kept)
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
@@ -131,16 +131,6 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         monitor=monitor,
         workers=workers,
     )
-
-
-def _complete_statistics(
-    config: ConfigDict, images: np.ndarray, kept: ImageStatistics | None
-) -> ImageStatistics:
-    """The statistics that the run keeps, with what is missing; the same object if nothing is."""
-    statistics = kept or fit_statistics(images)
-    if config.sampling.start == "mixture" and statistics.mixture is None:
-        return statistics.with_mixture(images, sigma=first_sigma(config))
-    return statistics
 
 
 def _loop_settings(config: ConfigDict) -> LoopSettings:

@@ -4,16 +4,21 @@ import logging
 import os
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.file import save_config
 from tf_mdsm.config.rules import validate
+from tf_mdsm.datasets.image_statistics import save_statistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.pytorch_weights import PublishedNetwork
+from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_model import build_model, build_optimizer
+from tf_mdsm.runs.build_statistics import build_statistics
 from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import describe_images, save_record
 from tf_mdsm.system.atomic import sync
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
@@ -29,6 +34,10 @@ def import_weights(config: ConfigDict, workdir: str, published: PublishedNetwork
     noise levels, sampler and optimizer. The published network gives the network and the image
     size. There are no averaged weights (EMA), because none were published.
 
+    With `sampling.start=mixture` the images of `config.data` are read, and the folder keeps their
+    statistics: sampling can then start at the mixture or at the Gaussian. Otherwise no images are
+    needed, and sampling has to start at `isotropic` until the run has been trained.
+
     Args:
         config: the recipe; the fields that the network decides are set here.
         workdir: a folder without a run.
@@ -38,8 +47,8 @@ def import_weights(config: ConfigDict, workdir: str, published: PublishedNetwork
         no paths: what is written has fixed places in the run's folder.
 
     Raises:
-        InvalidArgument: if the folder holds a run already or cannot be written to, or if no run
-            can have this network.
+        InvalidArgument: if the folder holds a run already or cannot be written to, if no run can
+            have this network, or if images are needed and cannot be read.
         RunError: if the checkpoint cannot be written.
     """
     folder = RunFolder(workdir)
@@ -52,8 +61,9 @@ def import_weights(config: ConfigDict, workdir: str, published: PublishedNetwork
     model.compile(build_optimizer(config))
     for variable in model.network.variables:
         variable.assign(published.weights[variable.path])
+    images = build_images(config) if config.sampling.start == "mixture" else None
     try:
-        _write(config, folder, model)
+        _write(config, folder, model, images)
     except (OSError, tf.errors.OpError) as error:
         writable = f"be writable ({one_line(error)})"
         raise InvalidArgument("--workdir", writable, workdir) from error
@@ -86,15 +96,31 @@ def _set_network(config: ConfigDict, published: PublishedNetwork) -> None:
         raise InvalidArgument("--torch_checkpoint", fits, error.received) from error
 
 
-def _write(config: ConfigDict, folder: RunFolder, model: EnergyModel) -> None:
+def _write(
+    config: ConfigDict,
+    folder: RunFolder,
+    model: EnergyModel,
+    images: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
     """Writes the run into a temporary folder, then renames its parts.
 
     config.json comes last: without it no mode takes the folder for a run.
+
+    Args:
+        config: the run's configuration.
+        folder: the run's folder.
+        model: the energy model.
+        images: training and validation images of which the statistics are kept; None: none.
     """
     os.makedirs(folder.path, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-import-", dir=folder.path) as name:
         partial = RunFolder(name)
         TrainingCheckpoints(partial.checkpoints, model, config.training.keep_checkpoints).save()
+        if images is not None:
+            training, validation = images
+            save_statistics(build_statistics(config, training), partial.image_statistics)
+            record = describe_images(config, len(training), len(validation), None)
+            save_record(record, partial)
         save_config(config, partial.config)
         os.rename(partial.checkpoints, folder.checkpoints)
         sync(folder.path)
