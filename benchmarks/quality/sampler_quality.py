@@ -73,6 +73,9 @@ def settings() -> dict[str, dict]:
             }
         for sampler, count in (("mala", 17), ("hmc", 9)):
             by_name[f"{sampler} {count} {start}"] = _by_levels(sampler, count, start)
+    # Only in runs that keep a mixture of their training images.
+    for count in (3, 4, 5, 9):
+        by_name[f"heun {count} mixture"] = _by_levels("heun", count, "mixture")
     for count in (9, 18):
         churn = {"churn": count / 4}
         by_name[f"churned heun {count} gaussian"] = _by_levels("heun", count, "gaussian") | churn
@@ -205,6 +208,8 @@ def main(argv: list[str]) -> int:
         from tf_mdsm.runs.loaded_run import fingerprint
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
+        if options.only is None and not (trained.statistics and trained.statistics.mixture):
+            chosen = {name: row for name, row in chosen.items() if row["start"] != "mixture"}
         distance = FrechetDistance(config, options.workdir)
         distance.require_enough(options.num_samples)
         folder = os.path.join(options.workdir, "benchmark")

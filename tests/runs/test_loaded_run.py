@@ -11,7 +11,9 @@ from tests.helpers.small_runs import final_weights
 from tf_mdsm import __version__
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.loaded_run import fingerprint, load_run
+from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,43 @@ def test_a_run_without_averages_has_raw_weights(small_run, tmp_path):
     run = load_run(config, str(small_run), device="CPU:0")
     assert run.weights == "raw"
     assert run.model.network.variables[0].value.device.endswith("CPU:0")
+
+
+def test_a_guided_run_has_the_energy_of_both_checkpoints(run, small_run, tmp_path):
+    """Here the guide is the newest checkpoint with other weights."""
+    shutil.copytree(small_run, tmp_path / "run")
+    checkpoints = TrainingCheckpoints(str(tmp_path / "run" / "checkpoints"), guide_of(run), keep=3)
+    checkpoints.keep_as_guide()
+    config = get_config(str(small_run))
+    config.guidance = 2.0
+    guided = load_run(config, str(tmp_path / "run"))
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    guide = load_run(get_config(str(small_run)), str(tmp_path / "run"), checkpoint="guide")
+    assert guide.step == 4
+    expected = 2 * run.model.energy(images) - guide.model.energy(images)
+    np.testing.assert_allclose(guided.model.energy(images), expected, rtol=1e-4)
+    assert (guided.step, guided.weights) == (10, "averaged, guided by step 4 with w = 2")
+    assert guided.weights_hash not in (run.weights_hash, guide.weights_hash)
+
+
+def guide_of(run):
+    """The run's model as it might have been at step 4."""
+    config = run.config.copy_and_resolve_references()
+    config.seed += 1
+    model = build_model(config)
+    model.compile("sgd")
+    model.optimizer.iterations.assign(4)
+    return model
+
+
+def test_a_run_without_guide_is_not_guided(small_run):
+    config = get_config(str(small_run))
+    config.guidance = 2.0
+    message = r"`config.guidance` must be 1, as this run keeps no guide \(training.guide_step\)"
+    with pytest.raises(InvalidArgument, match=message):
+        load_run(config, str(small_run))
+    with pytest.raises(InvalidArgument, match=r"keeps no guide one \(training.guide_step\)"):
+        load_run(config, str(small_run), checkpoint="guide")
 
 
 def test_a_fingerprint_depends_on_settings_and_weights(run):

@@ -296,14 +296,16 @@ def test_a_best_checkpoint_that_cannot_be_written_is_reported(tmp_path, monkeypa
 # Weights of a run that is not trained any further
 
 
-def test_weights_of_the_newest_the_best_and_a_steps_checkpoint(tmp_path):
+def test_weights_of_the_newest_the_best_the_guide_and_a_steps_checkpoint(tmp_path):
     model = shared_model("write")
     checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=3)
     for step, distance in ((1, 5.0), (2, 1.0), (3, 2.0)):
         set_state(model, step)
         checkpoints.save()
         checkpoints.keep_if_best(distance, "one")
-    for which, step in (("newest", 3), ("best", 2), (1, 1), (3, 3)):
+        if step == 2:
+            checkpoints.keep_as_guide()
+    for which, step in (("newest", 3), ("best", 2), ("guide", 2), (1, 1), (3, 3)):
         used = shared_model("read")
         assert restore_weights(str(tmp_path), used, which) == step
         assert_values([*used.network.variables, *used.ema_network.variables], step)
@@ -315,7 +317,9 @@ def test_weights_that_are_not_there_are_refused(tmp_path):
     save_at(tmp_path, 10)
     with pytest.raises(InvalidArgument, match=r"config.checkpoint.*evaluate_every"):
         restore_weights(str(tmp_path), shared_model("read"), "best")
-    with pytest.raises(InvalidArgument, match=r"newest, best or a step that is kept \(10\).*: 11"):
+    with pytest.raises(
+        InvalidArgument, match=r"newest, best, guide or a step that is kept \(10\).*: 11"
+    ):
         restore_weights(str(tmp_path), shared_model("read"), 11)
     with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
         restore_weights(str(tmp_path), new_model(channels=6))

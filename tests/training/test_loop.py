@@ -13,7 +13,10 @@ from tf_mdsm.training.loop import train_to_end
 from tf_mdsm.training.rollback import NonFiniteLoss
 from tf_mdsm.training.session import LoopSettings, TrainingSession
 
-NEVER = {f"{event}_every": 0 for event in ("log", "validate", "evaluate", "checkpoint", "sample")}
+NEVER = {
+    "guide_step": 0,
+    **{f"{event}_every": 0 for event in ("log", "validate", "evaluate", "checkpoint", "sample")},
+}
 
 
 class Run:
@@ -36,7 +39,11 @@ class Run:
             run_steps=self._run_steps,
             batches=None,
             checkpoints=types.SimpleNamespace(
-                step=step, latest_step=step, save=lambda: self._note("save"), keep_if_best=None
+                step=step,
+                latest_step=step,
+                save=lambda: self._note("save"),
+                keep_if_best=None,
+                keep_as_guide=lambda: self._note("guide"),
             ),
             monitor=monitor,
             workers=Workers(tf.distribute.get_strategy()),
@@ -71,6 +78,13 @@ def test_calls_end_at_the_next_event():
     assert run.calls[-2:] == [("flush", 20), ("save", 20)]
 
 
+def test_the_guide_is_kept_once():
+    run = Run(guide_step=6)
+    train_to_end(run.session)
+    assert run.named("guide") == [("guide", 6)]
+    assert run.step == 20
+
+
 def test_a_call_has_a_largest_number_of_steps():
     run = Run(steps_per_call=7)
     train_to_end(run.session)
@@ -95,8 +109,8 @@ def test_the_order_of_events_at_one_step():
     """Events are on the disk before the checkpoint is, so that none is lost by a kill."""
     run = Run(num_steps=3, **dict.fromkeys(NEVER, 3))
     train_to_end(run.session)
-    names = ["train", "log", "validate", "evaluate", "flush", "save", "preview", "flush", "save"]
-    assert [name for name, _ in run.calls] == names
+    names = ["train", "log", "validate", "evaluate", "flush", "save", "guide", "preview"]
+    assert [name for name, _ in run.calls] == [*names, "flush", "save"]
 
 
 def test_other_workers_stop_at_all_steps_but_leave_pictures_to_the_chief():

@@ -23,7 +23,12 @@ def default_config() -> ConfigDict:
     config.seed = 0
     # Checkpoint that every mode except training reads. "newest" is the last one. "best" is the one
     # whose samples were nearest to the reference images; it needs training.evaluate_every.
+    # "guide" is the one that training.guide_step keeps.
     config.checkpoint = "newest"
+    # Autoguidance: weight w of the energy E_w = w E - (w - 1) E_guide, which every mode except
+    # training uses in place of E. E_guide is the checkpoint "guide". Evaluations of E_w take twice
+    # the time. 1: no guide.
+    config.guidance = 1.0
 
     config.data = _data()
     config.noise = _noise()
@@ -205,6 +210,9 @@ def _training() -> ConfigDict:
     training.checkpoint_every = 5_000
     # Number of newest checkpoints that are kept.
     training.keep_checkpoints = 3
+    # Update after which the weights are kept as the guide of `guidance`, in addition to the newest
+    # checkpoints. 0: no guide.
+    training.guide_step = 0
     # Updates between scalars in TensorBoard, which are means over this interval. 0: never.
     training.log_every = 100
     # Updates between validations, which write the loss of validation images, energies and a strip

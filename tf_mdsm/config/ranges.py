@@ -63,7 +63,7 @@ _SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala",
 _STARTS = ("isotropic", "gaussian", "mixture", "images")
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "checkpoint": ("newest", "best"),
+    "checkpoint": ("newest", "best", "guide"),
     "data.source": _SOURCES,
     "noise.spacing": ("linear", "geometric", "log_normal"),
     "noise.weighting": WEIGHTINGS,
@@ -98,6 +98,7 @@ _SEED = Interval(SEED_RANGE)
 
 INTERVALS: dict[str, Interval] = {
     "seed": _SEED,
+    "guidance": Interval("[1, 100]"),
     "data.held_out_fraction": Interval("(0, 1)"),
     "data.image_size": Interval("[1, 1024]"),
     "data.crop": Interval("[0, 65536]"),
@@ -128,6 +129,7 @@ INTERVALS: dict[str, Interval] = {
     "training.steps_per_call": Interval("[1, 10000]"),
     "training.checkpoint_every": _EVERY,
     "training.keep_checkpoints": Interval("[1, 2147483647]"),
+    "training.guide_step": _EVERY,
     "training.log_every": _EVERY,
     "training.validate_every": _EVERY,
     "training.validation_images": Interval("[1, 2147483647]"),

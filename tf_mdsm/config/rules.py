@@ -16,6 +16,7 @@ __all__ = ["check_same_run", "final_sigma", "flatten", "validate"]
 # Settings, and groups of settings, that do not change what is trained.
 _CHANGEABLE = (
     "checkpoint",
+    "guidance",
     "sampling.",
     "restoration.",
     "evaluation.",
@@ -27,6 +28,7 @@ _CHANGEABLE = (
     "data.allow_other_images",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.guide_step",
     "training.log_every",
     "training.validate_every",
     "training.validation_images",
@@ -65,6 +67,7 @@ def validate(config: ConfigDict) -> ConfigDict:
     _check_network(config)
     _check_optimizer(config)
     _check_denoiser_steps(config)
+    _check_guide(config)
     _check_sampling(config)
     _check_restoration(config)
     _check_evaluation(config)
@@ -192,6 +195,15 @@ def _check_denoiser_steps(config: ConfigDict) -> None:
     if training.denoiser_steps >= training.num_steps:
         steps = f"be less than config.training.num_steps ({training.num_steps})"
         _refuse(config, "training.denoiser_steps", steps)
+
+
+def _check_guide(config: ConfigDict) -> None:
+    num_steps = config.training.num_steps
+    if config.training.guide_step > num_steps:
+        steps = f"not exceed config.training.num_steps ({num_steps})"
+        _refuse(config, "training.guide_step", steps)
+    if config.guidance != 1 and config.export.format == "torch":
+        _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
 
 
 def _check_sampling(config: ConfigDict) -> None:

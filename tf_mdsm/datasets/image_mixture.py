@@ -17,7 +17,7 @@ from tf_mdsm.datasets.pixels import flat_floats
 __all__ = ["ImageMixture", "fit_mixture"]
 
 # Images that are projected at a time, and images to which the mixture is fitted at most.
-_BATCH_SIZE, _MAX_IMAGES = 1_024, 60_000
+_BATCH_SIZE, _MAX_IMAGES = 1_024, 20_000
 # One image in so many is held out: the likelihood of these chooses among mixtures.
 _HELD_OUT_STRIDE = 10
 # Images for each Gaussian, at least.
@@ -82,13 +82,13 @@ def fit_mixture(
     components: np.ndarray,
     *,
     sigma: float,
-    numbers: Sequence[int] = (1, 5, 10, 20, 50, 100),
-    ranks: Sequence[int] = (10, 20, 40),
+    numbers: Sequence[int] = (1, 5, 10, 20, 50),
+    ranks: Sequence[int] = (10, 20),
 ) -> ImageMixture:
     """Fits a mixture of Gaussians to images.
 
     The number of Gaussians, then the number of principal components, are those under which held-out
-    images with noise of level sigma are most likely. At most 60,000 images are used, evenly spaced.
+    images with noise of level sigma are most likely. At most 20,000 images are used, evenly spaced.
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].

@@ -5,12 +5,15 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm import __version__
 from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.networks.guided import guided_network
 from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.folder import RunFolder
@@ -28,8 +31,9 @@ class LoadedRun:
     Attributes:
         folder: the paths of its files.
         config: its configuration, overridden by the command line.
-        checkpoint: which checkpoint: "newest", "best" or a step.
-        model: the energy with the weights of the checkpoint.
+        checkpoint: which checkpoint: "newest", "best", "guide" or a step.
+        model: the energy with the weights of the checkpoint, guided by `config.guidance`.
+        weights: which weights are used: "averaged" (EMA) or "raw"; with a guide, its step too.
         statistics: mean and covariance of the training images; None if the run keeps none.
         step: training step of the checkpoint.
     """
@@ -38,6 +42,7 @@ class LoadedRun:
     config: ConfigDict
     checkpoint: str | int
     model: EnergyModel
+    weights: str
     statistics: ImageStatistics | None
     step: int
 
@@ -49,11 +54,6 @@ class LoadedRun:
     def build_method(self, config: ConfigDict) -> Method:
         """Builds a method with the `sampling` settings of `config`, and this run's statistics."""
         return build_method(config, self.statistics)
-
-    @property
-    def weights(self) -> str:
-        """Which weights are used: "averaged" (EMA) or "raw"."""
-        return kind_of_weights(self.model)
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -100,7 +100,7 @@ def load_run(
         config: the run's configuration.
         workdir: the run's folder.
         device: where the variables live; "" lets TensorFlow choose.
-        checkpoint: "newest", "best" or a step. None: `config.checkpoint`.
+        checkpoint: "newest", "best", "guide" or a step. None: `config.checkpoint`.
 
     Raises:
         InvalidArgument: if there is no such checkpoint of this network.
@@ -111,12 +111,40 @@ def load_run(
     with tf.device(device):
         model = build_model(config)
         step = restore_weights(folder.checkpoints, model, which)
+        weights = kind_of_weights(model)
+        if config.guidance != 1:
+            model, guide_step = _with_guide(config, folder, model)
+            weights += f", guided by step {guide_step} with w = {config.guidance:g}"
         statistics = load_statistics(folder.image_statistics)
     return LoadedRun(
         folder=folder,
         config=config,
         checkpoint=which,
         model=model,
+        weights=weights,
         statistics=statistics,
         step=step,
     )
+
+
+def _with_guide(
+    config: ConfigDict, folder: RunFolder, model: EnergyModel
+) -> tuple[EnergyModel, int]:
+    """The model of the energy that `config.guidance` combines, and the guide's step."""
+    # Exports name weights by their paths: the guide's have a prefix.
+    with keras.name_scope("guide"):
+        guide = build_model(config)
+    try:
+        step = restore_weights(folder.checkpoints, guide, "guide")
+    except InvalidArgument as error:
+        requirement = "be 1, as this run keeps no guide (training.guide_step)"
+        raise InvalidArgument("config.guidance", requirement, config.guidance) from error
+    network = guided_network(model.inference_network, guide.inference_network, config.guidance)
+    guided = EnergyModel(
+        network,
+        model.noise,
+        seed=model.noise_seed,
+        compile_gradients=model.compile_gradients,
+        accumulation_steps=model.accumulation_steps,
+    )
+    return guided, step

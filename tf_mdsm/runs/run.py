@@ -117,8 +117,9 @@ def load(
 
     Args:
         workdir: the run's folder.
-        checkpoint: "newest", "best" (for runs with `training.evaluate_every`), or the step of a
-            checkpoint that is kept. None: `config.checkpoint`, which is "newest" by default.
+        checkpoint: "newest", "best" (for runs with `training.evaluate_every`), "guide" (with
+            `training.guide_step`), or the step of a checkpoint that is kept. None:
+            `config.checkpoint`, which is "newest" by default.
         overrides: settings to change, by "group.field": `{"sampling.sampler": "ancestral"}`.
 
     Raises:

@@ -19,8 +19,9 @@ __all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Subfolder of the best checkpoint, and the file in it that holds its distance.
-_BEST_FOLDER = "best"
+# Subfolders of checkpoints that are kept in addition to the newest ones, each with the setting
+# that keeps it; and the file in the first that holds its distance.
+_KEPT = {"best": "training.evaluate_every", "guide": "training.guide_step"}
 _DISTANCE_FILE = "distance.json"
 
 
@@ -117,18 +118,32 @@ class TrainingCheckpoints:
         Raises:
             RunError: if it cannot be written.
         """
-        folder = os.path.join(self.folder, _BEST_FOLDER)
-        if distance >= _smallest_distance(folder, measure):
+        if distance >= _smallest_distance(os.path.join(self.folder, "best"), measure):
             return
-        step = self.step
+        record = {"distance": distance, "step": self.step, "measure": measure}
+        self._keep_weights("best", record, _DISTANCE_FILE)
+
+    def keep_as_guide(self) -> None:
+        """Writes the current weights as the guide of `config.guidance`.
+
+        The guide is kept in addition to the newest checkpoints, in the subfolder `guide`.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
+        self._keep_weights("guide")
+
+    def _keep_weights(self, name: str, record: dict | None = None, record_file: str = "") -> None:
+        """Writes the weights into the subfolder of this name, and what is known about them."""
+        folder, step = os.path.join(self.folder, name), self.step
         try:
             os.makedirs(folder, exist_ok=True)
             _write(tf.train.Checkpoint(**_networks(self._model)), folder, keep=1, step=step)
-            path = os.path.join(folder, _DISTANCE_FILE)
-            write_json({"distance": distance, "step": step, "measure": measure}, path)
+            if record is not None:
+                write_json(record, os.path.join(folder, record_file))
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
-                f"step {step}: the best checkpoint could not be written to {folder} "
+                f"step {step}: the {name} checkpoint could not be written to {folder} "
                 f"({one_line(error)})"
             ) from error
 
@@ -139,7 +154,7 @@ def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest"
     Args:
         folder: a run's checkpoint folder.
         model: a model with the same network.
-        which: "newest", "best", or the step of one that is kept.
+        which: "newest", "best", "guide", or the step of one that is kept.
 
     Returns:
         the step of the checkpoint.
@@ -152,16 +167,18 @@ def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest"
     steps = [_step_of(path) for path in _newest_first(folder)]
     if not steps:
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
-    if which not in ("newest", "best"):
+    setting = _KEPT.get(str(which))
+    if which != "newest" and setting is None:
         if which not in steps:
-            kept = f"be newest, best or a step that is kept ({', '.join(map(str, steps))})"
+            names = ", ".join(["newest", *_KEPT])
+            kept = f"be {names} or a step that is kept ({', '.join(map(str, steps))})"
             raise InvalidArgument("config.checkpoint", kept, which)
         _restore(checkpoint, _path_of(folder, int(which)))
         return int(which)
-    if which == "best":
-        folder = os.path.join(folder, _BEST_FOLDER)
+    if setting is not None:
+        folder = os.path.join(folder, str(which))
         if not _newest_first(folder):
-            requirement = "be newest, as this run keeps no best one (training.evaluate_every)"
+            requirement = f"be newest, as this run keeps no {which} one ({setting})"
             raise InvalidArgument("config.checkpoint", requirement, which)
     path = _restore_newest(checkpoint, folder)
     assert path is not None  # There is a checkpoint: it was restored, or an error was raised.

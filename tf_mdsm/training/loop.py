@@ -88,6 +88,7 @@ def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> lis
     settings, monitor = session.settings, session.monitor
     is_chief = session.workers.is_chief
     keep_if_best = session.checkpoints.keep_if_best
+    keep_as_guide = session.checkpoints.keep_as_guide
     return [
         _Event(settings.log_every, monitor.log),
         _Event(settings.validate_every, monitor.validate, on_this_worker=is_chief),
@@ -97,6 +98,11 @@ def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> lis
             on_this_worker=is_chief,
         ),
         _Event(settings.checkpoint_every, lambda step: _save(session)),
+        _Event(
+            settings.guide_step,
+            lambda step: keep_as_guide() if step == settings.guide_step else None,
+            on_this_worker=is_chief,
+        ),
         _Event(
             settings.sample_every,
             lambda step: monitor.preview(step, stop_requested),

@@ -29,6 +29,7 @@ class LoopSettings:
         validate_every: interval of the validation loss.
         evaluate_every: interval of the Fréchet distance of a few samples.
         checkpoint_every: interval of checkpoints; the last step is always saved.
+        guide_step: step after which the weights are kept as the guide; 0 means never.
         sample_every: interval of preview pictures.
         max_rollbacks: how often a run with a non-finite loss may return to its last checkpoint.
         rollback_rate: factor on the learning rate at each of these rollbacks.
@@ -40,6 +41,7 @@ class LoopSettings:
     validate_every: int
     evaluate_every: int
     checkpoint_every: int
+    guide_step: int
     sample_every: int
     max_rollbacks: int
     rollback_rate: float
