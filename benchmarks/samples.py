@@ -32,7 +32,7 @@ def kept_samples(
     Args:
         config: the run's configuration, with the sampler's settings.
         model: the energy model.
-        statistics: mean and covariance of the training images, for a Gaussian start.
+        statistics: of the training images, for a start at their Gaussian or mixture.
         count: number of samples.
         folder: where samples are kept.
 
@@ -41,7 +41,7 @@ def kept_samples(
         finite numbers, as an untrained energy may make it do, and the image is gray; `gradients`,
         the gradient evaluations of each image, [count].
     """
-    key = fingerprint({**sampling_settings(config), "count": count}, model)
+    key = fingerprint({**sampling_settings(config), "count": count, "start": statistics}, model)
     path = os.path.join(folder, f"{config.sampling.sampler}_{config.sampling.start}_{key}.npz")
     if not os.path.exists(path):
         _write_samples(config, model, statistics, count, path)

@@ -1,17 +1,18 @@
 """Quality of samples against their cost, for all samplers and starts.
 
     python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
-        [--num_samples=1024] [--only=NAME,...] [--without_times]
+        [--num_samples=1024] [--only=NAME,...] [--guidance=1] [--without_times]
 
 Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
 
 Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_quality.md and .png.
 
-WORKDIR is a trained run. For each setting below: the Fréchet distance of samples to the training
-images, the gradient evaluations of an image, and the seconds of a batch of 64 images. All batches
-are timed one after the other, in one call. Distances are in features of a small classifier that is
-trained here (tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Kept
-samples are used again.
+WORKDIR is a trained run. With --guidance=w its guide is used, and w is part of the files' names.
+For each setting below: the Fréchet distance of samples to the training images, the gradient
+evaluations of an image, and the seconds of a batch of 64 images. All batches are timed one after
+the other, in one call. Distances are in features of a small classifier that is trained here
+(tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Kept samples are used
+again.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from benchmarks.quality.trained_run import FrechetDistance, TrainedModel, load_t
 from benchmarks.recipes import with_sampling
 from benchmarks.results import Results, markdown_table
 from tf_mdsm.config.file import get_config
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["main", "settings", "table"]
@@ -134,7 +136,8 @@ def measure(
         kept = trained.samples(_sampling(trained, fields), count, folder)
         row = {
             "settings": fields,
-            "gradients": float(kept["gradients"].mean()),
+            # With a guide, each evaluation is of two networks.
+            "gradients": float(kept["gradients"].mean()) * (1 + (trained.config.guidance != 1)),
             "distance": distance.of(kept["images"]),
         }
         results.add(name, row)
@@ -197,13 +200,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workdir", required=True, help="folder of a trained run")
     parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
     parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
+    parser.add_argument("--guidance", type=float, default=1.0, help="weight of a guided energy")
     parser.add_argument("--without_times", action="store_true", help="do not time batches")
     options = parser.parse_args(argv)
 
     def benchmark() -> None:
         known = settings()
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
-        config = get_config(options.workdir)
+        config = with_overrides(get_config(options.workdir), {"guidance": options.guidance})
+        suffix = "" if options.guidance == 1 else f"_guidance_{options.guidance:g}"
         load_tensorflow()
         from tf_mdsm.runs.loaded_run import fingerprint
 
@@ -216,11 +221,12 @@ def main(argv: list[str]) -> int:
         origin = {
             "step": trained.step,
             "weights": fingerprint({}, trained.model),
+            "guidance": options.guidance,
             "num_samples": options.num_samples,
             "names": list(chosen),
             "with_times": not options.without_times,
         }
-        with Results(os.path.join(folder, "sampler_quality.json"), origin) as results:
+        with Results(os.path.join(folder, f"sampler_quality{suffix}.json"), origin) as results:
             results.set_facts(
                 features=distance.features,
                 validation_distance=distance.of_validation_images(options.num_samples),
@@ -235,7 +241,7 @@ def main(argv: list[str]) -> int:
                 with_times=not options.without_times,
             )
             report = results.finish(list(chosen))
-            write_plot(report, os.path.join(folder, "sampler_quality.png"))
+            write_plot(report, os.path.join(folder, f"sampler_quality{suffix}.png"))
             results.write_table(table(report))
 
     return run_benchmark("sampler_quality", benchmark)

@@ -34,7 +34,26 @@ def test_weights_are_those_of_the_networks_and_have_different_names(networks):
     """An export names them by their paths."""
     guided = guided_network(*networks, 2.0)
     paths = [variable.path for variable in guided.variables]
-    assert len(paths) == len(set(paths)) == sum(len(network.variables) for network in networks)
+    count = sum(len(network.variables) for network in networks)
+    assert len(paths) == len(set(paths)) == count + 1
     assert sum(path.startswith("guide/") for path in paths) == len(networks[1].variables)
     kernel = networks[1].variables[0]
     assert any(variable is kernel for variable in guided.variables)
+
+
+def test_the_weight_is_one_of_the_weights(networks):
+    """What is kept of a network is named by a hash of its weights."""
+    for weight in (1.5, 2.0):
+        (found,) = (
+            v
+            for v in guided_network(*networks, weight).variables
+            if v.path.endswith("guidance_weight")
+        )
+        assert (float(found), found.trainable) == (weight, False)
+
+
+def test_saved_and_loaded_by_keras(networks, tmp_path):
+    guided, path = guided_network(*networks, 1.5), str(tmp_path / "guided.keras")
+    guided.save(path)
+    loaded = keras.models.load_model(path)
+    np.testing.assert_array_equal(loaded(IMAGES), guided(IMAGES))

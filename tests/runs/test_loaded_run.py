@@ -66,7 +66,9 @@ def test_a_guided_run_has_the_energy_of_both_checkpoints(run, small_run, tmp_pat
     expected = 2 * run.model.energy(images) - guide.model.energy(images)
     np.testing.assert_allclose(guided.model.energy(images), expected, rtol=1e-4)
     assert (guided.step, guided.weights) == (10, "averaged, guided by step 4 with w = 2")
-    assert guided.weights_hash not in (run.weights_hash, guide.weights_hash)
+    config.guidance = 3.0
+    other = load_run(config, str(tmp_path / "run"))
+    assert len({one.weights_hash for one in (run, guide, guided, other)}) == 4
 
 
 def guide_of(run):

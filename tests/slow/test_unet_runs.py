@@ -29,6 +29,9 @@ ALL = {
     "noise__weighting": "edm",
 }
 
+# The energy of two networks, the first trained as a plain denoiser at first.
+GUIDED = {"guidance": 2.0, "training__guide_step": 2, "training__denoiser_steps": 4}
+
 
 def trained(tmp_path, head, **fields):
     """Settings of a run that has been trained."""
@@ -54,7 +57,13 @@ def test_trained_exported_and_sampled(tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "fields"),
-    [("distance", {}), ("product", {}), ("two_guesses", {}), ("distance", ALL)],
+    [
+        ("distance", {}),
+        ("product", {}),
+        ("two_guesses", {}),
+        ("distance", ALL),
+        ("distance", GUIDED),
+    ],
 )
 def test_all_that_is_done_with_a_run(head, fields, tmp_path):
     config, workdir = trained(tmp_path, head, **fields), str(tmp_path)

@@ -1,10 +1,9 @@
 """Autoguidance: an energy that is led away from a weaker one."""
-# pyright: reportOperatorIssue=false
-# (symbolic energies are annotated as None)
 
 from typing import Any
 
 import keras
+from keras import layers
 
 from tf_mdsm.networks.energy_network import image_shape_of
 
@@ -28,5 +27,39 @@ def guided_network(network: keras.Model, guide: keras.Model, weight: float) -> k
     # The two are layers of the new network, which must have different names.
     guide = keras.Model(guide.input, guide.output, name="guide")
     images = keras.Input(image_shape_of(network), name="guided_images")
-    energies: Any = weight * network(images) - (weight - 1) * guide(images)
+    energies: Any = Guidance(weight, dtype="float32")([network(images), guide(images)])
     return keras.Model(images, energies, name="guided")
+
+
+@keras.saving.register_keras_serializable("tf_mdsm")
+class Guidance(layers.Layer):
+    """w E - (w - 1) E_guide of a pair of energies [B] or [B, 1].
+
+    Args:
+        weight: w. It is a weight of the layer, so that all that is kept of a network tells it from
+            one with another w.
+    """
+
+    def __init__(self, weight: float, **kwargs):
+        super().__init__(**kwargs)
+        self._initial = weight
+
+    def build(self, shapes: Any) -> None:
+        """Adds w."""
+        initial = keras.initializers.Constant(self._initial)
+        self.weight = self.add_weight(
+            shape=(), initializer=initial, trainable=False, name="guidance_weight"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Computes w E - (w - 1) E_guide."""
+        energies, of_guide = inputs
+        return self.weight * energies - (self.weight - 1.0) * of_guide
+
+    def compute_output_shape(self, shapes: Any) -> Any:
+        """That of the energies."""
+        return shapes[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, for saving."""
+        return {**super().get_config(), "weight": self._initial}
