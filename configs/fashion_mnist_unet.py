@@ -40,10 +40,13 @@ def get_config() -> ConfigDict:
     )
     config.training.update(
         batch_size=64,
-        num_steps=14_800,
+        num_steps=25_000,
+        denoiser_steps=17_600,
+        guide_step=5_000,
         checkpoint_every=1_000,
         log_every=50,
         validate_every=1_000,
         sample_every=0,
     )
+    config.sampling.start = "mixture"
     return config
