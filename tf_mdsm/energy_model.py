@@ -82,8 +82,8 @@ class EnergyModel(keras.Model):
             batch. The parts are computed one after the other. The gradients are those of the
             whole batch; the memory is that of one part.
         denoiser_steps: number of first steps that train the network's guess f(x) of the clean
-            image as a plain denoiser (`losses.denoiser_losses`), which costs less than half as
-            much a step. The energy is trained from these weights. It needs a network whose energy
+            image as a plain denoiser (`losses.denoiser_losses`), which takes about half the
+            time a step. The energy is trained from these weights. It needs a network whose energy
             compares x with one guess, as a U-Net with the head "distance".
         name: name of the model.
 

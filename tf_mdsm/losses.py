@@ -73,7 +73,7 @@ def denoiser_losses(
 
     For an energy |x - f(x)|^2 / (2 sigma0^2) it is the loss of `mdsm_losses` without the derivative
     of f: there x - sigma0^2 dE/dx = f + J'(x - f), where J is the derivative. It needs no second
-    derivatives, so a training step costs less than half as much.
+    derivatives, so a training step takes about half the time.
 
     Args:
         guess_fn: the denoiser f, from images [B, H, W, C] to images.

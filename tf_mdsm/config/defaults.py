@@ -201,7 +201,7 @@ def _training() -> ConfigDict:
     # Updates of the whole run.
     training.num_steps = 300_000
     # First updates of these, in which a U-Net's guess of the clean image is trained as a plain
-    # denoiser. Such an update takes less than half the time. The energy is trained from these
+    # denoiser. Such an update takes about half the time. The energy is trained from these
     # weights. 0: none. Heads with one guess only ("distance", "product").
     training.denoiser_steps = 0
     # Maximum number of updates in one compiled call. Results do not depend on it.
