@@ -8,8 +8,8 @@ images.
 Network: U-Net energy |x - f(x)|^2 / (2 sigma0^2) with 24 channels.
 Time: 1 to 2 minutes of training on two CPU cores, then seconds for 64 samples. The first 1,090
 steps train the guess f as a plain denoiser; they take as long as 600 of the energy.
-Result: 1,024 samples, each of 9 gradient evaluations, have a Fréchet distance of 6.8 to the
-training images (three seeds: 6.2 to 8.0), in 64 features of a small classifier, so it is not FID.
+Result: 1,024 samples, each of 9 gradient evaluations, have a Fréchet distance of 7.2 to the
+training images (three seeds: 6.7 to 7.7), in 64 features of a small classifier, so it is not FID.
 Without the denoiser's steps it is 9.0 (7.6 to 9.8) in the same time, with the ResNet of
 configs/digits_resnet.py 27.8 (21.7 to 32.4). 180 validation images have 9.8; the estimate from
 fewer images is biased upwards, so this number is not directly comparable with those of 1,024

@@ -133,6 +133,8 @@ FLAT = np.cov(np.random.default_rng(1).normal(size=(500, 5)) @ MATRIX[:5], rowva
     [
         (np.triu(MATRIX), "hold a symmetric sigma"),
         (MATRIX + np.eye(64, k=3) * 1e-3, "differ by 0.001"),
+        # A hundred times as much as rounding leaves.
+        (MATRIX + np.eye(64, k=3) * 6_400 * 2**-52 * np.abs(MATRIX).max(), "symmetric sigma"),
         (-MATRIX, "without negative variances"),
         (MATRIX - 0.9 * np.eye(64), "without negative variances"),
         (MATRIX + 1e-3j, "real, not complex"),

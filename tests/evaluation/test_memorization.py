@@ -135,3 +135,7 @@ def test_wrong_arguments_are_refused(call, field):
     with pytest.raises(InvalidArgument) as caught:
         call()
     assert caught.value.field == field
+
+
+def test_samples_at_the_threshold_are_not_below_it():
+    assert memorization(np.ones(4), np.ones(9))["share_below"] == 0

@@ -127,6 +127,22 @@ def test_kernel_distance_depends_on_its_seed():
     assert kernel_distance(ours, theirs, 5, 30, seed=2) != first
 
 
+def test_the_spread_of_the_kernel_distance_is_that_of_its_subsets():
+    """Of two subsets, of which one alone gives the first: half of their difference."""
+    one, other = normal(30, 4, seed=0), normal(30, 4, seed=1)
+    first, no_spread = kernel_distance(one, other, subsets=1, subset_size=10)
+    mean, spread = kernel_distance(one, other, subsets=2, subset_size=10)
+    assert no_spread == 0
+    assert spread == pytest.approx(abs(mean - first))
+
+
+def test_copies_lie_in_balls_of_radius_0():
+    """Features far from their mean, four copies of each: distances of copies are exactly 0."""
+    features = np.repeat(1e3 * normal(50, 64, seed=0) + 1e5, 4, axis=0)
+    copies = np.random.default_rng(1).permutation(features)[:100]
+    assert precision_and_recall(copies, features)[0] == 1
+
+
 def test_equal_sets_cover_each_other():
     features = normal(200, 6)
     assert precision_and_recall(features, features) == (1, 1)
