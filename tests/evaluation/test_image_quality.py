@@ -47,6 +47,15 @@ def test_small_images_have_a_smaller_window(shape):
     np.testing.assert_allclose(ssim(images, images), 1)
 
 
+def test_ssim_of_one_window():
+    """Images of 7 x 7 pixels: Wang et al. 2004, with unbiased variances, K1 = 0.01, K2 = 0.03."""
+    x, y = np.random.default_rng(0).uniform(size=(2, 1, 7, 7, 1))
+    covariance = np.cov(x.ravel(), y.ravel())
+    means = 2 * x.mean() * y.mean() + 1e-4, x.mean() ** 2 + y.mean() ** 2 + 1e-4
+    expected = means[0] * (2 * covariance[0, 1] + 9e-4) / (means[1] * (np.trace(covariance) + 9e-4))
+    assert ssim(x, y) == pytest.approx([expected])
+
+
 def test_the_numbers_of_several_methods():
     """Means over the images, and the rounded number of each image."""
     images = some_images(3, 8, 8, 1)

@@ -78,6 +78,8 @@ def test_random_images_depend_on_their_seed():
         assert (generated != generate(images, 8)).any()
         assert stats.kstest(generated[:, 0, 0, 0], "uniform").pvalue > 1e-4
     assert (constant_images(images, 7).std(axis=(1, 2)) == 0).all()
+    red, green, _ = constant_images(np.zeros((20, 2, 2, 3)), 7)[:, 0, 0].T
+    assert (red != green).all()
     assert (uniform_noise(images, 7).std(axis=(1, 2)) > 0).all()
 
 

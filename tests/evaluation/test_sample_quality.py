@@ -139,8 +139,8 @@ def test_the_spread_of_the_kernel_distance_is_that_of_its_subsets():
 def test_copies_lie_in_balls_of_radius_0():
     """Features far from their mean, four copies of each: distances of copies are exactly 0."""
     features = np.repeat(1e3 * normal(50, 64, seed=0) + 1e5, 4, axis=0)
-    copies = np.random.default_rng(1).permutation(features)[:100]
-    assert precision_and_recall(copies, features)[0] == 1
+    copies = np.random.default_rng(1).permutation(features)
+    assert precision_and_recall(copies, features) == (1, 1)
 
 
 def test_equal_sets_cover_each_other():
@@ -187,7 +187,7 @@ def test_precision_and_recall_do_not_depend_on_blocks(monkeypatch):
 
 def test_precision_and_recall_copy_only_blocks_of_features(monkeypatch):
     monkeypatch.setattr("tf_mdsm.evaluation.sample_quality._ROWS", 20)
-    samples, reference = (normal(400, 3_000, seed).astype(np.float32) for seed in range(2))
+    samples, reference = (normal(200, 2_000, seed).astype(np.float32) for seed in range(2))
     tracemalloc.start()
     try:
         precision_and_recall(samples, reference)
