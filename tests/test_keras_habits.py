@@ -583,7 +583,9 @@ def test_a_step_moves_the_weights_by_the_rate_times_the_gradient(policy):
         old = [weight.numpy() for weight in weights]
         share = share_of_batch(tf.constant(x))
         levels, noisy = model._add_noise(tf.constant(x), share, 0, "training_noise")
-        _, gradients = model._losses_and_gradients(tf.constant(x), noisy, model._sigma(levels))
+        _, gradients = model._losses_and_gradients(
+            tf.constant(x), noisy, model._sigma(levels), tf.constant(0, tf.int64)
+        )
         model.train_on_batch(x)
     finally:
         keras.config.set_dtype_policy(before)

@@ -64,11 +64,6 @@ RELATIONS = [
         {"evaluation.features": "none"},
         "`config.evaluation.features` must be classifier or inception",
     ),
-    (
-        {"training.guide_step": 9, "training.num_steps": 9},
-        {"training.num_steps": 8},
-        r"`config.training.guide_step` must not exceed config.training.num_steps \(8\)",
-    ),
     ({"guidance": 2.0}, {"export.format": "torch"}, "`config.guidance` must be 1 for"),
     (
         DENOISER_FIRST,

@@ -211,7 +211,7 @@ def _training() -> ConfigDict:
     # Number of newest checkpoints that are kept.
     training.keep_checkpoints = 3
     # Update after which the weights are kept as the guide of `guidance`, in addition to the newest
-    # checkpoints. 0: no guide.
+    # checkpoints. 0, or more than num_steps: no guide.
     training.guide_step = 0
     # Updates between scalars in TensorBoard, which are means over this interval. 0: never.
     training.log_every = 100

@@ -198,10 +198,6 @@ def _check_denoiser_steps(config: ConfigDict) -> None:
 
 
 def _check_guide(config: ConfigDict) -> None:
-    num_steps = config.training.num_steps
-    if config.training.guide_step > num_steps:
-        steps = f"not exceed config.training.num_steps ({num_steps})"
-        _refuse(config, "training.guide_step", steps)
     if config.guidance != 1 and config.export.format == "torch":
         _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
 
