@@ -41,7 +41,9 @@ def kept_samples(
         finite numbers, as an untrained energy may make it do, and the image is gray; `gradients`,
         the gradient evaluations of each image, [count].
     """
-    key = fingerprint({**sampling_settings(config), "count": count, "start": statistics}, model)
+    key = fingerprint(
+        {**sampling_settings(config), "count": count, "statistics": statistics}, model
+    )
     path = os.path.join(folder, f"{config.sampling.sampler}_{config.sampling.start}_{key}.npz")
     if not os.path.exists(path):
         _write_samples(config, model, statistics, count, path)

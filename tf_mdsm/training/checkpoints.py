@@ -121,7 +121,7 @@ class TrainingCheckpoints:
         if distance >= _smallest_distance(os.path.join(self.folder, "best"), measure):
             return
         record = {"distance": distance, "step": self.step, "measure": measure}
-        self._keep_weights("best", record, _DISTANCE_FILE)
+        self._keep_weights("best", record)
 
     def keep_as_guide(self) -> None:
         """Writes the current weights as the guide of `config.guidance`.
@@ -133,14 +133,14 @@ class TrainingCheckpoints:
         """
         self._keep_weights("guide")
 
-    def _keep_weights(self, name: str, record: dict | None = None, record_file: str = "") -> None:
-        """Writes the weights into the subfolder of this name, and what is known about them."""
+    def _keep_weights(self, name: str, record: dict | None = None) -> None:
+        """Writes the weights into the subfolder of this name, and the record of their distance."""
         folder, step = os.path.join(self.folder, name), self.step
         try:
             os.makedirs(folder, exist_ok=True)
             _write(tf.train.Checkpoint(**_networks(self._model)), folder, keep=1, step=step)
             if record is not None:
-                write_json(record, os.path.join(folder, record_file))
+                write_json(record, os.path.join(folder, _DISTANCE_FILE))
         except (tf.errors.OpError, OSError) as error:
             raise RunError(
                 f"step {step}: the {name} checkpoint could not be written to {folder} "
