@@ -142,7 +142,6 @@ def test_overheads(recipe, tmp_path, monkeypatch, capsys):
     arguments = [recipe, f"--output={tmp_path / 'out'}"]
     assert overheads.main([*arguments, "--rounds=1", "--steps=4"]) == 0
     rows = json.loads((tmp_path / "out" / "overheads.json").read_text())["rows"]
-    assert rows["--help"]["seconds"] < rows["import tensorflow"]["seconds"]
     for name, row in rows.items():
         assert row["seconds"] > 0, name
     assert rows["gradient evaluation in heun, 17 evaluations"]["factor"] > 0
