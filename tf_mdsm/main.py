@@ -11,7 +11,8 @@
                  super-resolution, deblurring, denoising, ...
     evaluate     measures sample quality, memorization, outlier     evaluation/report.html,
                  detection and denoising                            evaluation/metrics.json
-    likelihood   bounds log Z and gives bits per dimension          evaluation/likelihood.json
+    likelihood   bits per dimension: a bound by the sampler, the    evaluation/likelihood*.json
+                 density of its flow, or log Z of the energy
     export       writes a SavedModel for TensorFlow Serving, or     export/
                  PyTorch weights
     import       starts a run from the authors' PyTorch weights     checkpoints/, config.json

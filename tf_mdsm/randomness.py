@@ -40,6 +40,8 @@ _STREAMS = (
     "metropolis",  # proposals and acceptance tests of MALA and HMC
     "annealing",  # step sizes and proposals of annealed importance sampling
     "start_mixture",  # which Gaussian of a mixture a start comes from
+    "likelihood",  # noise on images whose likelihood is bounded
+    "probes",  # random signs that estimate the divergence of a flow
 )
 
 # Of NumPy: under strict rules of types TensorFlow takes Python's integers for int32.

@@ -1,35 +1,15 @@
-"""Sections of an evaluation: the folders that keep them, and an earlier likelihood as a section."""
-
-import json
-import pathlib
+"""Sections of an evaluation, and the folders that keep them."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.helpers.image_data import random_uint8
-from tf_mdsm.evaluation.section_files import Section, load_section, read_likelihood, save_section
-
-REPORT = {
-    "step": 10,
-    "weights": "averaged",
-    "version": "0.1.0",
-    "summary": "log Z in [1, 2]",
-    "log_z": 1.5,
-    "log_z_bracket": [1.25, None],
-    "images": {
-        "held_out": {"bits_per_dim": 7.5, "bracket": [7.25, 7.75], "num_images": 20},
-        "other": {"bits_per_dim": None, "bracket": [None, 7.123456789], "num_images": 3},
-    },
-}
-
-
-@pytest.fixture
-def stem(tmp_path):
-    """The path of a likelihood's report, without ending."""
-    (tmp_path / "likelihood.json").write_text(json.dumps(REPORT))
-    Image.new("L", (6, 4), 7).save(tmp_path / "likelihood.png")
-    return str(tmp_path / "likelihood")
+from tf_mdsm.evaluation.section_files import (
+    Section,
+    joined_sections,
+    load_section,
+    save_section,
+)
 
 
 def test_a_section_is_saved_and_loaded(tmp_path):
@@ -51,26 +31,9 @@ def test_a_section_appears_complete_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_likelihood_as_a_section(stem):
-    section = read_likelihood(stem, {"step": 10, "weights": "averaged", "weights_hash": "0a"})
-    common = {"step": 10, "weights": "averaged", "version": "0.1.0"}
-    common["method"] = "annealed importance sampling"
-    bits = {"name": "bits_per_dim", **common}
-    known = {"value": 7.5, "of": "validation images", "n": 20, "bracket": "7.25 … 7.75"}
-    unknown = {"value": None, "of": "other", "n": 3, "bracket": "? … 7.12346"}
-    log_z = {"name": "log_z", "value": 1.5, "of": "the energy", "bracket": "1.25 … ?", **common}
-    assert section.metrics == [{**bits, **known}, {**bits, **unknown}, log_z]
-    ((caption, picture),) = section.pictures.items()
-    assert caption == REPORT["summary"]
-    np.testing.assert_array_equal(picture, np.full((4, 6, 1), 7))
-
-
-def test_a_likelihood_of_other_weights_is_no_section(stem):
-    assert read_likelihood(stem, {"step": 9}) is None
-    assert read_likelihood(stem, {"step": 10, "weights": "raw"}) is None
-    assert read_likelihood(stem + "_of_another_run", {"step": 10}) is None
-    # An earlier version wrote no hash of the weights.
-    report = json.loads(pathlib.Path(f"{stem}.json").read_text())
-    pathlib.Path(f"{stem}.json").write_text(json.dumps({**report, "weights_hash": "0a"}))
-    assert read_likelihood(stem, {"step": 10, "weights_hash": "0a"}) is not None
-    assert read_likelihood(stem, {"step": 10, "weights_hash": "0b"}) is None
+def test_sections_are_joined_in_their_order():
+    first = Section([{"name": "a", "value": 1}], {"one": random_uint8(2, 2, 1)})
+    second = Section([{"name": "b", "value": 2}], {"two": random_uint8(3, 2, 1)})
+    joined = joined_sections([first, second])
+    assert [metric["name"] for metric in joined.metrics] == ["a", "b"]
+    assert list(joined.pictures) == ["one", "two"]

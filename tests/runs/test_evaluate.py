@@ -122,7 +122,7 @@ def test_the_report_shows_headings_and_an_earlier_likelihood(workdir):
 
 
 def test_a_likelihood_of_other_weights_is_not_shown(workdir):
-    report = {"step": 9, "weights": "averaged"}
+    report = {"step": 9, "weights": "averaged", "method": "ais"}
     (workdir / "evaluation" / "likelihood.json").write_text(json.dumps(report))
     run_evaluation(workdir)
     assert "bits_per_dim" not in {metric["name"] for metric in metrics(workdir)}

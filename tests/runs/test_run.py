@@ -1,5 +1,6 @@
 """The entrance from Python: what it gives is what the command line gives; refusals."""
 
+import json
 import pathlib
 import shutil
 
@@ -15,6 +16,8 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.restoration.operators import Inpainting
+from tf_mdsm.runs.build_likelihood import likelihood_provenance
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.run import export, load, train
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.sampling import sample
@@ -242,3 +245,50 @@ def test_an_evaluation_is_that_of_the_program(workdir, tmp_path):
     metrics = load(tmp_path / "run", overrides=changes).evaluate()
     assert {metric["step"] for metric in metrics} == {10}
     assert (tmp_path / "run" / "evaluation" / "report.html").exists()
+
+
+@pytest.mark.parametrize("method", ["bound", "flow"])
+def test_likelihoods_are_those_of_the_program(copied, method):
+    """Of the first validation images, in a batch of another size."""
+    small = {"likelihood.num_images": 12, "likelihood.num_levels": 4, "likelihood.num_probes": 1}
+    flags = [f"--config.{name}={value}" for name, value in small.items()]
+    flags.append(f"--config.likelihood.method={method}")
+    answer = call(f"--workdir={copied}", "--mode=likelihood", *flags)
+    assert answer.returncode == 0, answer.stderr
+    with np.load(answer.stdout.split()[1]) as arrays:
+        by_program = arrays["held_out_total"]
+    run = load(copied, overrides=small)
+    _, validation = build_images_of_run(run.config, run.folder)
+    found = run.log_likelihood(validation[:5], method=method)
+    # Of the flow the images of a batch share their steps: 100 times the tolerance in each.
+    np.testing.assert_allclose(-found, by_program[:5], rtol=1e-5, atol=0.5)
+    assert (run.log_likelihood(validation[:5], method=method, seed=1) != found).all()
+
+
+def test_likelihoods_by_the_log_z_of_the_folder(copied):
+    """-E / T - log Z, and the cells of the gray levels; only of these weights, and converged."""
+    run = load(copied)
+    report = {
+        **likelihood_provenance(run),
+        "log_z": 3.0,
+        "cells": {"gray_levels": 17, "bits": 4.0},
+        "settings": {"temperature": 2.0, "batch_size": 2},
+    }
+    path = copied / "evaluation" / "likelihood.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(report))
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    expected = -run.model.energy(images).numpy() / 2 - 3 - 64 * 4 * np.log(2)
+    np.testing.assert_allclose(run.log_likelihood(images, method="ais"), expected, rtol=1e-6)
+    path.write_text(json.dumps({**report, "log_z": None}))
+    with pytest.raises(InvalidArgument, match="`method` must be bound or flow"):
+        run.log_likelihood(images, method="ais")
+    path.write_text(json.dumps({**report, "weights_hash": "another"}))
+    with pytest.raises(InvalidArgument, match="no converged log Z"):
+        run.log_likelihood(images, method="ais")
+
+
+@pytest.mark.parametrize("method", ["all", "exact"])
+def test_methods_of_likelihood_that_do_not_exist(run, method):
+    with pytest.raises(InvalidArgument, match="`method` must be"):
+        run.log_likelihood(np.zeros((1, 8, 8, 1), np.float32), method=method)

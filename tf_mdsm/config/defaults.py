@@ -434,9 +434,29 @@ def _foreign() -> ConfigDict:
 
 
 def _likelihood() -> ConfigDict:
-    """Annealed importance sampling (AIS): what `--mode=likelihood` computes, and how exactly."""
+    """Likelihood of images: what `--mode=likelihood` computes, and how exactly."""
     likelihood = ConfigDict()
 
+    # "ais": annealed importance sampling bounds log Z of the density exp(-E / T). "bound": an upper
+    # bound of bits per dimension by the ancestral sampler, with num_levels gradient evaluations an
+    # image. "flow": the density that "heun" draws from in the limit of small steps. "all": these
+    # three. They are of three different densities (docs/guide/likelihood.md).
+    likelihood.method = "ais"
+    # Images whose likelihood is computed besides that of training and validation images: a file or
+    # a folder, as restoration.images. Empty: none.
+    likelihood.images = ""
+    # bound, flow: smallest noise level, in pixel units. Below it the image itself is encoded, given
+    # its denoised version. 0: noise.sigma_min.
+    likelihood.sigma_min = 0.0
+    # bound: noise levels, at equally many gradient evaluations. The more, the tighter the bound.
+    likelihood.num_levels = 100
+    # flow: random vectors that estimate the Laplacian of the energy for each image. 0: the exact
+    # Laplacian for images of at most 64 values, and one vector for larger ones.
+    likelihood.num_probes = 0
+    # flow: largest error of a step of the solver, in pixel units; 100 times as much in a log
+    # density.
+    likelihood.flow_tolerance = 1e-3
+    # The settings below are those of "ais", but for batch_size, num_images and seed.
     # Distribution at which annealing starts. "gaussian": a Gaussian with mean and covariance of the
     # training images, plus noise of reference_sigma. "isotropic": 0.5 + reference_sigma N(0, I).
     likelihood.reference = "gaussian"
@@ -451,7 +471,7 @@ def _likelihood() -> ConfigDict:
     likelihood.temperature = 1.0
     # Markov chains from the reference to the energy (lower bound), and as many back (upper bound).
     likelihood.num_chains = 64
-    # Markov chains that are computed at a time.
+    # Markov chains, or images, that are computed at a time.
     likelihood.batch_size = 64
     # Intervals of inverse temperature between 0 and 1. The more, the narrower the bounds.
     likelihood.num_temperatures = 400
@@ -474,7 +494,7 @@ def _likelihood() -> ConfigDict:
     likelihood.rest_rounds = 50
     # Maximum number of training images, and of validation images, whose likelihood is reported.
     likelihood.num_images = 1_000
-    # Seed of the first Markov chain. Chain n has seed `seed + n`.
+    # Seed of the first Markov chain, or of the noise on the first image. The n-th has `seed + n`.
     likelihood.seed = 0
     # Largest distance of the bounds, error margins included, at which a value is reported, in bits
     # per dimension.

@@ -71,6 +71,7 @@ def validate(config: ConfigDict) -> ConfigDict:
     _check_sampling(config)
     _check_restoration(config)
     _check_evaluation(config)
+    _check_likelihood(config)
     return config
 
 
@@ -224,6 +225,18 @@ def _check_sampling(config: ConfigDict) -> None:
 def _no_denoiser(config: ConfigDict) -> str:
     """Why something is refused that uses the denoiser."""
     return f'noise.weighting="{config.noise.weighting}" trains no denoiser'
+
+
+def _check_likelihood(config: ConfigDict) -> None:
+    likelihood = config.likelihood
+    if likelihood.method == "ais":
+        return
+    if not trains_denoiser(config.noise.weighting):
+        _refuse(config, "likelihood.method", f"be ais, as {_no_denoiser(config)}")
+    first = config.sampling.sigma_max or config.noise.sigma_max
+    if not (likelihood.sigma_min or config.noise.sigma_min) < first:
+        requirement = f"lie below the noise level where sampling starts ({first})"
+        _refuse(config, "likelihood.sigma_min", requirement)
 
 
 def _check_restoration(config: ConfigDict) -> None:

@@ -26,7 +26,7 @@ from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, 
 from tf_mdsm.system.image_files import read_images
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["BUILDERS", "build_method", "build_temperatures", "first_sigma"]
+__all__ = ["BUILDERS", "build_method", "build_start", "build_temperatures", "first_sigma"]
 
 
 def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
@@ -70,21 +70,21 @@ def _build_langevin(config: ConfigDict, statistics: ImageStatistics | None) -> A
         temperatures=temperatures,
         step_size=config.sampling.step_size,
         denoise=config.sampling.denoise and trains_denoiser(config.noise.weighting),
-        start=_build_start(config, statistics, first_sigma(config), isotropic_sigma=1.0),
+        start=build_start(config, statistics, first_sigma(config), isotropic_sigma=1.0),
     )
 
 
 def _build_heun(config: ConfigDict, statistics: ImageStatistics | None) -> Heun:
     """Heun's method over the grid of noise levels."""
     first, sigmas = _noise_levels(config)
-    start = _build_start(config, statistics, first, isotropic_sigma=first)
+    start = build_start(config, statistics, first, isotropic_sigma=first)
     return Heun(sigmas, churn=config.sampling.churn, start=start)
 
 
 def _build_ancestral(config: ConfigDict, statistics: ImageStatistics | None) -> AncestralEuler:
     """Ancestral sampling over the grid of noise levels."""
     first, sigmas = _noise_levels(config)
-    start = _build_start(config, statistics, first, isotropic_sigma=first)
+    start = build_start(config, statistics, first, isotropic_sigma=first)
     return AncestralEuler(sigmas, start=start)
 
 
@@ -96,7 +96,7 @@ def _build_coarse_to_fine(config: ConfigDict, statistics: ImageStatistics | None
         sigma_end=last,
         step_sizes=growing_step_sizes(config.sampling.h0, config.sampling.max_steps),
         beta=config.sampling.beta,
-        start=_build_start(config, statistics, first, isotropic_sigma=first),
+        start=build_start(config, statistics, first, isotropic_sigma=first),
     )
 
 
@@ -119,7 +119,7 @@ def _metropolis_arguments(config: ConfigDict, statistics: ImageStatistics | None
         "temperatures": temperatures_of(sigmas, config.noise.sigma0),
         "step_sizes": settings.step_share * sigmas,
         "moves": settings.moves,
-        "start": _build_start(config, statistics, first, isotropic_sigma=first),
+        "start": build_start(config, statistics, first, isotropic_sigma=first),
     }
 
 
@@ -130,7 +130,7 @@ def _noise_levels(config: ConfigDict) -> tuple[float, np.ndarray]:
         return first, falling_sigmas(first, last, config.sampling.num_levels, config.sampling.rho)
 
 
-def _build_start(
+def build_start(
     config: ConfigDict, statistics: ImageStatistics | None, sigma: float, isotropic_sigma: float
 ) -> Start:
     """The start that `config.sampling.start` names.

@@ -1,7 +1,6 @@
 """`--mode=evaluate`: numbers that say what they depend on, and a report to look at."""
 
 import dataclasses
-import glob
 import logging
 import os
 from typing import Any
@@ -9,15 +8,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tf_mdsm.distributed.cluster_sources import read_worker_rank
+from tf_mdsm.evaluation.likelihood_section import likelihood_section
 from tf_mdsm.evaluation.report import render_report
-from tf_mdsm.evaluation.section_files import (
-    Section,
-    load_section,
-    read_likelihood,
-    save_section,
-)
+from tf_mdsm.evaluation.section_files import Section, joined_sections, load_section, save_section
+from tf_mdsm.runs.build_likelihood import find_likelihood
 from tf_mdsm.runs.evaluation_context import EvaluationContext
-from tf_mdsm.runs.likelihood import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
 from tf_mdsm.system.locks import job_lock
@@ -25,6 +20,9 @@ from tf_mdsm.system.locks import job_lock
 __all__ = ["evaluate", "evaluate_run"]
 
 _LOGGER = logging.getLogger(__name__)
+
+# The methods of likelihood, in the order of the report.
+_METHODS = ("bound", "flow", "ais")
 
 
 def evaluate(config: ConfigDict, workdir: str) -> list[str]:
@@ -86,9 +84,10 @@ def _evaluate(context: EvaluationContext, rank: int) -> list[str]:
 
 def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     """Writes all numbers with what they depend on, and the report."""
-    likelihood = _read_likelihood(run)
-    if likelihood is not None:
-        sections = {**sections, "likelihood": likelihood}
+    found = [found for method in _METHODS if (found := find_likelihood(run, method))]
+    if found:
+        likelihoods = [likelihood_section(report, f"{stem}.png") for report, stem in found]
+        sections = {**sections, "likelihood": joined_sections(likelihoods)}
     of_samples = _facts_of_samples(run)
     metrics = [
         {**run.provenance, **(of_samples if metric["of"] == "samples" else {}), **metric}
@@ -107,18 +106,6 @@ def _write(run: LoadedRun, sections: dict[str, Section]) -> list[str]:
     write_json({"metrics": metrics}, run.folder.metrics)
     write_text(report, run.folder.report)
     return [run.folder.metrics, run.folder.report]
-
-
-def _read_likelihood(run: LoadedRun) -> Section | None:
-    """The newest likelihood that was computed from the same weights and images."""
-    stem = run.folder.likelihood_stem
-    reports = glob.glob(f"{glob.escape(stem)}.json") + glob.glob(f"{glob.escape(stem)}_*.json")
-    for path in sorted(reports, key=os.path.getmtime, reverse=True):
-        found = read_likelihood(path.removesuffix(".json"), likelihood_provenance(run))
-        if found is not None:
-            return found
-        _LOGGER.info("%s is of other weights or other images: left out", path)
-    return None
 
 
 def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:

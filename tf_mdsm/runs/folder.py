@@ -93,10 +93,10 @@ class RunFolder:
         """The evaluation as one HTML page."""
         return os.path.join(self.evaluation, "report.html")
 
-    @property
-    def likelihood_stem(self) -> str:
-        """The results of the likelihood run, less their endings `.json` and `.png`."""
-        return os.path.join(self.evaluation, "likelihood")
+    def likelihood_stem(self, method: str) -> str:
+        """The results of a method of likelihood, less their endings `.json`, `.npz`, `.png`."""
+        name = "likelihood" if method == "ais" else f"likelihood_{method}"
+        return os.path.join(self.evaluation, name)
 
     @property
     def classifier(self) -> str:

@@ -1,196 +1,70 @@
-"""`--mode=likelihood`: bounds of log Z of a trained energy, and bits per dimension of images."""
+"""`--mode=likelihood`: bits per dimension of images, by up to three methods."""
 
-import json
 import logging
-import math
+from collections.abc import Callable
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm.distributed.cluster_sources import read_worker_rank
-from tf_mdsm.errors import InvalidArgument, errors_in_group
-from tf_mdsm.evaluation.likelihood.bits_per_dim import count_gray_levels
-from tf_mdsm.evaluation.likelihood.domain import Domain
-from tf_mdsm.evaluation.likelihood.estimate import (
-    AnnealingSettings,
-    LogZEstimate,
-    estimate_log_z,
-)
-from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
-from tf_mdsm.evaluation.likelihood.path import AnnealingPath
-from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.image_record import build_images_of_run, image_key
-from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
-from tf_mdsm.runs.results import reserved_stem
-from tf_mdsm.system.atomic import write_text
-from tf_mdsm.system.locks import job_lock
-from tf_mdsm.system.progress import progress_bar
-from tf_mdsm.system.shards import Shards
-from tf_mdsm.visualization.images import write_png
-from tf_mdsm.visualization.plots import annealing_plot
+from tf_mdsm.runs.image_record import build_images_of_run
+from tf_mdsm.runs.likelihood_ais import estimate_likelihood
+from tf_mdsm.runs.likelihood_bounds import bound_likelihood
+from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.sharded_job import JobDevices
+from tf_mdsm.system.image_files import image_paths, read_images
 
-__all__ = ["likelihood", "likelihood_provenance"]
+__all__ = ["likelihood"]
 
 _LOGGER = logging.getLogger(__name__)
 
-# Fields of config.likelihood that change the report, but not the chains.
-_REPORT_FIELDS = ("num_images", "tolerance", "min_effective")
+# The field that names own images.
+_IMAGES = "config.likelihood.images"
+
+# The methods of `config.likelihood.method`, in the order in which "all" computes them.
+_METHODS = ("bound", "flow", "ais")
 
 
 def likelihood(config: ConfigDict, workdir: str) -> list[str]:
-    """Bounds log Z of a run's energy, and reports the bits/dim of images.
-
-    The estimate is that of `estimate_log_z`, with `likelihood.num_chains` chains in each
-    direction. A killed run continues with the batches of chains that are missing, as long as
-    settings and weights are the same.
+    """Computes bits/dim of a run's images by the methods `config.likelihood.method`.
 
     Returns:
-        the files written under `workdir/evaluation`: `likelihood.json` and `likelihood.png`; with
-        a hash in their names if a likelihood of other settings, weights or images is there. If
-        the bounds have not converged, the JSON gives the reasons, and null instead of values. Of
-        several workers the first does everything, and the others return an empty list.
+        the files written under `workdir/evaluation`: `likelihood.json` and `.png` by "ais", and by
+        the other methods `likelihood_<method>.json`, `.png`, and `.npz` with the values of each
+        image; with a hash in their names if results of other settings, weights or images are there.
+        Workers other than the first return an empty list.
 
     Raises:
-        InvalidArgument: without a checkpoint of this network or its images, or if nothing can
-            be written.
+        InvalidArgument: without a checkpoint of this network or its images, for settings that do
+            not fit, or if nothing can be written.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
-    rank, _ = read_worker_rank(config.training.strategy, config.training.cluster)
-    if rank > 0:
-        return []
-    run = load_run(config, workdir)
-    path = _build_path(run)
-    training, validation = build_images_of_run(config, run.folder)
-    run.folder.require_writable(run.folder.evaluation)
-    settings, stem = config.likelihood, run.folder.likelihood_stem
-    shards_folder = f"{stem}.{_key(run)}.shards"
-    _LOGGER.info(
-        "annealing %d chains over %d temperatures up and down, from the checkpoint of step %d",
-        settings.num_chains,
-        settings.num_temperatures,
-        run.step,
-    )
-    once = "be annealed by one process at a time with the same settings"
-    with job_lock(f"{stem}.{_key(run)}.lock", once):
-        estimate = _estimate(path, config, shards_folder)
-        # The keys are those of likelihood.json.
-        image_sets = {"held_out": validation, "training": training}
-        key = run.fingerprint({**settings.to_dict(), "chains": _key(run)})
-        report = {
-            **run.provenance,
-            **likelihood_provenance(run),
-            **_report(estimate, run, path.reference, image_sets),
-            "settings": settings.to_dict(),
-            "key": key,
-        }
-        _LOGGER.info("%s", report["summary"])
-        with reserved_stem(stem, key) as free:
-            written = _write(free, report, _plot(estimate, str(report["summary"])))
-        Shards(shards_folder, 0).remove()
+    run = load_run(config, workdir, JobDevices(config).devices[0])
+    image_sets = read_image_sets(run)
+    method = config.likelihood.method
+    written = []
+    for name in _METHODS if method == "all" else (method,):
+        compute: Callable[[LoadedRun, dict[str, np.ndarray]], list[str]]
+        compute = estimate_likelihood if name == "ais" else _bound(name)
+        written += compute(run, image_sets)
     return written
 
 
-def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
-    """Of which weights and images a likelihood is: the entries of the report that say it."""
-    return {
-        "step": run.step,
-        "weights": run.weights,
-        "weights_hash": run.weights_hash,
-        "images_hash": image_key(run.config.data),
-    }
+def read_image_sets(run: LoadedRun) -> dict[str, np.ndarray]:
+    """The images whose likelihood is computed, by their names in the report, [N, H, W, C] each.
 
-
-def _build_path(run: LoadedRun) -> AnnealingPath:
-    """The path from `config.likelihood.reference` to the energy.
+    All training and validation images are there, of which the methods use the first ones.
 
     Raises:
-        InvalidArgument: for the Gaussian of the training images without their statistics, and for
-            a domain that holds too little of the reference.
+        InvalidArgument: for images that cannot be read.
     """
-    settings, model = run.config.likelihood, run.model
-    with errors_in_group("config.likelihood"):
-        reference = _build_reference(run, Domain(settings.domain_margin))
-    return AnnealingPath(
-        model.energy_and_score,
-        reference,
-        temperature=settings.temperature,
-        leapfrog_steps=settings.leapfrog_steps,
-        moves=settings.moves,
-    )
+    training, validation = build_images_of_run(run.config, run.folder)
+    image_sets = {"held_out": validation, "training": training}
+    if path := run.config.likelihood.images:
+        image_sets["given"] = read_images(
+            image_paths(path, _IMAGES), run.model.image_shape, _IMAGES, "clean"
+        )
+    return image_sets
 
 
-def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
-    """The Gaussian of `config.likelihood.reference`, on the domain."""
-    settings, model, statistics = run.config.likelihood, run.model, run.statistics
-    if settings.reference == "isotropic":
-        sigma = settings.reference_sigma or 1.0
-        return isotropic_reference(model.image_shape, mean=0.5, sigma=sigma, domain=domain)
-    if statistics is None:
-        requirement = "be isotropic, as this run holds no statistics of its training images"
-        raise InvalidArgument("reference", requirement, settings.reference)
-    sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-    return GaussianReference(**statistics.gaussian(), sigma=sigma, domain=domain)
-
-
-def _key(run: LoadedRun) -> str:
-    """Fingerprint of the settings and weights that the chains depend on."""
-    settings = run.config.likelihood.items()
-    relevant = {name: value for name, value in settings if name not in _REPORT_FIELDS}
-    relevant["precision"] = arithmetic(run.config)
-    return run.fingerprint(relevant)
-
-
-def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> LogZEstimate:
-    """The estimate by `config.likelihood`, under a progress bar."""
-    fields = config.likelihood
-    settings = AnnealingSettings(
-        num_chains=fields.num_chains,
-        batch_size=fields.batch_size,
-        num_temperatures=fields.num_temperatures,
-        adaptation_chains=fields.pilot_chains,
-        adaptation_temperatures=fields.pilot_temperatures,
-        adaptation_rounds=fields.pilot_rounds,
-        acceptance=fields.acceptance,
-        equilibration_rounds=fields.rest_rounds,
-        seed=fields.seed,
-    )
-    with (
-        progress_bar("annealing", settings.total_intervals, "interval") as bar,
-        errors_in_group("config.likelihood"),
-    ):
-        return estimate_log_z(path, settings, shards_folder, bar.update)
-
-
-def _report(
-    estimate: LogZEstimate,
-    run: LoadedRun,
-    reference: GaussianReference,
-    image_sets: dict[str, np.ndarray],
-) -> dict[str, object]:
-    """The report of an estimate, with bits/dim of some images of each set."""
-    settings = run.config.likelihood
-    return likelihood_report(
-        estimate,
-        run.model.energy,
-        reference,
-        {name: images[: settings.num_images] for name, images in image_sets.items()},
-        gray_levels=count_gray_levels(*image_sets.values()),
-        batch_size=settings.batch_size,
-        temperature=settings.temperature,
-        tolerance=settings.tolerance,
-        min_effective=settings.min_effective,
-        seed=settings.seed,
-    )
-
-
-def _plot(estimate: LogZEstimate, title: str) -> np.ndarray:
-    """Draws the estimate by inverse temperature, and the weights of its chains."""
-    return annealing_plot(estimate.betas[:-1], estimate.differences, estimate.log_weights, title)
-
-
-def _write(stem: str, report: dict[str, object], picture: np.ndarray) -> list[str]:
-    """Writes `<stem>.png` and then `<stem>.json`; returns their paths."""
-    paths = [f"{stem}.json", f"{stem}.png"]
-    write_png(picture, paths[1])
-    write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", paths[0])
-    return paths
+def _bound(method: str) -> Callable[[LoadedRun, dict[str, np.ndarray]], list[str]]:
+    return lambda run, image_sets: bound_likelihood(method, run, image_sets)

@@ -1,6 +1,9 @@
 """The entrance from Python: train a run, load it, use it, export it."""
 
+import dataclasses
+import functools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,13 +15,16 @@ from ml_collections import ConfigDict
 from tf_mdsm.config.defaults import default_config
 from tf_mdsm.config.file import get_config, load_config, load_recipe
 from tf_mdsm.config.overrides import with_overrides
+from tf_mdsm.datasets.pixels import as_images
 from tf_mdsm.distributed.gpus import set_up_gpus
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.restoration.solve import restore
+from tf_mdsm.runs.build_likelihood import Fit, build_bound, find_likelihood, fit_to_images
 from tf_mdsm.runs.evaluate import evaluate_run
 from tf_mdsm.runs.export import export_model, run_provenance
+from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, kind_of_weights, load_run
 from tf_mdsm.runs.restore import with_own_sampler
 from tf_mdsm.runs.sharded_sampling import stored_pixels
@@ -26,6 +32,7 @@ from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.sampling import checked_method, sample
 from tf_mdsm.samplers.values import whole_number
+from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.local_paths import local_path
 
 __all__ = ["Run", "export", "load", "train"]
@@ -84,6 +91,64 @@ class Run(LoadedRun):
             method=self.build_method(with_own_sampler(self.config)),
             batch_size=self.config.sampling.batch_size,
         )
+
+    def log_likelihood(
+        self, images: np.ndarray | tf.Tensor, *, method: str = "bound", seed: int = 0
+    ) -> np.ndarray:
+        """Logarithms of the likelihood of images in nats, by a method of `--mode=likelihood`.
+
+        Divided by -(H W C log 2) they are bits per dimension. "bound" and "flow" are lower bounds,
+        with one random draw for each image; levels and decoder are fitted to the run's training
+        images, which are read for it. "ais" is -E / T - log Z by the log Z of the run's folder.
+
+        Args:
+            images: uint8, or floats in [0, 1], [N, H, W, C].
+            method: "bound", "flow" or "ais".
+            seed: seed of the first image's noise; image n has `seed + n`.
+
+        Returns:
+            float64 [N].
+
+        Raises:
+            InvalidArgument: for another method; for images of another shape; for "bound" and "flow"
+                if the run trains no denoiser; for "ais" if the run's folder has no log Z of these
+                weights that has converged.
+            RunError: if the flow is not finite.
+        """
+        pixels = as_images(images, self.model.image_shape).numpy()
+        if method == "ais":
+            return self._log_likelihood_by_log_z(pixels)
+        with errors_renamed({"config.likelihood.method": "method"}):
+            config = with_overrides(self.config, {"likelihood.method": method})
+            if method == "all":
+                raise InvalidArgument("method", "be bound, flow or ais", method)
+        run = dataclasses.replace(self, config=config)
+        bound = build_bound(method, run, self._likelihood_fit)
+        seeds = seed + np.arange(len(pixels))
+        batch_size = config.likelihood.batch_size
+        return -batchwise(
+            lambda batch, seeds: bound.terms(batch, seeds).total,
+            pixels,
+            seeds,
+            batch_size=batch_size,
+        )
+
+    @functools.cached_property
+    def _likelihood_fit(self) -> Fit:
+        """Levels and decoder, fitted to the run's training images."""
+        return fit_to_images(self, *build_images_of_run(self.config, self.folder))
+
+    def _log_likelihood_by_log_z(self, pixels: np.ndarray) -> np.ndarray:
+        """By the log Z that `--mode=likelihood` has found for these weights."""
+        found = find_likelihood(self, "ais")
+        if found is None or found[0]["log_z"] is None:
+            requirement = "be bound or flow, as the run's folder has no converged log Z"
+            raise InvalidArgument("method", requirement, "ais")
+        report, _ = found
+        settings = report["settings"]
+        energies = batchwise(self.model.energy, pixels, batch_size=settings["batch_size"])
+        nats = np.asarray(energies, np.float64) / settings["temperature"] + report["log_z"]
+        return -(nats + pixels[0].size * math.log(2) * report["cells"]["bits"])
 
     def evaluate(self) -> list[dict[str, Any]]:
         """Evaluates the run as `--mode=evaluate`, and writes the same report into its folder.

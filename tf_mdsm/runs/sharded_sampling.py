@@ -4,23 +4,16 @@ import contextlib
 import dataclasses
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm.distributed.cluster_sources import read_worker_rank
-from tf_mdsm.distributed.strategies import local_devices
-from tf_mdsm.errors import RunError
 from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic, load_run
+from tf_mdsm.runs.sharded_job import WAIT_SECONDS, JobDevices, ShardedJob
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.system.fingerprints import content_of_path
-from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
 from tf_mdsm.visualization.images import to_uint8
 from tf_mdsm.visualization.model_views import is_points
@@ -32,9 +25,6 @@ _LOGGER = logging.getLogger(__name__)
 # Of the first shard, this many images keep their states on the way from noise, and this many
 # their energies.
 _KEPT_STATES, _KEPT_ENERGIES = 8, 64
-
-# Seconds for which a worker waits until the first worker begins.
-_WAIT_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +50,7 @@ def sample_in_shards(
     stem: str,
     *,
     run: LoadedRun | None = None,
-    wait_seconds: float = _WAIT_SECONDS,
+    wait_seconds: float = WAIT_SECONDS,
 ) -> ShardedSamples:
     """Samples `config.sampling.num_samples` images with a run's checkpoint.
 
@@ -80,20 +70,21 @@ def sample_in_shards(
         RunError: if the checkpoint cannot be read, an energy is not finite, or training has
             continued meanwhile.
     """
-    rank, world_size = read_worker_rank(config.training.strategy, config.training.cluster)
-    devices = local_devices()[: 1 if config.training.strategy == "one_device" else None]
-    run = run or load_run(config, workdir, devices[0])
+    places = JobDevices(config)
+    run = run or load_run(config, workdir, places.devices[0])
     run.folder.require_writable(os.path.dirname(stem))
     settings = config.sampling
-    # Each device is a worker among those of all processes.
-    folder = f"{stem}.{run.fingerprint(sampling_settings(config))}.shards"
-    count = -(-settings.num_samples // settings.batch_size)
-    shares = [
-        Shards(folder, count, rank * len(devices) + number, world_size * len(devices))
-        for number in range(len(devices))
-    ]
-    samples = ShardedSamples(shards=shares[0], run=run, is_chief=rank == 0)
-    if rank and not _wait_for_chief(folder, f"{stem}.npz", wait_seconds):
+    job = ShardedJob(
+        config,
+        run,
+        places,
+        folder=f"{stem}.{run.fingerprint(sampling_settings(config))}.shards",
+        count=-(-settings.num_samples // settings.batch_size),
+        result=f"{stem}.npz",
+        name="sampling",
+    )
+    samples = ShardedSamples(shards=job.shards, run=run, is_chief=job.is_chief)
+    if not job.begin(wait_seconds):
         return samples
     _LOGGER.info(
         "sampling %d images from the checkpoint of step %d; up to %d gradient evaluations an image",
@@ -101,10 +92,11 @@ def sample_in_shards(
         run.step,
         run.method.max_gradient_evaluations,
     )
-    runs = [run, *(load_run(config, workdir, device, run.checkpoint) for device in devices[1:])]
-    if any(other.step != run.step for other in runs):
-        raise RunError(f"another checkpoint than that of step {run.step} has come; run again")
-    _compute(shares, runs, devices, settings)
+    job.compute(
+        lambda run, on_steps: _shard_function(run, settings, on_steps),
+        steps=run.method.num_steps,
+        unit="step",
+    )
     return samples
 
 
@@ -120,51 +112,6 @@ def sampling_settings(config: ConfigDict) -> dict[str, Any]:
             sampling["start_images"] = content_of_path(path)
     settings["data"] = {name: config.data[name] for name in ("image_size", "channels")}
     return {**settings, "sampling": sampling, "precision": arithmetic(config)}
-
-
-def _wait_for_chief(folder: str, result: str, wait_seconds: float) -> bool:
-    """Waits until the chief begins; returns False if it has finished already.
-
-    Raises:
-        RunError: if there are neither shards nor a result after `wait_seconds`.
-    """
-    deadline = time.monotonic() + wait_seconds
-    while not os.path.isdir(folder):
-        if time.monotonic() > deadline:
-            if os.path.exists(result):
-                _LOGGER.info("nothing to sample: the first worker has finished, or not begun")
-                return False
-            raise RunError(f"the first worker has not begun to sample after {wait_seconds:g} s")
-        time.sleep(0.2)
-    return True
-
-
-def _compute(
-    shares: list[Shards], runs: list[LoadedRun], devices: list[str], settings: ConfigDict
-) -> None:
-    """Samples the missing shards on all devices at a time."""
-    count, steps = shares[0].count, runs[0].method.num_steps
-    done = count - len(shares[0].missing())
-    if done:
-        _LOGGER.info("%d of %d batches are there already", done, count)
-    stop = threading.Event()
-    with progress_bar("sampling", count * steps, "step", done * steps) as bar:
-
-        def compute_share(shards: Shards, run: LoadedRun, device: str) -> None:
-            with tf.device(device):
-                compute_shard = _shard_function(run, settings, bar.update)
-                for _ in shards.compute(compute_shard):
-                    if stop.is_set():
-                        return
-
-        if len(devices) == 1:
-            compute_share(shares[0], runs[0], devices[0])
-            return
-        with ThreadPoolExecutor(len(devices)) as pool:
-            try:
-                list(pool.map(compute_share, shares, runs, devices))
-            finally:
-                stop.set()
 
 
 def _shard_function(

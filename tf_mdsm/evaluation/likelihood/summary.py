@@ -34,7 +34,11 @@ _MAX_DRIFT = 4
 _MAX_RAYS = 192
 
 # Sets of images of likelihood.json, and what they are called in text.
-IMAGE_SET_LABELS = {"held_out": "validation images", "training": "training images"}
+IMAGE_SET_LABELS = {
+    "held_out": "validation images",
+    "training": "training images",
+    "given": "given images",
+}
 
 
 def likelihood_report(
