@@ -458,10 +458,11 @@ def _likelihood() -> ConfigDict:
     likelihood.flow_tolerance = 1e-3
     # The settings below are those of "ais", but for batch_size, num_images and seed.
     # Distribution at which annealing starts. "gaussian": a Gaussian with mean and covariance of the
-    # training images, plus noise of reference_sigma. "isotropic": 0.5 + reference_sigma N(0, I).
+    # training images, plus noise of reference_sigma. "mixture": the mixture of Gaussians of
+    # sampling.start=mixture, plus that noise. "isotropic": 0.5 + reference_sigma N(0, I).
     likelihood.reference = "gaussian"
     # Standard deviation in `reference`, in pixel units. 0: noise.sigma0 sqrt(temperature) for
-    # "gaussian", 1 for "isotropic".
+    # "gaussian" and "mixture", 1 for "isotropic".
     likelihood.reference_sigma = 0.0
     # The density is normalized on the box [-domain_margin, 1 + domain_margin] of each pixel, as an
     # energy may fall without bound far from its images. The noise of the density, of level

@@ -89,7 +89,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "evaluation.reference": ("train", "held_out"),
     "evaluation.foreign.source": ("", *_SOURCES),
     "likelihood.method": ("ais", "bound", "flow", "all"),
-    "likelihood.reference": ("gaussian", "isotropic"),
+    "likelihood.reference": ("gaussian", "mixture", "isotropic"),
     "export.format": ("saved_model", "stablehlo", "torch"),
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.rules import final_sigma
+from tf_mdsm.datasets.image_mixture import ImageMixture
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group
 from tf_mdsm.runs.build_data import image_shape
@@ -26,7 +27,14 @@ from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, 
 from tf_mdsm.system.image_files import read_images
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["BUILDERS", "build_method", "build_start", "build_temperatures", "first_sigma"]
+__all__ = [
+    "BUILDERS",
+    "build_method",
+    "build_start",
+    "build_temperatures",
+    "first_sigma",
+    "mixture_start",
+]
 
 
 def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
@@ -163,7 +171,11 @@ def build_start(
             "(--mode=train or --mode=import with sampling.start=mixture fits one)",
             config.sampling.start,
         )
-    mixture = statistics.mixture
+    return mixture_start(statistics, statistics.mixture, sigma)
+
+
+def mixture_start(statistics: ImageStatistics, mixture: ImageMixture, sigma: float) -> MixtureStart:
+    """The start at a mixture of Gaussians in the components of some statistics."""
     return MixtureStart(
         **dataclasses.asdict(mixture),
         mean=statistics.mean,

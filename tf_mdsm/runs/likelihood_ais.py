@@ -17,9 +17,12 @@ from tf_mdsm.evaluation.likelihood.estimate import (
     estimate_log_z,
 )
 from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference, isotropic_reference
+from tf_mdsm.evaluation.likelihood.mixture import MixtureReference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
+from tf_mdsm.evaluation.likelihood.reference import Reference
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
 from tf_mdsm.runs.build_likelihood import likelihood_provenance
+from tf_mdsm.runs.build_method import mixture_start
 from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text
@@ -111,8 +114,8 @@ def _build_path(run: LoadedRun) -> AnnealingPath:
     )
 
 
-def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
-    """The Gaussian of `config.likelihood.reference`, on the domain."""
+def _build_reference(run: LoadedRun, domain: Domain) -> Reference:
+    """The density of `config.likelihood.reference`, on the domain."""
     settings, model, statistics = run.config.likelihood, run.model, run.statistics
     if settings.reference == "isotropic":
         sigma = settings.reference_sigma or 1.0
@@ -121,7 +124,12 @@ def _build_reference(run: LoadedRun, domain: Domain) -> GaussianReference:
         requirement = "be isotropic, as this run holds no statistics of its training images"
         raise InvalidArgument("reference", requirement, settings.reference)
     sigma = settings.reference_sigma or model.noise.sigma0 * math.sqrt(settings.temperature)
-    return GaussianReference(**statistics.gaussian(), sigma=sigma, domain=domain)
+    if settings.reference == "gaussian":
+        return GaussianReference(**statistics.gaussian(), sigma=sigma, domain=domain)
+    if statistics.mixture is None:
+        requirement = "be gaussian or isotropic, as this run keeps no mixture of its images"
+        raise InvalidArgument("reference", requirement, settings.reference)
+    return MixtureReference(mixture_start(statistics, statistics.mixture, sigma), domain)
 
 
 def _key(run: LoadedRun) -> str:
@@ -156,7 +164,7 @@ def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> Lo
 def _report(
     estimate: LogZEstimate,
     run: LoadedRun,
-    reference: GaussianReference,
+    reference: Reference,
     image_sets: dict[str, np.ndarray],
 ) -> dict[str, object]:
     """The report of an estimate, with bits/dim of some images of each set."""

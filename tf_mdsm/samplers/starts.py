@@ -197,21 +197,23 @@ class MixtureStart(_StartFromArrays):
             raise InvalidArgument("covariances", requirement, smallest)
         self._set(mean=mean, weights=weights, **arrays, sigma=_checked_sigma(self.sigma))
 
-    def noisy_images(self, seeds: tf.Tensor, image_shape: tuple[int, ...]) -> tf.Tensor:
-        """Images of the start, as in `Start.noisy_images`."""
+    def noisy_images(
+        self, seeds: tf.Tensor, image_shape: tuple[int, ...], draw: tf.Tensor | int = 0
+    ) -> tf.Tensor:
+        """Images of the start, as in `Start.noisy_images`; each `draw` has noise of its own."""
         _require_shape("mean", self.mean.shape, image_shape)
         mean, components, cumulated, centers, factors, residual_stds = self.variables
         # Which Gaussian: the first whose cumulated weight exceeds a uniform number.
-        chosen = randomness.uniform(seeds, (0, 0), "start_mixture", (1,))
+        chosen = randomness.uniform(seeds, (draw, 0), "start_mixture", (1,))
         which = tf.reduce_sum(tf.cast(chosen >= cumulated[None, :-1], tf.int32), axis=1)
         # Along the components the Gaussian's own covariance, which holds the noise as well.
         rank = len(self.components)
-        normal = randomness.normal(seeds, (0, 0), "start_components", (rank,))
+        normal = randomness.normal(seeds, (draw, 0), "start_components", (rank,))
         coordinates = tf.gather(centers, which) + tf.linalg.matvec(
             tf.gather(factors, which), normal
         )
         # Across them independent noise.
-        noise = randomness.normal(seeds, (0, 0), "start", (self.mean.size,))
+        noise = randomness.normal(seeds, (draw, 0), "start", (self.mean.size,))
         noise *= tf.gather(residual_stds, which)[:, None]
         noise -= tf.matmul(tf.matmul(noise, components, transpose_b=True), components)
         flat = tf.matmul(coordinates, components) + noise

@@ -15,6 +15,7 @@ from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
 from tf_mdsm.evaluation.likelihood.gaussian import isotropic_reference
 from tf_mdsm.evaluation.likelihood.rays import RayEnergies
 from tf_mdsm.evaluation.likelihood.summary import (
+    dequantize,
     image_energies,
     likelihood_report,
     summarize,
@@ -189,3 +190,39 @@ def test_the_report_of_an_estimate():
     assert report["rays"]["beyond"] < 0
     assert len(report["warnings"]) == 1
     json.dumps(report, allow_nan=False)
+
+
+def test_dequantized_images_lie_in_their_cells():
+    images = {"held_out": np.array([[0, 128, 255]], np.uint8).reshape(1, 1, 3, 1)}
+    noisy = dequantize(images, 256, seed=0)["held_out"]
+    cells = 255 * noisy - images["held_out"]
+    assert (np.abs(cells) <= 0.5 + 1e-4).all()
+    assert len(np.unique(cells)) == 3
+    np.testing.assert_array_equal(dequantize(images, 256, seed=0)["held_out"], noisy)
+    many = {"a": np.full((100, 10, 10, 1), 0.5, np.float32)}
+    # The standard error of the mean of n = 10,000 numbers uniform in a cell of width 1/2.
+    offset = dequantize(many, 3, seed=1)["a"].mean() - 0.5
+    assert abs(offset) < 5 * 0.5 / (12 * 10_000) ** 0.5
+
+
+def test_bits_of_dequantized_images_beside_those_of_the_images():
+    """They differ by the energies; without convergence there is neither."""
+    log_weights = np.array([1.0, 1.0, 1.0])
+
+    def reported(tolerance):
+        return summarize(
+            bounds.bound_log_z(log_weights, log_weights),
+            {"held_out": np.zeros(3)},
+            **ON_A_BOX,
+            drift=0.0,
+            size=64,
+            temperature=2.0,
+            tolerance=tolerance,
+            min_effective=1.0,
+            dequantized={"held_out": np.full(3, 5.0)},
+        )["images"]["held_out"]
+
+    entry = reported(tolerance=0.1)
+    difference = entry["dequantized"]["bits_per_dim"] - entry["bits_per_dim"]
+    assert difference == pytest.approx(5 / 2 / (64 * np.log(2)))
+    assert entry["dequantized"]["bracket"][0] <= entry["dequantized"]["bits_per_dim"]

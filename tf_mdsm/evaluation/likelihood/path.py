@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument, RunError
-from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
+from tf_mdsm.evaluation.likelihood.reference import Reference
 from tf_mdsm.samplers.kernels import EnergyAndScore, hamiltonian_moves
 
 __all__ = ["AnnealingPath", "require_finite"]
@@ -25,7 +25,7 @@ class AnnealingPath:
 
     Args:
         energy_and_score_fn: images to energies [B] and scores -dE/dx [B, H, W, C].
-        reference: the Gaussian at beta = 0, on the domain of all densities.
+        reference: the density at beta = 0, on the domain of all densities.
         temperature: T, positive.
         leapfrog_steps: leapfrog steps of a move, at least 1.
         moves: moves at each inverse temperature, at least 1.
@@ -40,7 +40,7 @@ class AnnealingPath:
     def __init__(
         self,
         energy_and_score_fn: EnergyAndScore,
-        reference: GaussianReference,
+        reference: Reference,
         *,
         temperature: float = 1.0,
         leapfrog_steps: int = 5,

@@ -14,13 +14,14 @@ from tf_mdsm.evaluation.likelihood.bits_per_dim import bits_of_cells, bits_per_d
 from tf_mdsm.evaluation.likelihood.bounds import LogZBounds
 from tf_mdsm.evaluation.likelihood.domain import Domain
 from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
-from tf_mdsm.evaluation.likelihood.gaussian import GaussianReference
 from tf_mdsm.evaluation.likelihood.rays import RayEnergies, energies_along_rays
+from tf_mdsm.evaluation.likelihood.reference import Reference
 
 __all__ = [
     "IMAGE_SET_LABELS",
     "confinement_failures",
     "convergence_failures",
+    "dequantize",
     "domain_warnings",
     "image_energies",
     "likelihood_report",
@@ -44,7 +45,7 @@ IMAGE_SET_LABELS = {
 def likelihood_report(
     estimate: LogZEstimate,
     energy_fn: Callable[[tf.Tensor], tf.Tensor],
-    reference: GaussianReference,
+    reference: Reference,
     image_sets: dict[str, np.ndarray],
     *,
     gray_levels: int | None,
@@ -59,14 +60,14 @@ def likelihood_report(
     Args:
         estimate: bounds of log Z, and the chains.
         energy_fn: E, images, float32 [B, H, W, C], to energies [B].
-        reference: the Gaussian reference, whose own bits/dim are reported for comparison.
+        reference: the reference, whose own bits/dim are reported for comparison.
         image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
         gray_levels: as `count_gray_levels` counts them in all images.
         batch_size: images at a time.
         temperature: T.
         tolerance: as in `convergence_failures`.
         min_effective: as in `convergence_failures`.
-        seed: seed of the rays' directions.
+        seed: seed of the rays' directions, and of the noise that dequantizes.
 
     Raises:
         RunError: if the energy of an image is not finite.
@@ -79,6 +80,10 @@ def likelihood_report(
     rays = energies_along_rays(
         energy_fn, estimate.states[:_MAX_RAYS], reference.domain, seed=seed, batch_size=batch_size
     )
+    dequantized = None
+    if gray_levels is not None:
+        noisy = dequantize(image_sets, gray_levels, seed)
+        dequantized = image_energies(energy_fn, noisy, batch_size)
     return {
         **summarize(
             estimate.bounds,
@@ -91,6 +96,7 @@ def likelihood_report(
             temperature=temperature,
             tolerance=tolerance,
             min_effective=min_effective,
+            dequantized=dequantized,
         ),
         "acceptance": {
             direction: _acceptance(accepted) for direction, accepted in estimate.accepted.items()
@@ -121,6 +127,28 @@ def _acceptance(accepted: np.ndarray) -> dict[str, float]:
         "lowest": float(means.min()),
         "highest": float(means.max()),
     }
+
+
+def dequantize(
+    image_sets: dict[str, np.ndarray], gray_levels: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Images with noise that is uniform in the cells of their gray levels, float32.
+
+    The mean of -log of a density over a cell bounds -log of its probability from above (Theis et
+    al. 2016, "A note on the evaluation of generative models", equation 2). Cells reach half way
+    to the neighbouring levels.
+
+    Args:
+        image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
+        gray_levels: number n of the levels k / (n - 1).
+        seed: seed of the noise.
+    """
+    random, noisy = np.random.default_rng(seed), {}
+    for name, images in image_sets.items():
+        pixels = to_float(tf.constant(images)).numpy()
+        noise = random.uniform(-0.5, 0.5, pixels.shape) / (gray_levels - 1)
+        noisy[name] = (pixels + noise).astype(np.float32)
+    return noisy
 
 
 def image_energies(
@@ -164,6 +192,7 @@ def summarize(
     temperature: float,
     tolerance: float,
     min_effective: float,
+    dequantized: dict[str, np.ndarray] | None = None,
 ) -> dict[str, object]:
     """log Z and bits/dim with their bounds, as JSON; values only if the bounds have converged.
 
@@ -178,12 +207,14 @@ def summarize(
         temperature: T.
         tolerance: as in `convergence_failures`.
         min_effective: as in `convergence_failures`.
+        dequantized: as `energies`, of the images with noise uniform in the cells of their levels.
 
     Returns:
         a dictionary for JSON: `summary` in one line; `converged`; `reasons` why not; `warnings`;
         `domain`, `rays` and `cells`; `log_z` and each set's `bits_per_dim` (None unless
-        converged) with their bounds, under `log_z_bracket` and `bracket`; both one-sided bounds
-        with errors. Numbers that are not finite are None.
+        converged) with their bounds, under `log_z_bracket` and `bracket`; `dequantized` with the
+        same of images with noise, whose mean is a bound of -log2 of the probability of their
+        cells; both one-sided bounds with errors. Numbers that are not finite are None.
     """
     failures = convergence_failures(
         bounds, drift=drift, size=size, tolerance=tolerance, min_effective=min_effective
@@ -194,11 +225,16 @@ def summarize(
         name: _image_likelihood(bounds, energy, size, temperature, cell_bits)
         for name, energy in energies.items()
     }
+    for name, energy in (dequantized or {}).items():
+        entry = _image_likelihood(bounds, energy, size, temperature, cell_bits)
+        images[name]["dequantized"] = {key: entry[key] for key in ("bits_per_dim", "bracket")}
     summary = _summary_line(bounds, images, failures, domain, gray_levels)
     summary = "; ".join([summary, *warnings])
     if failures:
         for entry in images.values():
             entry["bits_per_dim"] = None
+            if "dequantized" in entry:
+                entry["dequantized"]["bits_per_dim"] = None
     # Earlier versions have written these keys too, and reports of evaluations read them.
     content = {
         "summary": summary,
