@@ -162,8 +162,9 @@ def test_brighter_images_are_outliers_of_a_quadratic_energy():
         sigma0=0.1,
         validation=validation,
         outliers={"brighter": validation[:6] + 0.4, "darker": validation[:7] - 0.4},
+        other_scores={"sum": lambda images: images.sum((1, 2, 3))},
     )
-    for score in ("energy", "gradient_norm", "noise_level"):
+    for score in ("energy", "gradient_norm", "noise_level", "sum"):
         common = {"score": score, "against": "validation images", "against_n": 12}
         assert values(section, name="auroc", of="brighter", n=6, **common) == [1]
         assert values(section, name="auroc", of="darker", n=7, **common) == [0]

@@ -14,6 +14,7 @@ from tf_mdsm.evaluation.section_files import Section
 from tf_mdsm.runs import build_evaluation, evaluation_context
 from tf_mdsm.runs.evaluation_context import EvaluationContext
 from tf_mdsm.runs.loaded_run import load_run
+from tf_mdsm.runs.run import load
 from tf_mdsm.runs.sharded_sampling import ShardedSamples
 from tf_mdsm.system.shards import Shards
 
@@ -74,6 +75,20 @@ def test_all_sections_without_a_denoiser(small_run):
     context.prepare(["outliers"])
     scores = {metric["score"] for metric in context.compute("outliers").metrics}
     assert scores == {"energy", "gradient_norm"}
+
+
+def test_outliers_are_told_by_the_likelihood_too(small_run):
+    """Its score is the bound of -log P that the run computes from Python."""
+    context = context_of(small_run, parts="outliers", num_images=12)
+    context.prepare(["outliers"])
+    metrics = context.compute("outliers").metrics
+    scores = {metric["score"] for metric in metrics}
+    assert scores == {"energy", "gradient_norm", "noise_level", "likelihood"}
+    seed = context._settings.seed
+    run = load(small_run, overrides={"likelihood.num_levels": 16, "likelihood.seed": seed})
+    images = to_float(tf.constant(context._validation[:5])).numpy()
+    expected = -run.log_likelihood(images, seed=seed)
+    np.testing.assert_allclose(context._likelihood_score()(images), expected, rtol=1e-4)
 
 
 def test_a_key_depends_on_the_settings_of_its_section_only(small_run):

@@ -1,6 +1,6 @@
 """The sections of an evaluation: metrics with their conditions, and pictures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -249,8 +249,9 @@ def evaluate_outliers(
     sigma0: float | None,
     validation: np.ndarray,
     outliers: dict[str, np.ndarray],
+    other_scores: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> Section:
-    """Detects out-of-distribution images by the energy and by the norm of its gradient.
+    """Detects out-of-distribution images by the energy, the norm of its gradient, other scores.
 
     Args:
         energy_and_score_fn: images, float32 [B, H, W, C], to E(x) [B] and -dE/dx [B, H, W, C].
@@ -258,11 +259,18 @@ def evaluate_outliers(
             denoiser: then no noise levels are estimated.
         validation: validation images, the inliers, [N, H, W, C].
         outliers: name to out-of-distribution images, [M, H, W, C].
+        other_scores: name to functions of images, float32 [N, H, W, C], that are large for
+            outliers, [N].
     """
-    inlier_scores = detection_scores(energy_and_score_fn, validation, sigma0)
+
+    def scores_of(images: np.ndarray) -> dict[str, np.ndarray]:
+        others = {name: score(_floats(images)) for name, score in (other_scores or {}).items()}
+        return {**detection_scores(energy_and_score_fn, images, sigma0), **others}
+
+    inlier_scores = scores_of(validation)
     metrics, rows = [], {"validation": _floats(validation[:_ROWS])}
     for name, images in outliers.items():
-        outlier_scores = detection_scores(energy_and_score_fn, images, sigma0)
+        outlier_scores = scores_of(images)
         rows[name] = _floats(images[:_ROWS])
         for score, values in inlier_scores.items():
             areas = detection_metrics(values, outlier_scores[score])

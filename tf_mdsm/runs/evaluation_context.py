@@ -10,6 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import tf_mdsm
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections
@@ -24,10 +25,12 @@ from tf_mdsm.runs.build_evaluation import (
     build_reference_images,
     require_enough,
 )
+from tf_mdsm.runs.build_likelihood import build_bound, fit_to_images
 from tf_mdsm.runs.image_record import build_images_of_run, image_key
 from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.runs.sharded_sampling import sample_in_shards, sampling_settings
 from tf_mdsm.system.atomic import atomic_write
+from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.fingerprints import content_of_path
 from tf_mdsm.visualization.images import sampling_strip
 from tf_mdsm.visualization.model_views import is_points
@@ -37,6 +40,9 @@ __all__ = ["EvaluationContext"]
 
 # Number of noise levels at which images are denoised.
 _NUM_LEVELS = 9
+
+# Levels of the ancestral chain whose likelihood detects outliers.
+_LIKELIHOOD_LEVELS = 16
 
 # Seconds for which other workers wait until the first one begins to sample: it loads or trains
 # the features before.
@@ -232,13 +238,34 @@ class EvaluationContext:
         )
 
     def _outliers(self) -> Section:
-        """Detection of out-of-distribution images by the energy and by its gradient."""
+        """Detection of out-of-distribution images by energy, gradient and likelihood."""
+        has_likelihood = self._has_denoiser and self._config.sampling.start != "images"
         return sections.evaluate_outliers(
             self.run.model.energy_and_score,
             sigma0=self.run.model.noise.sigma0 if self._has_denoiser else None,
             validation=self._validation,
             outliers=self._out_of_distribution,
+            other_scores={"likelihood": self._likelihood_score()} if has_likelihood else None,
         )
+
+    def _likelihood_score(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The bound of -log P(x) by an ancestral chain of few levels, as a function of images."""
+        settings = {"num_levels": _LIKELIHOOD_LEVELS, "seed": self._settings.seed}
+        changes = {f"likelihood.{name}": value for name, value in settings.items()}
+        run = dataclasses.replace(self.run, config=with_overrides(self._config, changes))
+        bound = build_bound("bound", run, fit_to_images(run, self._training, self._all_validation))
+
+        def score(images: np.ndarray) -> np.ndarray:
+            seeds = self._settings.seed + np.arange(len(images))
+            batch_size = self._config.likelihood.batch_size
+            return batchwise(
+                lambda batch, seeds: bound.terms(batch, seeds).total,
+                images,
+                seeds,
+                batch_size=batch_size,
+            )
+
+        return score
 
     def _denoising(self) -> Section:
         """Denoising at known noise levels over the trained range."""

@@ -43,5 +43,5 @@ def test_each_seed_keeps_the_first_of_its_draws_inside():
 
 def test_a_domain_with_hardly_any_mass_is_refused():
     require_mass(0.01)
-    with pytest.raises(InvalidArgument, match="`domain_margin` must be so wide .* 0.99 % inside"):
+    with pytest.raises(InvalidArgument, match=r"`domain_margin` must be so wide .* 0\.99 % inside"):
         require_mass(0.0099)
