@@ -85,7 +85,9 @@ def test_outliers_are_told_by_the_likelihood_too(small_run):
     scores = {metric["score"] for metric in metrics}
     assert scores == {"energy", "gradient_norm", "noise_level", "likelihood"}
     seed = context._settings.seed
-    run = load(small_run, overrides={"likelihood.num_levels": 16, "likelihood.seed": seed})
+    settings = {"likelihood.num_levels": 16, "likelihood.seed": seed}
+    settings |= {f"sampling.{name}": value for name, value in context._config.sampling.items()}
+    run = load(small_run, overrides=settings)
     images = to_float(tf.constant(context._validation[:5])).numpy()
     expected = -run.log_likelihood(images, seed=seed)
     np.testing.assert_allclose(context._likelihood_score()(images), expected, rtol=1e-4)
