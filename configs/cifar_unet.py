@@ -10,8 +10,8 @@ Time: not measured.
 Result: none. It has not been trained. docs/ablation.md has what such choices gain on Fashion-MNIST.
 
 Other differences from configs/cifar.py: random flips, noise levels up to 3 with equal ratios, EDM
-weighting, averaged weights, a larger learning rate with warm-up, gradient clipping, and the default
-sampler.
+weighting, averaged weights, a larger learning rate with warm-up, gradient clipping, the default
+sampler from a mixture of Gaussians, and a guide (`--config.guidance=2`).
 """
 
 from ml_collections import ConfigDict
@@ -30,4 +30,6 @@ def get_config() -> ConfigDict:
     config.optimizer.update(
         learning_rate=3e-4, warmup_steps=5_000, clip_norm=2_000.0, ema_momentum=0.9999
     )
+    config.training.guide_step = 40_000
+    config.sampling.start = "mixture"
     return config
