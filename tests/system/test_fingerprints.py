@@ -148,7 +148,9 @@ def test_packed_files_are_known_by_what_they_hold(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.gz"])
-@pytest.mark.parametrize("content", [b"", b"nothing known", gzip.compress(b"half of it", mtime=0)[:-6]])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing known", gzip.compress(b"half of it", mtime=0)[:-6]]
+)
 def test_damaged_files_are_known_by_their_bytes(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     (tmp_path / "same").write_bytes(content)
