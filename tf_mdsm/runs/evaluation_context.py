@@ -10,7 +10,6 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import tf_mdsm
-from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections
@@ -250,9 +249,9 @@ class EvaluationContext:
 
     def _likelihood_score(self) -> Callable[[np.ndarray], np.ndarray]:
         """The bound of -log P(x) by an ancestral chain of few levels, as a function of images."""
-        settings = {"num_levels": _LIKELIHOOD_LEVELS, "seed": self._settings.seed}
-        changes = {f"likelihood.{name}": value for name, value in settings.items()}
-        run = dataclasses.replace(self.run, config=with_overrides(self._config, changes))
+        config = ConfigDict(self._config.to_dict())
+        config.likelihood.update(num_levels=_LIKELIHOOD_LEVELS, seed=self._settings.seed)
+        run = dataclasses.replace(self.run, config=config)
         bound = build_bound("bound", run, fit_to_images(run, self._training, self._all_validation))
 
         def score(images: np.ndarray) -> np.ndarray:
