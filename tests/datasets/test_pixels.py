@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import as_images, to_float
+from tf_mdsm.datasets.pixels import as_images, to_float, to_float_array
 from tf_mdsm.errors import InvalidArgument
 
 
@@ -19,6 +19,13 @@ def test_floats_keep_their_values(dtype):
     pixels = to_float(tf.constant([0.0, 0.25, 1.0], dtype))
     assert pixels.dtype == tf.float32
     np.testing.assert_array_equal(pixels, [0.0, 0.25, 1.0])
+
+
+def test_arrays_become_arrays_of_floats():
+    pixels = to_float_array(np.array([0, 51, 255], np.uint8))
+    assert (type(pixels), pixels.dtype) == (np.ndarray, np.float32)
+    np.testing.assert_allclose(pixels, [0, 0.2, 1], rtol=1e-6)
+    np.testing.assert_array_equal(to_float_array(np.array([0.25])), np.float32([0.25]))
 
 
 SHAPE = (4, 4, 1)

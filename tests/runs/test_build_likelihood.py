@@ -1,7 +1,4 @@
-"""Levels and decoder fitted to images, and kept reports found again."""
-
-import json
-import os
+"""Levels and decoder fitted to images, and the bounds that are built from them."""
 
 import numpy as np
 import pytest
@@ -12,9 +9,7 @@ from tf_mdsm.evaluation.likelihood.chain_bound import ChainBound
 from tf_mdsm.evaluation.likelihood.flow import FlowBound
 from tf_mdsm.runs.build_likelihood import (
     build_bound,
-    find_likelihood,
     fit_to_images,
-    likelihood_provenance,
 )
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import load_run
@@ -49,23 +44,3 @@ def test_the_methods_are_built_from_it(fitted):
     assert isinstance(flow, FlowBound)
     np.testing.assert_array_equal(chain.sigmas, fit.sigmas)
     assert (flow.flow.sigma_min, flow.flow.is_exact) == (0.2, True)
-
-
-def test_the_newest_report_of_these_weights_is_found(workdir):
-    run, folder = loaded(workdir), workdir / "evaluation"
-    folder.mkdir(exist_ok=True)
-    provenance = likelihood_provenance(run)
-    reports = {
-        "likelihood.json": {},
-        "likelihood_0a1b.json": {"weights_hash": "another"},
-        "likelihood_flow.json": {"method": "flow"},
-        "likelihood_flow_0a1b.json": {"method": "flow", "newer": True},
-    }
-    for number, (name, changes) in enumerate(reports.items()):
-        (folder / name).write_text(json.dumps({**provenance, **changes}))
-        os.utime(folder / name, (number, number))
-    assert find_likelihood(run, "bound") is None
-    report, stem = find_likelihood(run, "ais")
-    assert (report["method"], stem) == ("ais", str(folder / "likelihood"))
-    report, stem = find_likelihood(run, "flow")
-    assert (report["newer"], stem) == (True, str(folder / "likelihood_flow_0a1b"))

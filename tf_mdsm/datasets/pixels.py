@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.system.pixel_values import require_noisy_pixels
 
-__all__ = ["as_images", "flat_floats", "to_float", "warn_unless_pixels"]
+__all__ = ["as_images", "flat_floats", "to_float", "to_float_array", "warn_unless_pixels"]
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -24,6 +24,11 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     if images.dtype == tf.uint8:
         return tf.cast(images, tf.float32) / 255.0
     return tf.cast(images, tf.float32)
+
+
+def to_float_array(images: np.ndarray) -> np.ndarray:
+    """The same for arrays, as a NumPy array."""
+    return to_float(tf.constant(images)).numpy()
 
 
 def as_images(images: Any, image_shape: tuple[int | None, ...]) -> tf.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from skimage import restoration
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.image_quality import psnr
 
@@ -121,7 +121,7 @@ def _clean(images: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
         raise InvalidArgument("images", "be [N, H, W, C], at least one", list(np.shape(images)))
     if not np.size(sigmas) or not np.min(sigmas) > 0:
         raise InvalidArgument("sigmas", "be positive, at least one", list(sigmas))
-    return to_float(tf.constant(images)).numpy()
+    return to_float_array(images)
 
 
 def _mean_squares(values: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ _TITLES = {
         "fraction; 0.05 means no memorization",
     ),
     "energy": ("Energy E(x)", "mean ± standard deviation"),
-    "bits_per_dim": ("Bits per dimension", "lower is better; by the paper's formula"),
+    "bits_per_dim": ("Bits per dimension", "lower is better; each method has a density of its own"),
     "log_z": ("log Z", "of exp(-E / T)"),
     "auroc": ("AUROC", "0.5 is chance"),
     "aupr": ("AUPR", "average precision"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float, to_float_array
 from tf_mdsm.evaluation.denoising import (
     BASELINE_DENOISERS,
     add_noise,
@@ -104,7 +104,7 @@ def evaluate_quality(
             mean, std = inception_score(logits)
             metrics.append({"name": "inception_score", "value": mean, "std": std, **common})
     grids = {
-        name.capitalize(): image_grid(_floats(images[:_GRID_IMAGES]))
+        name.capitalize(): image_grid(to_float_array(images[:_GRID_IMAGES]))
         for name, images in image_sets.items()
     }
     return Section(metrics, grids)
@@ -209,7 +209,9 @@ def _memorization_in(
     ]
     nearest = np.argsort(distances, kind="stable")[:_ROWS]
     rows = [
-        np.concatenate([_floats(samples[sample][None]), _floats(training[indices[sample]])])
+        np.concatenate(
+            [to_float_array(samples[sample][None]), to_float_array(training[indices[sample]])]
+        )
         for sample in nearest
     ]
     grid = image_grid(np.concatenate(rows), columns=_NEIGHBOR_COLUMNS)
@@ -264,14 +266,16 @@ def evaluate_outliers(
     """
 
     def scores_of(images: np.ndarray) -> dict[str, np.ndarray]:
-        others = {name: score(_floats(images)) for name, score in (other_scores or {}).items()}
+        others = {
+            name: score(to_float_array(images)) for name, score in (other_scores or {}).items()
+        }
         return {**detection_scores(energy_and_score_fn, images, sigma0), **others}
 
     inlier_scores = scores_of(validation)
-    metrics, rows = [], {"validation": _floats(validation[:_ROWS])}
+    metrics, rows = [], {"validation": to_float_array(validation[:_ROWS])}
     for name, images in outliers.items():
         outlier_scores = scores_of(images)
-        rows[name] = _floats(images[:_ROWS])
+        rows[name] = to_float_array(images[:_ROWS])
         for score, values in inlier_scores.items():
             areas = detection_metrics(values, outlier_scores[score])
             common = {"of": name, "n": len(images), "against": "validation images"}
@@ -346,18 +350,13 @@ def _denoised_examples(
     seed: int,
 ) -> np.ndarray:
     """A picture of clean images, and of noisy and denoised ones at three or four noise levels."""
-    clean = _floats(images)
+    clean = to_float_array(images)
     rows = {"clean": clean}
     for sigma in sigmas[:: max(1, len(sigmas) // 3)]:
         noisy = add_noise(clean, sigma, seed)
         rows[f"noise {sigma:.2g}"] = noisy
         rows[f"D(x), {sigma:.2g}"] = np.asarray(denoise_fn(tf.constant(noisy)))
     return image_rows(rows)
-
-
-def _floats(images: np.ndarray) -> np.ndarray:
-    """Images, uint8 or float in [0, 1], as float32 in [0, 1]."""
-    return to_float(tf.constant(images)).numpy()
 
 
 def _batches(images: np.ndarray, size: int = 256) -> Iterator[tf.Tensor]:

@@ -1,17 +1,12 @@
 """From `config.likelihood` to bounds of the likelihood of images, fitted to training images."""
 
 import dataclasses
-import glob
-import logging
 import math
-import os
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import errors_in_group
 from tf_mdsm.evaluation.likelihood.bits_per_dim import count_gray_levels
 from tf_mdsm.evaluation.likelihood.chain_bound import (
@@ -23,15 +18,11 @@ from tf_mdsm.evaluation.likelihood.chain_bound import (
 from tf_mdsm.evaluation.likelihood.flow import FlowBound, FlowDensity
 from tf_mdsm.evaluation.likelihood.pixel_decoder import PixelDecoder, fit_decoder
 from tf_mdsm.evaluation.likelihood.start_density import StartDensity
-from tf_mdsm.evaluation.likelihood_section import is_of, load_likelihood
 from tf_mdsm.runs.build_method import build_start
-from tf_mdsm.runs.image_record import image_key
 from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.system.batchwise import batchwise
 
-__all__ = ["Fit", "build_bound", "find_likelihood", "fit_to_images", "likelihood_provenance"]
-
-_LOGGER = logging.getLogger(__name__)
+__all__ = ["Fit", "build_bound", "fit_to_images"]
 
 # Training images to which levels and decoder are fitted, and noise levels at which their errors
 # are measured.
@@ -57,34 +48,6 @@ class Fit:
     decoder: PixelDecoder
 
 
-def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
-    """Of which weights and images a likelihood is: the entries of the report that say it."""
-    return {
-        "step": run.step,
-        "weights": run.weights,
-        "weights_hash": run.weights_hash,
-        "images_hash": image_key(run.config.data),
-    }
-
-
-def find_likelihood(run: LoadedRun, method: str) -> tuple[dict[str, Any], str] | None:
-    """The newest report of a method's likelihood of the same weights and images, and its stem.
-
-    The stem is the path less its ending. None if there is no such report.
-    """
-    stem = glob.escape(run.folder.likelihood_stem(method))
-    paths = glob.glob(f"{stem}.json") + glob.glob(f"{stem}_*.json")
-    provenance = likelihood_provenance(run)
-    for path in sorted(paths, key=os.path.getmtime, reverse=True):
-        report = load_likelihood(path)
-        # The names of the other methods begin as those of "ais".
-        if report["method"] == method:
-            if is_of(report, provenance):
-                return report, path.removesuffix(".json")
-            _LOGGER.info("%s is of other weights or other images: left out", path)
-    return None
-
-
 def fit_to_images(run: LoadedRun, training: np.ndarray, validation: np.ndarray) -> Fit:
     """Fits levels and decoder to training images; of validation images the gray levels count.
 
@@ -94,7 +57,7 @@ def fit_to_images(run: LoadedRun, training: np.ndarray, validation: np.ndarray) 
         validation: its validation images, [N, H, W, C].
     """
     settings = run.config.likelihood
-    images = _floats(training[:: -(-len(training) // _NUM_IMAGES)])
+    images = to_float_array(training[:: -(-len(training) // _NUM_IMAGES)])
     seeds = settings.seed + np.arange(len(images))
     guesses = NoisyGuesses(run.model.denoise, run.model.image_shape)
     density = _start_density(run)
@@ -148,7 +111,3 @@ def _start_density(run: LoadedRun) -> StartDensity:
 
 def _sigma_min(config: ConfigDict) -> float:
     return config.likelihood.sigma_min or config.noise.sigma_min
-
-
-def _floats(images: np.ndarray) -> np.ndarray:
-    return to_float(tf.constant(images)).numpy()

@@ -11,8 +11,8 @@ from tf_mdsm.distributed.cluster_sources import read_worker_rank
 from tf_mdsm.evaluation.likelihood_section import likelihood_section
 from tf_mdsm.evaluation.report import render_report
 from tf_mdsm.evaluation.section_files import Section, joined_sections, load_section, save_section
-from tf_mdsm.runs.build_likelihood import find_likelihood
 from tf_mdsm.runs.evaluation_context import EvaluationContext
+from tf_mdsm.runs.likelihood_reports import find_likelihood
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.system.atomic import write_json, write_text
 from tf_mdsm.system.locks import job_lock

@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 from ml_collections import ConfigDict
 
 import tf_mdsm
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections
 from tf_mdsm.evaluation.denoising import add_noise
@@ -225,7 +224,7 @@ class EvaluationContext:
     def _energies(self) -> Section:
         """Energies of training images, validation images, samples, and other images."""
         sigma = float(np.sqrt(self._config.noise.sigma_min * self._config.noise.sigma_max))
-        clean = to_float(tf.constant(self._validation)).numpy()
+        clean = to_float_array(self._validation)
         sets = {
             "training images": self._training[: self._settings.num_images],
             "validation images": self._validation,

@@ -39,7 +39,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
     run = load_run(config, workdir, JobDevices(config).devices[0])
-    image_sets = read_image_sets(run)
+    image_sets = _read_image_sets(run)
     method = config.likelihood.method
     written = []
     for name in _METHODS if method == "all" else (method,):
@@ -49,7 +49,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
     return written
 
 
-def read_image_sets(run: LoadedRun) -> dict[str, np.ndarray]:
+def _read_image_sets(run: LoadedRun) -> dict[str, np.ndarray]:
     """The images whose likelihood is computed, by their names in the report, [N, H, W, C] each.
 
     All training and validation images are there, of which the methods use the first ones.

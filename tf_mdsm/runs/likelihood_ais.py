@@ -21,8 +21,8 @@ from tf_mdsm.evaluation.likelihood.mixture import MixtureReference
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.evaluation.likelihood.reference import Reference
 from tf_mdsm.evaluation.likelihood.summary import likelihood_report
-from tf_mdsm.runs.build_likelihood import likelihood_provenance
 from tf_mdsm.runs.build_method import mixture_start
+from tf_mdsm.runs.likelihood_reports import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text

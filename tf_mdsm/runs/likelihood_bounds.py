@@ -7,14 +7,14 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import RunError
 from tf_mdsm.evaluation.likelihood.chain_bound import ChainTerms
 from tf_mdsm.evaluation.likelihood.flow import FlowTerms
 from tf_mdsm.evaluation.likelihood.summary import IMAGE_SET_LABELS
-from tf_mdsm.runs.build_likelihood import Fit, build_bound, fit_to_images, likelihood_provenance
+from tf_mdsm.runs.build_likelihood import Fit, build_bound, fit_to_images
+from tf_mdsm.runs.likelihood_reports import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic
 from tf_mdsm.runs.results import PROVENANCE, provenance_array, reserved_stem
 from tf_mdsm.runs.sharded_job import JobDevices, OnSteps, ShardedJob
@@ -71,7 +71,9 @@ def bound_likelihood(method: str, run: LoadedRun, image_sets: dict[str, np.ndarr
     run.folder.require_writable(run.folder.evaluation)
     if method == "flow":
         fit = dataclasses.replace(fit, sigmas=fit.sigmas[-1:])
-    images = {name: _floats(pixels[: settings.num_images]) for name, pixels in image_sets.items()}
+    images = {
+        name: to_float_array(pixels[: settings.num_images]) for name, pixels in image_sets.items()
+    }
     seeds = np.concatenate([settings.seed + np.arange(len(pixels)) for pixels in images.values()])
     values, size = np.concatenate([*images.values()]), settings.batch_size
     key = _key(method, run, fit, values)
@@ -137,10 +139,6 @@ def _key(method: str, run: LoadedRun, fit: Fit, values: np.ndarray) -> str:
             "precision": arithmetic(run.config),
         }
     )
-
-
-def _floats(images: np.ndarray) -> np.ndarray:
-    return to_float(tf.constant(images)).numpy()
 
 
 def _terms_type(method: str) -> type:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.rules import validate
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
@@ -228,7 +228,7 @@ def _read_originals(
     if settings.images:
         return _read_own(settings, image_shape, "clean")
     _, validation = build_images_of_run(config, folder)
-    return to_float(tf.constant(validation[: settings.num_images])).numpy()
+    return to_float_array(validation[: settings.num_images])
 
 
 def _read_own(

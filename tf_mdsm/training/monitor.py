@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float, to_float_array
 from tf_mdsm.distributed.batch_shares import BatchShare
 from tf_mdsm.energy_model import NUM_BANDS, EnergyModel
 from tf_mdsm.samplers.chain import Chain
@@ -136,7 +136,7 @@ class TrainingMonitor:
             scalars[f"energy/{kind}"] = np.concatenate(energies).mean()
         self._writer.scalars(scalars, step)
         if not is_points(self._model.image_shape):
-            images = to_float(tf.constant(self._validation_images[:8])).numpy()
+            images = to_float_array(self._validation_images[:8])
             strip = denoising_strip(self._model, images, batch_size=self._images_at_once)
             self._writer.picture("clean_noisy_denoised", strip, step)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.datasets.pixels import to_float, to_float_array
 from tf_mdsm.errors import RunError
 from tf_mdsm.evaluation.likelihood.bits_per_dim import bits_of_cells, bits_per_dim
 from tf_mdsm.evaluation.likelihood.bounds import LogZBounds
@@ -145,7 +145,7 @@ def dequantize(
     """
     random, noisy = np.random.default_rng(seed), {}
     for name, images in image_sets.items():
-        pixels = to_float(tf.constant(images)).numpy()
+        pixels = to_float_array(images)
         noise = random.uniform(-0.5, 0.5, pixels.shape) / (gray_levels - 1)
         noisy[name] = (pixels + noise).astype(np.float32)
     return noisy
