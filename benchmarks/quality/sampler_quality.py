@@ -2,17 +2,18 @@
 
     python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
         [--num_samples=1024] [--only=NAME,...] [--guidance=1] [--without_times]
+        [--features=classifier,deep_classifier]
 
 Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
 
 Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_quality.md and .png.
 
 WORKDIR is a trained run. With --guidance=w its guide is used, and w is part of the files' names.
-For each setting below: the Fréchet distance of samples to the training images, the gradient
-evaluations of an image, and the seconds of a batch of 64 images. All batches are timed one after
-the other, in one call. Distances are in features of a small classifier that is trained here
-(tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Kept samples are used
-again.
+For each setting below: the Fréchet distance of samples to the training images in each of the
+--features, precision and recall in the first of them, the gradient evaluations of an image, and the
+seconds of a batch of 64 images. All batches are timed one after the other, in one call. Classifiers
+are trained here (tf_mdsm/evaluation/classifier.py): distances can be compared only with those in
+features of the same classifier. Kept samples are used again.
 """
 
 import contextlib
@@ -124,7 +125,7 @@ def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
 def measure(
     results: Results,
     trained: TrainedModel,
-    distance: FrechetDistance,
+    distances: dict[str, FrechetDistance],
     *,
     chosen: dict[str, dict],
     count: int,
@@ -134,42 +135,74 @@ def measure(
     """Adds a row for each setting; then, unless left out, the times to all rows."""
     for name, fields in chosen.items():
         kept = trained.samples(_sampling(trained, fields), count, folder)
+        precision, recall = next(iter(distances.values())).precision_and_recall(kept["images"])
         row = {
             "settings": fields,
             # With a guide, each evaluation is of two networks.
             "gradients": float(kept["gradients"].mean()) * (1 + (trained.config.guidance != 1)),
-            "distance": distance.of(kept["images"]),
+            "distances": {key: distance.of(kept["images"]) for key, distance in distances.items()},
+            "precision": precision,
+            "recall": recall,
         }
         results.add(name, row)
-        print(f"{name:45} {row['gradients']:8.1f} {row['distance']:8.2f}", flush=True)
+        shown = " ".join(f"{value:8.2f}" for value in row["distances"].values())
+        print(f"{name:45} {row['gradients']:8.1f} {shown}", flush=True)
     if with_times:
         for name, fields in chosen.items():
             seconds = seconds_of_batch(trained, fields)
             results.add(name, {**results.rows[name], "seconds": seconds})
 
 
+def validation_row(distances: dict[str, FrechetDistance], count: int) -> dict:
+    """The row of as many validation images, or of all if there are fewer."""
+    first = next(iter(distances.values()))
+    precision, recall = first.precision_and_recall(first.validation_images[:count])
+    of_images = {name: each.of_validation_images(count) for name, each in distances.items()}
+    return {"distances": of_images, "precision": precision, "recall": recall}
+
+
 def table(report: dict) -> str:
-    """Markdown: distance, gradient evaluations and seconds of each setting."""
-    heading = ["sampler, start", "gradient evaluations an image", "Fréchet distance"]
-    rows = [[*heading, "64 images, s"]]
-    for name, row in report["rows"].items():
-        seconds = f"{row['seconds']:.2f}" if "seconds" in row else ""
-        rows.append([name, f"{row['gradients']:.4g}", f"{row['distance']:.2f}", seconds])
-    if report["validation_distance"] is not None:
-        rows.append(["validation images", "", f"{report['validation_distance']:.2f}", ""])
+    """Markdown: gradient evaluations, distances, precision, recall and seconds of each setting."""
+    names = list(report["features"])
+    rows = [
+        [
+            "sampler, start",
+            "gradient evaluations an image",
+            *(f"Fréchet distance, {name}" for name in names),
+            "precision",
+            "recall",
+            "64 images, s",
+        ]
+    ]
+    for name, row in [*report["rows"].items(), ("validation images", report["validation"])]:
+        distances = [row["distances"][features] for features in names]
+        rows.append(
+            [
+                name,
+                f"{row['gradients']:.4g}" if "gradients" in row else "",
+                *("" if distance is None else f"{distance:.2f}" for distance in distances),
+                f"{row['precision']:.2f}",
+                f"{row['recall']:.2f}",
+                f"{row['seconds']:.2f}" if "seconds" in row else "",
+            ]
+        )
     return markdown_table(rows)
 
 
 def write_plot(report: dict, path: str) -> None:
-    """Distance against gradient evaluations: one line for each sampler and start."""
+    """Distance against gradient evaluations: one line for each sampler and start.
+
+    Of several features the first are shown.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure((9, 6), layout="constrained")
     axes = figure.subplots()
+    features = next(iter(report["features"]))
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in report["rows"].values():
         kind = row["settings"]["sampler"], row["settings"]["start"]
-        lines.setdefault(kind, []).append((row["gradients"], row["distance"]))
+        lines.setdefault(kind, []).append((row["gradients"], row["distances"][features]))
     samplers = dict.fromkeys(sampler for sampler, _ in lines)
     colors = {name: f"C{i}" for i, name in enumerate(samplers)}
     for (sampler, start), points in lines.items():
@@ -182,12 +215,12 @@ def write_plot(report: dict, path: str) -> None:
             markerfacecolor="white" if is_isotropic else colors[sampler],
             label=f"{sampler}, {start} start",
         )
-    floor = report["validation_distance"]
+    floor = report["validation"]["distances"][features]
     if floor is not None:
         axes.axhline(floor, color="grey", linewidth=0.8, label="validation images")
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("gradient evaluations an image")
-    axes.set_ylabel("Fréchet distance (features of a small classifier)")
+    axes.set_ylabel(f"Fréchet distance (features: {features})")
     axes.legend(fontsize="small")
     axes.grid(which="both", alpha=0.2)
     with atomic_write(path) as partial:
@@ -201,12 +234,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
     parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
     parser.add_argument("--guidance", type=float, default=1.0, help="weight of a guided energy")
+    parser.add_argument(
+        "--features", default="classifier", help="as evaluation.features; several by commas"
+    )
     parser.add_argument("--without_times", action="store_true", help="do not time batches")
     options = parser.parse_args(argv)
 
     def benchmark() -> None:
         known = settings()
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
+        names = chosen_names("--features", options.features, ["classifier", "deep_classifier"])
         config = with_overrides(get_config(options.workdir), {"guidance": options.guidance})
         suffix = "" if options.guidance == 1 else f"_guidance_{options.guidance:g}"
         load_tensorflow()
@@ -215,8 +252,11 @@ def main(argv: list[str]) -> int:
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         if options.only is None and not (trained.statistics and trained.statistics.mixture):
             chosen = {name: row for name, row in chosen.items() if row["start"] != "mixture"}
-        distance = FrechetDistance(config, options.workdir)
-        distance.require_enough(options.num_samples)
+        distances = {}
+        for name in names:
+            own_config = with_overrides(config, {"evaluation.features": name})
+            distances[name] = FrechetDistance(own_config, options.workdir)
+            distances[name].require_enough(options.num_samples)
         folder = os.path.join(options.workdir, "benchmark")
         origin = {
             "step": trained.step,
@@ -224,17 +264,18 @@ def main(argv: list[str]) -> int:
             "guidance": options.guidance,
             "num_samples": options.num_samples,
             "names": list(chosen),
+            "features": names,
             "with_times": not options.without_times,
         }
         with Results(os.path.join(folder, f"sampler_quality{suffix}.json"), origin) as results:
             results.set_facts(
-                features=distance.features,
-                validation_distance=distance.of_validation_images(options.num_samples),
+                features={name: distance.features for name, distance in distances.items()},
+                validation=validation_row(distances, options.num_samples),
             )
             measure(
                 results,
                 trained,
-                distance,
+                distances,
                 chosen=chosen,
                 count=options.num_samples,
                 folder=folder,

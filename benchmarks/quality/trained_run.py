@@ -34,10 +34,14 @@ def require_enough_samples(count: int) -> None:
         raise InvalidArgument("--num_samples", at_least, count)
 
 
-class FrechetDistance:
-    """Fréchet distance of images to the training images, in features of a small classifier.
+# Training images with which precision and recall compare.
+_PRECISION_IMAGES = 10_000
 
-    The classifier is trained here (tf_mdsm/evaluation/classifier.py): the distances can be compared
+
+class FrechetDistance:
+    """Fréchet distance of images to the training images, in features of `config.evaluation`.
+
+    A classifier is trained here (tf_mdsm/evaluation/classifier.py): the distances can be compared
     with each other only.
 
     Args:
@@ -62,6 +66,8 @@ class FrechetDistance:
         training_images, self.validation_images = build_images(config)
         features = build_features(config, folder, training_images, self.validation_images)
         self._features = features
+        self._training_images = training_images
+        self._some_training_features: np.ndarray | None = None
         self._reference = build_reference(config, folder, features, training_images)
         self.features = f"{features.name}, {features.fingerprint}"
 
@@ -74,6 +80,15 @@ class FrechetDistance:
             return None
         values, _ = self._features.extract(images)
         return frechet_distance(fit_feature_statistics([values]), self._reference)
+
+    def precision_and_recall(self, images: np.ndarray) -> tuple[float, float]:
+        """Precision and recall of images, uint8 [N, H, W, C], against 10,000 training images."""
+        from tf_mdsm.evaluation.sample_quality import precision_and_recall
+
+        if self._some_training_features is None:
+            some = self._training_images[:_PRECISION_IMAGES]
+            self._some_training_features, _ = self._features.extract(some)
+        return precision_and_recall(self._features.extract(images)[0], self._some_training_features)
 
     def require_enough(self, count: int) -> None:
         """Checks `--num_samples` for these features, whichever the configuration names.

@@ -62,7 +62,7 @@ RELATIONS = [
     (
         {"training.evaluate_every": 1},
         {"evaluation.features": "none"},
-        "`config.evaluation.features` must be classifier or inception",
+        "`config.evaluation.features` must name features, not none",
     ),
     ({"guidance": 2.0}, {"export.format": "torch"}, "`config.guidance` must be 1 for"),
     (

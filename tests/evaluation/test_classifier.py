@@ -10,10 +10,9 @@ from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.classifier import (
-    NUM_FEATURES,
-    _new_classifier,
     accuracy,
     classifier_features,
+    shifted,
     train_classifier,
 )
 from tf_mdsm.evaluation.features import FeatureExtractor
@@ -29,7 +28,7 @@ def test_a_classifier_of_digits(tmp_path):
     assert trained.name == "classifier(digits)"
     assert len(trained.fingerprint) == 16
     features, logits = trained.extract(validation)
-    assert features.shape == (180, trained.size) == (180, NUM_FEATURES)
+    assert features.shape == (180, trained.size) == (180, 64)
     assert logits.shape == (180, 10)
     assert features.dtype == logits.dtype == np.float32
     (file,) = tmp_path.iterdir()
@@ -57,22 +56,32 @@ def test_classifiers_depend_on_their_data_and_are_not_loaded_for_other_data(tmp_
     assert len(list(tmp_path.glob("classifier_*.keras"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("shape", "seen"), [((32, 8, 1), (32, 8)), ((33, 32, 3), (17, 16)), ((256, 64, 1), (32, 8))]
-)
-def test_a_classifier_sees_no_more_than_32_pixels_a_side(shape, seen):
-    """Its cost does not grow with the images; up to 32 pixels it sees the images themselves."""
-    classifier = _new_classifier(shape, 4)
-    first = next(x for x in classifier.layers if isinstance(x, keras.layers.Conv2D))
-    images = np.random.default_rng(0).uniform(size=(2, *shape)).astype(np.float32)
-    network = keras.Model(classifier.inputs[0], first.input)
-    inputs = network(images).numpy()
-    assert inputs.shape == (2, *seen, shape[-1])
-    np.testing.assert_allclose(inputs.mean(), images.mean(), atol=0.05)
-    # A block in the middle.
-    side = -(-shape[0] // 32)
-    block = images[:, side : 2 * side, side : 2 * side].mean((1, 2))
-    np.testing.assert_allclose(inputs[:, 1, 1], block, rtol=1e-5)
+def test_a_deep_classifier_is_kept_beside_the_small_one(tmp_path):
+    """Its training moves images, its features have another size, and its name says what it is."""
+    training, validation = load_images("digits", image_size=8, channels=1)
+    labels, _ = load_labels("digits")
+    path = str(tmp_path / "classifier.keras")
+    with uncompiled():
+        train_classifier(training, labels, path, 1)
+        deep = train_classifier(training, labels, path, 2, kind="deep_classifier")
+        features = classifier_features(deep, "digits", "deep_classifier")
+        assert features.name == "deep_classifier(digits)"
+        assert features.size == 128
+        assert features.extract(validation[:5])[0].shape == (5, 128)
+    assert len(list(tmp_path.glob("classifier_*.keras"))) == 2
+
+
+def test_moved_images_are_windows_of_the_image_with_its_edge_repeated():
+    """All 25 windows of a shift by up to 2 come up equally often (chi-squared, 24 degrees)."""
+    image = np.arange(20, dtype=np.float32).reshape(1, 4, 5, 1)
+    padded = np.pad(image[0, ..., 0], 2, "edge")
+    windows = [padded[top : top + 4, left : left + 5] for top in range(5) for left in range(5)]
+    moved = shifted(np.repeat(image, 5_000, 0), 2, np.random.default_rng(0))[..., 0]
+    counts = np.array([(moved == window).all((1, 2)).sum() for window in windows])
+    assert counts.sum() == 5_000
+    # Its 0.999 quantile.
+    assert np.sum((counts - 200) ** 2 / 200) < 51.2
+    np.testing.assert_array_equal(shifted(image, 0, np.random.default_rng(0)), image)
 
 
 def test_accuracy_is_the_share_of_right_labels():

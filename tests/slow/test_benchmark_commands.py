@@ -74,9 +74,12 @@ def test_sampler_quality(exported_run, tmp_path, capsys):
     heun, ascent = report["rows"].values()
     assert heun["gradients"] == 9
     assert 2 <= ascent["gradients"] <= 201
-    assert heun["distance"] > report["validation_distance"] > 0
+    distance, of_validation = heun["distances"], report["validation"]["distances"]
+    assert distance["classifier"] > of_validation["classifier"] > 0
+    assert 0 <= heun["precision"] <= 1
+    assert report["validation"]["recall"] > 0.5
     assert heun["seconds"] > 0
-    assert report["features"].startswith("classifier(")
+    assert report["features"]["classifier"].startswith("classifier(")
     assert (folder / "sampler_quality.png").stat().st_size > 1_000
     drawn = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     assert len(drawn) == 2

@@ -399,7 +399,8 @@ def _evaluation() -> ConfigDict:
     # that are examined one by one.
     evaluation.num_images = 512
     # Features in which sets of images are compared: "classifier" (a small one that is trained on
-    # the run's labelled images), "inception" (the 2015 network of FID) or "none".
+    # the run's labelled images), "deep_classifier" (one of residual blocks, which is more often
+    # right and takes minutes of training), "inception" (the 2015 network of FID) or "none".
     evaluation.features = "classifier"
     # Features "inception": the file classify_image_graph_def.pb, or the .tgz that contains it.
     # Empty: it is downloaded once.

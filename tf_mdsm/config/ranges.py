@@ -85,7 +85,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "restoration.sampler": _SAMPLERS,
     "restoration.start": _STARTS,
-    "evaluation.features": ("classifier", "inception", "none"),
+    "evaluation.features": ("classifier", "deep_classifier", "inception", "none"),
     "evaluation.reference": ("train", "held_out"),
     "evaluation.foreign.source": ("", *_SOURCES),
     "likelihood.method": ("ais", "bound", "flow", "all"),

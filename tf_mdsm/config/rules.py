@@ -254,5 +254,5 @@ def _check_evaluation(config: ConfigDict) -> None:
     if source in _SOURCES_WITH_PATH and not config.evaluation.foreign.path:
         _refuse(config, "evaluation.foreign.path", f"be given for source {source}")
     if config.training.evaluate_every and config.evaluation.features == "none":
-        requirement = "be classifier or inception for config.training.evaluate_every"
+        requirement = "name features, not none, for config.training.evaluate_every"
         _refuse(config, "evaluation.features", requirement)

@@ -82,8 +82,8 @@ def build_features(
         needs = f"be inception or none, as there are no labels to learn ({error})"
         raise InvalidArgument("config.evaluation.features", needs, settings.features) from error
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
-    classifier = train_classifier(training, labels, folder.classifier)
-    features = classifier_features(classifier, dataset)
+    classifier = train_classifier(training, labels, folder.classifier, kind=settings.features)
+    features = classifier_features(classifier, dataset, settings.features)
     share = accuracy(features, validation, validation_labels)
     _LOGGER.info("%s: %.1f %% of the validation images right", features.name, 100 * share)
     return features

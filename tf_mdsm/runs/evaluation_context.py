@@ -285,7 +285,7 @@ class EvaluationContext:
     def _require_features(self) -> FeatureExtractor:
         """The features; refuses an evaluation without them."""
         if self._features is None:
-            needs = "be classifier or inception for the part quality"
+            needs = "name features, not none, for the part quality"
             raise InvalidArgument("config.evaluation.features", needs, "none")
         return self._features
 
