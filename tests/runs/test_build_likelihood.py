@@ -34,7 +34,8 @@ def test_the_fit_is_of_the_settings_and_the_images(fitted):
     assert fit.sigmas[-1] == pytest.approx(0.2)
     assert fit.decoder.gray_levels == 17
     # What is left of noise of 0.2 in images between black and white.
-    assert 0.01 < fit.decoder.stds[0] < 0.6
+    widths = fit.decoder.weights @ fit.decoder.stds
+    assert 0.01 < widths[0] < 0.6
 
 
 def test_the_methods_are_built_from_it(fitted):

@@ -127,7 +127,7 @@ def bound_likelihood(method: str, run: LoadedRun, image_sets: dict[str, np.ndarr
 def _key(method: str, run: LoadedRun, fit: Fit, values: np.ndarray) -> str:
     """Fingerprint of what the values depend on: settings, start, decoder, weights, images."""
     settings = {name: run.config.likelihood[name] for name in _FIELDS[method]}
-    fitted = {"sigmas": fit.sigmas, "stds": fit.decoder.stds, "levels": fit.decoder.gray_levels}
+    fitted = {"sigmas": fit.sigmas, **dataclasses.asdict(fit.decoder)}
     start = {name: run.config.sampling[name] for name in ("start", "sigma_max")}
     return run.fingerprint(
         {
@@ -190,7 +190,10 @@ def _report(method: str, run: LoadedRun, fit: Fit, found: dict[str, Arrays]) -> 
         "cells": {"gray_levels": levels},
         "start": config.sampling.start,
         "sigmas": [float(sigma) for sigma in fit.sigmas],
-        "decoder_stds": [float(std) for std in fit.decoder.stds],
+        "decoder": {
+            "stds": fit.decoder.stds.tolist(),
+            "weights": fit.decoder.weights.tolist(),
+        },
         "images": images,
     }
 

@@ -87,7 +87,9 @@ def test_the_start_term_is_the_divergence_of_two_gaussians():
     images = np.random.default_rng(0).uniform(size=(2_000, 2, 2, 1)).astype(np.float32)
     density = StartDensity(IsotropicStart(2.0), (2, 2, 1))
     guesses = NoisyGuesses(tf.identity, (2, 2, 1))
-    bound = ChainBound(guesses, density, np.array([2.0, 1.0]), PixelDecoder(np.ones(1), 256))
+    bound = ChainBound(
+        guesses, density, np.array([2.0, 1.0]), PixelDecoder(np.ones(1), np.ones((1, 1)), 256)
+    )
     terms = bound.terms(images, np.arange(2_000))
     expected = squared_norms(images - 0.5) / 8
     error = terms.start - expected

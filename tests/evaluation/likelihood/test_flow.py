@@ -123,7 +123,7 @@ def test_the_bound_of_a_gaussian():
     )
     guesses = NoisyGuesses(gaussian.denoise, gaussian.shape)
     # The decoder's own deviation: half of the noise is removed where image and noise are alike.
-    decoder = PixelDecoder(np.array([gaussian.narrow / 2**0.5]), None)
+    decoder = PixelDecoder(np.array([gaussian.narrow / 2**0.5]), np.ones((1, 1)), None)
     terms = FlowBound(guesses, solved, decoder).terms(images, seeds)
     gap = terms.total - gaussian.nats(images)
     assert gap.mean() > -4 * gap.std() / 8
