@@ -6,6 +6,10 @@ are independent random ones. So the pipeline has no state: nothing is saved, and
 resume at any step.
 """
 
+import atexit
+import functools
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +21,10 @@ from tf_mdsm.datasets.patches import Patches, random_indices
 from tf_mdsm.datasets.pixels import to_float
 
 __all__ = ["image_indices", "training_batches"]
+
+# Threads that copy images now, and for how many seconds there is none when batches are complete.
+_COPYING: set[int] = set()
+_IDLE_SECONDS = 0.05
 
 
 def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
@@ -75,6 +83,7 @@ def training_batches(
     Returns:
         a data set of float32 [batch_size / num_replicas, H, W, C], pixels in [0, 1].
     """
+    _complete_batches_at_exit()
     share, local_replicas = batch_size // num_replicas, num_replicas // num_workers
     gather = _gather_from(images)
 
@@ -111,7 +120,7 @@ def _gather_from(
     it takes tens of times as long as NumPy to flip and turn a batch.
     """
 
-    def copies(indices: np.ndarray, flipped: np.ndarray, quarters: np.ndarray) -> np.ndarray:
+    def oriented(indices: np.ndarray, flipped: np.ndarray, quarters: np.ndarray) -> np.ndarray:
         pixels = np.asarray(images[indices])
         if flipped.any():
             pixels[flipped] = pixels[flipped][:, :, ::-1]
@@ -120,8 +129,34 @@ def _gather_from(
                 pixels[turned] = np.rot90(pixels[turned], count, axes=(1, 2))
         return pixels
 
+    def copies(*arguments: np.ndarray) -> np.ndarray:
+        _COPYING.add(threading.get_ident())
+        try:
+            return oriented(*arguments)
+        finally:
+            _COPYING.discard(threading.get_ident())
+
     def gather(*arguments: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(copies, arguments, images.dtype, stateful=False)
         return tf.ensure_shape(pixels, [None, *images.shape[1:]])
 
     return gather
+
+
+@functools.cache
+def _complete_batches_at_exit() -> None:
+    """Makes Python wait at its end for batches that are made ahead.
+
+    A thread that is in Python when it ends never returns to TensorFlow, which then waits for it
+    forever as it removes an iterator that is still alive.
+    """
+    atexit.register(_wait_until_idle)
+
+
+def _wait_until_idle() -> None:
+    """Waits until no thread copies images any more: nobody takes a batch, and some are ahead."""
+    idle_since = time.monotonic()
+    while time.monotonic() - idle_since < _IDLE_SECONDS:
+        if _COPYING:
+            idle_since = time.monotonic()
+        time.sleep(0.001)
