@@ -248,6 +248,7 @@ CROSS_CUTTING = {
     "test_golden.py": "the authors' numbers: network, loss, gradients, optimizer, sampler together",
     "runs/test_old_runs.py": "runs of an earlier version",
     "runs/test_best_checkpoint.py": "training, evaluation and sampling with the best checkpoint",
+    "runs/test_patches.py": "runs on patches of photographs, from training to their use",
     "runs/test_processes.py": "the program in processes of its own",
 }
 

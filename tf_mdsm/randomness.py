@@ -42,6 +42,8 @@ _STREAMS = (
     "start_mixture",  # which Gaussian of a mixture a start comes from
     "likelihood",  # noise on images whose likelihood is bounded
     "probes",  # random signs that estimate the divergence of a flow
+    "patch",  # which patches of the training images a batch holds
+    "turn",  # quarter turns of training images
 )
 
 # Of NumPy: under strict rules of types TensorFlow takes Python's integers for int32.

@@ -16,6 +16,17 @@ LANGEVIN = {"sampling.sampler": "annealed_langevin"}
 
 # Settings that are allowed, a change after which they do not fit together, and the refusal.
 RELATIONS = [
+    (
+        {"data.source": "npz", "data.path": "x", "data.patches": True},
+        {"data.source": "idx"},
+        "`config.data.source` must be folder or npz for config.data.patches",
+    ),
+    ({}, {"data.patches": True}, "`config.data.source` must be folder or npz"),
+    (
+        {"data.source": "folder", "data.path": "x", "data.patches": True},
+        {"data.crop": 5},
+        "`config.data.crop` must be 0 for config.data.patches",
+    ),
     ({}, {"noise.sigma_max": 0.05}, r"`config.noise.sigma_max` must exceed .* \(0\.05\)"),
     ({}, {"noise.num_levels": 1}, "`config.noise.num_levels` must exceed 1 unless"),
     (

@@ -230,6 +230,9 @@ def test_damaged_images_are_skipped_on_request(tmp_path, caplog):
         kept = read_folder(tmp_path, skip_damaged=True)
     assert [int(image[0, 0, 0]) for image in kept] == [0, 100]
     assert "1.png is skipped" in caplog.text
+    files = readers.folder_files(str(tmp_path))
+    for number, pixels in readers.read_numbered_folder(str(tmp_path), skip_damaged=True):
+        np.testing.assert_array_equal(pixels, readers.read_picture(files[number]))
 
 
 def test_an_image_of_too_many_pixels_is_refused(tmp_path):

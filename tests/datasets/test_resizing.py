@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.helpers.image_data import random_uint8
 from tf_mdsm.datasets import resizing
-from tf_mdsm.datasets.resizing import resize, resize_all
+from tf_mdsm.datasets.resizing import convert_channels, resize, resize_all
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.pixel_values import PixelCheck
 
@@ -146,3 +146,16 @@ def test_images_of_the_right_size_are_not_copied():
 def test_numbers_of_channels_that_cannot_be_converted_are_refused(make):
     with pytest.raises(InvalidArgument, match="`channels` must be 3, as the data have"):
         list(resize_all(make((2, 4, 4, 3)), 4, 2, crop=0, check=PixelCheck("source")))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_channels_are_converted_without_resizing(dtype):
+    """As `resize` does; an image that has them already is not copied."""
+    gray, color = random_uint8(4, 4, 1).astype(dtype), random_uint8(4, 4, 3).astype(dtype)
+    np.testing.assert_array_equal(convert_channels(color, 1), resize(color, 4, 1))
+    np.testing.assert_array_equal(convert_channels(gray, 3), resize(gray, 4, 3))
+    assert convert_channels(color, 3) is color
+    assert convert_channels(random_uint8(9, 5, 3), 1).shape == (9, 5, 1)
+    for image, channels in ((color, 2), (random_uint8(4, 4, 4), 3)):
+        with pytest.raises(InvalidArgument, match="channels"):
+            convert_channels(image, channels)

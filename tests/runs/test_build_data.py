@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.image_data import random_uint8
 from tests.helpers.small_runs import small_config
 from tf_mdsm.datasets.synthetic import mixture_energy
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.runs import build_data
-from tf_mdsm.runs.build_data import build_images, build_true_energy, image_shape
+from tf_mdsm.runs.build_data import (
+    build_images,
+    build_run_images,
+    build_true_energy,
+    image_shape,
+)
 
 
 def test_the_shape_of_images():
@@ -17,7 +23,7 @@ def test_the_shape_of_images():
 
 
 def test_settings_are_arguments_of_the_loader(monkeypatch):
-    """Folders may begin with "~"; whether images are flipped is not a matter of loading."""
+    """Folders may begin with "~"; what becomes of images in a batch is not a matter of loading."""
     monkeypatch.setenv("HOME", "/home/someone")
     received = {}
 
@@ -31,7 +37,8 @@ def test_settings_are_arguments_of_the_loader(monkeypatch):
     assert (len(training), len(validation)) == (20, 3)
     expected = {**config.data.to_dict(), "path": "/home/someone/images"}
     expected.update(cache="/home/someone/cache", data_dir="/tfds")
-    del expected["flip"], expected["allow_other_images"]
+    for name in ("flip", "turn", "patches", "allow_other_images"):
+        del expected[name]
     assert received == expected
 
 
@@ -69,3 +76,47 @@ def test_images_of_a_cache_are_on_disk(tmp_path):
         for ours, theirs in zip(build_images(config), expected, strict=True):
             assert isinstance(ours, np.memmap)
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_of_whole_images_batches_are_drawn_from_the_training_images():
+    images = build_run_images(small_config())
+    assert images.drawn_from is images.training
+    assert (images.num_training, images.num_validation) == (1617, 180)
+
+
+@pytest.fixture
+def patch_config(tmp_path):
+    """Patches of 8 x 8 pixels of 20 larger images, two of which are held out."""
+    np.savez(tmp_path / "data.npz", images=random_uint8(20, 11, 27))
+    return small_config(
+        data__source="npz", data__path=str(tmp_path / "data.npz"), data__patches=True
+    )
+
+
+def test_patches_of_a_run(patch_config):
+    """As many patches as there are stand for all; batches may be larger than their number."""
+    patch_config.training.batch_size = 4_096
+    images = build_run_images(patch_config)
+    assert images.training.shape == (18 * 4 * 20, 8, 8, 1)
+    assert images.validation.shape == (2 * 3, 8, 8, 1)
+    assert images.training.dtype == images.validation.dtype == np.uint8
+    assert images.drawn_from.shape == images.training.shape
+    assert (images.num_training, images.num_validation) == (18, 2)
+    for ours, theirs in zip(build_images(patch_config), build_images(patch_config), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_patches_that_stand_for_all_are_bounded(patch_config, monkeypatch):
+    monkeypatch.setattr(build_data, "_MAX_TRAINING_PATCHES", 50)
+    monkeypatch.setattr(build_data, "_MAX_VALIDATION_PATCHES", 4)
+    training, validation = build_images(patch_config)
+    assert (len(training), len(validation)) == (50, 4)
+
+
+def test_errors_about_patches_name_the_setting(patch_config):
+    patch_config.data.image_size = 12
+    with pytest.raises(InvalidArgument, match=r"`config\.data\.image_size` must not exceed"):
+        build_images(patch_config)
+    patch_config.data.update(path="nowhere.npz", image_size=8)
+    with pytest.raises(InvalidArgument, match=r"`config\.data\.path` must be"):
+        build_images(patch_config)

@@ -14,6 +14,7 @@ from tests.helpers.small_runs import call, saved_config, small_config
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.runs import image_record
+from tf_mdsm.runs.build_data import build_run_images
 from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.runs.evaluate import evaluate
 from tf_mdsm.runs.folder import RunFolder
@@ -193,10 +194,11 @@ def test_another_part_of_the_same_images_is_refused(place):
 def test_a_record_is_written_and_read(tmp_path):
     config, folder = small_config(), RunFolder(str(tmp_path / "run"))
     assert load_record(folder) is None
-    record = describe_images(config, 1617, 180, None)
+    images = build_run_images(config)
+    record = describe_images(config, images, None)
     save_record(record, folder)
     assert load_record(folder) == record
-    require_same_images(config, record, describe_images(config, 1617, 180, record))
+    require_same_images(config, record, describe_images(config, images, record))
     content = json.loads((tmp_path / "run" / "checkpoints" / "images.json").read_text())
     for damaged in ("", "[]", "{}", json.dumps({**content, "source": None}), "nothing"):
         (tmp_path / "run" / "checkpoints" / "images.json").write_text(damaged)
@@ -209,7 +211,7 @@ def test_files_are_read_only_if_they_look_new(place, monkeypatch):
     folder, sources = RunFolder(str(place / "run")), []
     config = get_config(str(place / "run"))
     config.data.path = str(place / "data")
-    known = describe_images(config, 36, 4, load_record(folder))
+    known = describe_images(config, build_run_images(config), load_record(folder))
     save_record(known, folder)
 
     def fingerprint_source(*_, known, **__):

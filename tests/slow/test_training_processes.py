@@ -1,7 +1,9 @@
-"""Training in real processes: signals and kills."""
+"""Training in real processes: signals, kills, and the end of a program."""
 
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -80,3 +82,26 @@ def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(whole, tmp
     assert 0 < step() < 40
     train(runs.small_config(training__steps_per_call=1), str(tmp_path))
     assert_same_run(tmp_path, whole)
+
+
+UNFINISHED = """
+import numpy as np
+from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.datasets.patches import Patches
+patches = Patches([np.zeros((300, 300, 3), np.uint8)] * 4, 128)
+batches = iter(training_batches(patches, batch_size=256, seed=0, flip=True))
+for _ in range(3):
+    next(batches)
+"""
+
+
+def test_a_program_ends_while_batches_are_made():
+    """Most tries never ended before it waited for them."""
+    for _ in range(3):
+        subprocess.run(
+            [sys.executable, "-c", UNFINISHED],
+            cwd=runs.ROOT,
+            env=runs.environment(),
+            check=True,
+            timeout=120,
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels, to_bytes
+from tf_mdsm.system.pixel_values import PixelCheck, as_pixels, require_noisy_pixels, to_bytes
 
 
 def checked(*arrays):
@@ -99,3 +99,12 @@ def test_sixteen_bits_become_eight():
     assert to_bytes(every).dtype == np.uint8
     unchanged = np.arange(256, dtype=np.uint8)
     assert to_bytes(unchanged) is unchanged
+
+
+def test_rounding_is_cut_off():
+    """Images that are right already are not copied."""
+    values = np.array([-1e-7, 0.5, 1 + 1e-6])
+    np.testing.assert_array_equal(as_pixels(values), np.float32([0, 0.5, 1]))
+    assert as_pixels(values).dtype == np.float32
+    for right in (np.array([0, 255], np.uint8), np.float32([0, 1]), np.float32([])):
+        assert as_pixels(right) is right

@@ -18,8 +18,8 @@ def default_config() -> ConfigDict:
     """
     config = ConfigDict()
 
-    # Seed of the run. Initial weights, order of the images, training noise and random flips follow
-    # from it.
+    # Seed of the run. Initial weights, order of the images, random patches, flips and turns, and
+    # training noise follow from it.
     config.seed = 0
     # Checkpoint that every mode except training reads. "newest" is the last one. "best" is the one
     # whose samples were nearest to the reference images; it needs training.evaluate_every.
@@ -58,9 +58,9 @@ def _data() -> ConfigDict:
     data.path = ""
     # Folder in which TensorFlow Datasets keeps prepared data. Empty: its own default.
     data.data_dir = ""
-    # Folder in which resized images are stored, so that each batch is read from disk. It serves
-    # data sets that are larger than memory. Images that have changed are read again. Empty: all
-    # images are held in memory.
+    # Folder in which resized images, or the whole images of `patches`, are stored, so that each
+    # batch is read from disk. It serves data sets that are larger than memory. Images that have
+    # changed are read again. Empty: all images are held in memory.
     data.cache = ""
     # Split of the training images ("tfds", "idx"). A data set of "tfds" that has one split can be
     # divided by slices: "train[:90%]" here and "train[90%:]" in held_out_split.
@@ -75,6 +75,14 @@ def _data() -> ConfigDict:
     # Height and width of the images, in pixels. Smaller images are padded with zeros. Larger images
     # are cropped to their central square and resized.
     data.image_size = 32
+    # Sources "folder" and "npz": train on random patches of image_size x image_size pixels, at the
+    # scale of the images, which may have any sizes, instead of on whole images that are brought to
+    # that size. Every patch of every training image is equally likely, so that large images are
+    # seen as often as they have patches. Images that are smaller than a patch are left out, with a
+    # message that names them. held_out_fraction is a fraction of the images, at least one;
+    # validation images are patches of these that do not overlap, at most 4,096. What needs training
+    # images as a fixed set (statistics, evaluation) uses at most 16,384 random patches.
+    data.patches = False
     # Side of the central square that is cut out before resizing, in pixels. 0, and for images that
     # are smaller: the largest square.
     data.crop = 0
@@ -86,6 +94,9 @@ def _data() -> ConfigDict:
     data.allow_other_images = False
     # Flip each training image left to right with probability 1/2.
     data.flip = False
+    # Turn each training image by 0, 1, 2 or 3 quarter turns, each with probability 1/4: for images
+    # in which no direction is upright.
+    data.turn = False
     return data
 
 

@@ -48,6 +48,9 @@ _CHANGEABLE = (
 # Sources of images that read a folder or a file.
 _SOURCES_WITH_PATH = ("idx", "npz", "folder")
 
+# Sources whose images can be larger than those of the model.
+_SOURCES_OF_PATCHES = ("folder", "npz")
+
 _TYPE_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
 
 
@@ -157,6 +160,13 @@ def _check_data(config: ConfigDict) -> None:
     source = config.data.source
     if source in _SOURCES_WITH_PATH and not config.data.path:
         _refuse(config, "data.path", f"be given for source {source}")
+    if not config.data.patches:
+        return
+    if source not in _SOURCES_OF_PATCHES:
+        names = " or ".join(_SOURCES_OF_PATCHES)
+        _refuse(config, "data.source", f"be {names} for config.data.patches")
+    if config.data.crop:
+        _refuse(config, "data.crop", "be 0 for config.data.patches, which are cut anywhere")
 
 
 def _check_noise(config: ConfigDict) -> None:

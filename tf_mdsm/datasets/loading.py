@@ -1,10 +1,5 @@
 """Loading of a data source as training images and validation images of one size."""
 
-import contextlib
-import dataclasses
-import hashlib
-import json
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -13,17 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.datasets import readers, synthetic
+from tf_mdsm.datasets.image_cache import open_cached
 from tf_mdsm.datasets.npy_store import open_npy, write_npy
 from tf_mdsm.datasets.resizing import resize_all
-from tf_mdsm.datasets.source_fingerprint import SourceFingerprint, fingerprint_source
-from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.system.atomic import atomic_folder, write_json
-from tf_mdsm.system.fingerprints import fingerprint
-from tf_mdsm.system.pixel_values import PixelCheck
+from tf_mdsm.datasets.source_fingerprint import SourceFingerprint
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.pixel_values import PixelCheck, as_pixels
 
-__all__ = ["load_images", "read_both_splits", "split_off_validation"]
-
-_LOGGER = logging.getLogger(__name__)
+__all__ = ["load_images", "read_both_splits", "split_indices", "split_off_validation"]
 
 # Number of images of a synthetic data set, before validation images are split off.
 _SYNTHETIC_IMAGES = 10_000
@@ -136,12 +128,16 @@ def split_off_validation(values: np.ndarray, fraction: float) -> tuple[np.ndarra
     Raises:
         InvalidArgument: if no training images would be left.
     """
-    training, validation = _split_indices(len(values), fraction)
+    training, validation = split_indices(len(values), fraction)
     return values[training], values[validation]
 
 
-def _split_indices(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random indices of the training part and of the validation part of `count` images."""
+def split_indices(count: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Random indices of the training part and of the validation part of `count` images.
+
+    Raises:
+        InvalidArgument: if no training images would be left.
+    """
     num_validation = max(1, round(fraction * count))
     if num_validation >= count:
         leave = f"leave training images out of {count}"
@@ -154,88 +150,43 @@ def _load_cached(
     cache: str, settings: dict[str, Any], held_out_fraction: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The images as memory-mapped files of the cache, which is filled if it does not have them."""
-    source = _fingerprint(settings, _remembered(cache, os.path.realpath(settings["path"])))
-    folder = os.path.join(cache, _cache_key(settings, held_out_fraction, source))
-    try:
-        if not os.path.isdir(folder):
-            _LOGGER.info("reading images of %s into the cache %s", source.place, folder)
-            _fill_cache(folder, settings, held_out_fraction, source)
-        _remember(cache, source)
-        training, validation = (open_npy(os.path.join(folder, name)) for name in _CACHE_FILES)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        usable = f"be a folder that can be written and read ({one_line(error)})"
-        raise InvalidArgument("cache", usable, cache) from error
+    names = ("source", "name", "path", "data_dir", "split", "held_out_split")
+
+    def key(source: SourceFingerprint) -> list:
+        """All that the images in the cache depend on."""
+        if settings["source"] in ("digits", "synthetic"):
+            # Computed images are always the same, and their folders have the names that earlier
+            # versions gave them.
+            return [settings, held_out_fraction]
+        # Where the images are does not matter, but which they are.
+        places = {"name": "", "path": "", "data_dir": ""}
+        content = {"content": source.content, "format": _FORMAT}
+        return [{**settings, **places, **content}, held_out_fraction]
+
+    training, validation = open_cached(
+        cache,
+        {name: settings[name] for name in names},
+        key=key,
+        fill=lambda folder: _fill_cache(folder, settings, held_out_fraction),
+        open_folder=lambda folder: [open_npy(os.path.join(folder, name)) for name in _CACHE_FILES],
+    )
     return training, validation
 
 
-def _cache_key(
-    settings: dict[str, Any], held_out_fraction: float, source: SourceFingerprint
-) -> str:
-    """The name of a cache's folder: a hash of all that the images in it depend on."""
-    content = settings
-    if settings["source"] not in ("digits", "synthetic"):
-        # Where the images are does not matter, but which they are. Computed images are always the
-        # same, and their folders have the names that earlier versions gave them.
-        places = {"name": "", "path": "", "data_dir": ""}
-        content = {**settings, **places, "content": source.content, "format": _FORMAT}
-    key = json.dumps([content, held_out_fraction], sort_keys=True).encode()
-    return hashlib.sha256(key).hexdigest()[:16]
-
-
-def _fingerprint(settings: dict[str, Any], known: SourceFingerprint | None) -> SourceFingerprint:
-    """What the source's images are known by now."""
-    names = ("source", "name", "path", "data_dir", "split", "held_out_split")
-    return fingerprint_source(**{name: settings[name] for name in names}, known=known)
-
-
-def _remembered(cache: str, place: str) -> SourceFingerprint | None:
-    """What images at a real path were known by when the cache was used last; None: not known."""
-    try:
-        with open(_memory_path(cache, place), encoding="utf-8") as file:
-            return SourceFingerprint(**json.load(file))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _remember(cache: str, source: SourceFingerprint) -> None:
-    """Keeps what images are known by, so that they are not read again to find out."""
-    if source.num_files and _remembered(cache, source.place) != source:
-        with contextlib.suppress(OSError):  # Of a cache that can only be read.
-            write_json(dataclasses.asdict(source), _memory_path(cache, source.place))
-
-
-def _memory_path(cache: str, place: str) -> str:
-    return os.path.join(cache, f"source_{fingerprint(place)}.json")
-
-
-def _fill_cache(
-    folder: str, settings: dict[str, Any], held_out_fraction: float, source: SourceFingerprint
-) -> None:
-    """Reads and resizes the images, part by part, and writes them to the cache's folder."""
-    try:
-        with atomic_folder(folder) as partial:
-            splits = _read_source(**settings)
-            if len(splits) == 1:
-                # The random order needs all images: they go to disk first, then to their part.
-                temporary = os.path.join(partial, "whole.npy")
-                write_npy(splits[0], temporary)
-                images = open_npy(temporary)
-                os.remove(temporary)  # It can be read until `images` is closed.
-                splits = [
-                    _reordered(images, indices)
-                    for indices in _split_indices(len(images), held_out_fraction)
-                ]
-            for parts, name in zip(splits, _CACHE_FILES, strict=True):
-                write_npy(parts, os.path.join(partial, name))
-            if _fingerprint(settings, source) != source:
-                raise InvalidArgument("path", "not change while it is read", settings["path"])
-    except OSError:
-        # If several processes fill one folder, the first that is ready creates it, and the
-        # others use it.
-        if not os.path.isdir(folder):
-            raise
+def _fill_cache(folder: str, settings: dict[str, Any], held_out_fraction: float) -> None:
+    """Reads and resizes the images, part by part, and writes them to a folder."""
+    splits = _read_source(**settings)
+    if len(splits) == 1:
+        # The random order needs all images: they go to disk first, then to their part.
+        temporary = os.path.join(folder, "whole.npy")
+        write_npy(splits[0], temporary)
+        images = open_npy(temporary)
+        os.remove(temporary)  # It can be read until `images` is closed.
+        splits = [
+            _reordered(images, indices) for indices in split_indices(len(images), held_out_fraction)
+        ]
+    for parts, name in zip(splits, _CACHE_FILES, strict=True):
+        write_npy(parts, os.path.join(folder, name))
 
 
 def _reordered(images: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
@@ -309,14 +260,7 @@ def _checked(parts: Iterator[np.ndarray], check: PixelCheck) -> Iterator[np.ndar
     count = 0
     for images in parts:
         count += len(images)
-        yield images if images.dtype == np.uint8 else _clipped(images)
+        yield as_pixels(images)
     if not count:
         raise InvalidArgument("source", "hold images", "none")
     check.finish()
-
-
-def _clipped(images: np.ndarray) -> np.ndarray:
-    """Images as float32, without what rounding carried out of [0, 1]; not copied if nothing is."""
-    images = images.astype(np.float32, copy=False)
-    is_right = not images.size or (images.min() >= 0 and images.max() <= 1)
-    return images if is_right else images.clip(0, 1)

@@ -29,6 +29,7 @@ __all__ = [
     "read_folder",
     "read_idx",
     "read_npz",
+    "read_numbered_folder",
     "read_tfds",
     "require_disjoint_splits",
     "tfds_full_name",
@@ -135,6 +136,12 @@ def read_npz(path: str) -> np.ndarray:
 
 
 def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
+    """Reads the pictures of `read_numbered_folder` without the places of their files."""
+    for _, pixels in read_numbered_folder(path, skip_damaged):
+        yield pixels
+
+
+def read_numbered_folder(path: str, skip_damaged: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     """Reads all pictures of a folder and its subfolders, in the order of their names.
 
     Args:
@@ -142,7 +149,7 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
         skip_damaged: skip a file that is not a readable picture, with a warning that names it.
 
     Yields:
-        images uint8 [H, W, 3] of any sizes.
+        the place of the file in `folder_files`, and an image uint8 [H, W, 3] of any size.
 
     Raises:
         InvalidArgument: for a folder without pictures, and, after the last one, for pictures that
@@ -150,7 +157,7 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
             that is not a readable picture, naming it.
     """
     check = PixelCheck("path")
-    for name in files_in_folder(path, PICTURE_ENDINGS, "path"):
+    for number, name in enumerate(files_in_folder(path, PICTURE_ENDINGS, "path")):
         try:
             pixels = read_picture(name)
         except PICTURE_READ_ERRORS as error:
@@ -159,7 +166,7 @@ def read_folder(path: str, skip_damaged: bool = False) -> Iterator[np.ndarray]:
             _LOGGER.warning("%s is skipped (%s)", name, one_line(error))
             continue
         check.add(pixels)
-        yield to_bytes(pixels)
+        yield number, to_bytes(pixels)
     check.finish()
 
 

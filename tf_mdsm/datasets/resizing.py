@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.pixel_values import PixelCheck
 
-__all__ = ["resize", "resize_all"]
+__all__ = ["convert_channels", "resize", "resize_all"]
 
 # Images that are resized at a time.
 _BATCH_SIZE = 1_024
@@ -92,6 +92,27 @@ def _checked(
         yield image
 
 
+def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """An image [H, W, c] of the same size and dtype in gray or in color, [H, W, channels].
+
+    Raises:
+        InvalidArgument: if its channels cannot be converted.
+    """
+    _require_convertible(image.shape[-1], channels)
+    if image.shape[-1] == channels:
+        return image
+    return _with_channels(tf.convert_to_tensor(image), channels).numpy()
+
+
+def _with_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
+    """Pixels [..., c] in gray or in color, [..., channels]."""
+    if pixels.shape[-1] == 3 and channels == 1:
+        return tf.image.rgb_to_grayscale(pixels)
+    if pixels.shape[-1] == 1 and channels == 3:
+        return tf.image.grayscale_to_rgb(pixels)
+    return pixels
+
+
 def _require_convertible(channels: int, wanted: int) -> None:
     if channels > 3:
         requirement = "hold images of 1, 2 or 3 channels (transparency is read of pictures only)"
@@ -115,13 +136,8 @@ def resize(
         channels: number of channels of the result.
         crop: side of the central square; 0, or longer than the image: the largest that fits.
     """
-    pixels: Any = tf.convert_to_tensor(image)
+    pixels: Any = _with_channels(tf.convert_to_tensor(image), channels)
     dtype = pixels.dtype
-    # Convert between gray and color.
-    if pixels.shape[-1] == 3 and channels == 1:
-        pixels = tf.image.rgb_to_grayscale(pixels)
-    if pixels.shape[-1] == 1 and channels == 3:
-        pixels = tf.image.grayscale_to_rgb(pixels)
     # Crop. A side longer than the image would put a black frame around it.
     height, width = tf.shape(pixels)[-3], tf.shape(pixels)[-2]
     largest_side = tf.maximum(tf.minimum(height, width), image_size)

@@ -71,8 +71,11 @@ def build_features(
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
     # The labels do not depend on how images are resized and stored.
-    without = ("image_size", "channels", "crop", "flip", "cache", "skip_damaged")
-    without += ("allow_other_images",)
+    if data.patches:
+        needs = "be inception or none, as there are no labels of patches"
+        raise InvalidArgument("config.evaluation.features", needs, settings.features)
+    without = ("image_size", "channels", "crop", "flip", "turn", "cache", "skip_damaged")
+    without += ("patches", "allow_other_images")
     fields = {name: value for name, value in data.items() if name not in without}
     for name in ("path", "data_dir"):
         fields[name] = os.path.expanduser(fields[name])
@@ -98,7 +101,8 @@ def build_reference_images(
     split = "training images" if is_training else "held-out images"
     if data.source in ("tfds", "idx"):
         split = data.split if is_training else data.held_out_split
-    return images, f"{split}, {len(images)} images"
+    kind = "patches" if data.patches else "images"
+    return images, f"{split}, {len(images)} {kind}"
 
 
 def build_reference(

@@ -24,7 +24,7 @@ from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.runs.build_data import build_images, build_true_energy
+from tf_mdsm.runs.build_data import RunImages, build_run_images, build_true_energy
 from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import (
     build_model,
@@ -84,18 +84,18 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         with strategy.scope():
             model = build_model(config)
             model.compile(build_optimizer(config, factor))
-        images, validation_images = build_images(config)
+        images = build_run_images(config)
         known = load_record(folder)
-        record = describe_images(config, len(images), len(validation_images), known)
+        record = describe_images(config, images, known)
         is_same = known is None or record.is_of(known)
         if known is not None and newest_step(folder.checkpoints):
             require_same_images(config, known, record)
         kept = load_statistics(folder.image_statistics) if is_same else None
-        statistics = build_statistics(config, images, kept)
+        statistics = build_statistics(config, images.training, kept)
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
-            distance = _build_sample_distance(config, folder, images, validation_images)
+            distance = _build_sample_distance(config, folder, images)
         # The state of the newest checkpoint.
         checkpoints = _restore(
             config, folder, model=model, workers=workers, record=record, lock=lock
@@ -108,7 +108,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         monitor = TrainingMonitor(
             model=model,
             writer=_open_writer(config, folder, workers, checkpoints.step),
-            validation_images=np.array(validation_images[: config.training.validation_images]),
+            validation_images=np.array(images.validation[: config.training.validation_images]),
             batch_size=config.training.batch_size,
             images_at_once=_images_at_once(config, strategy),
             preview=preview,
@@ -119,7 +119,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         folder,
         model=model,
         workers=workers,
-        num_images=len(images),
+        num_images=images.num_training,
         step=checkpoints.step,
     )
     return TrainingSession(
@@ -162,13 +162,13 @@ def _build_preview(
 
 
 def _build_sample_distance(
-    config: ConfigDict, folder: RunFolder, images: np.ndarray, validation_images: np.ndarray
+    config: ConfigDict, folder: RunFolder, images: RunImages
 ) -> SampleDistance:
     """How samples are compared with the reference images during training."""
     # Imported here: features take their time to load, and most runs do not need them.
     from tf_mdsm.runs.build_evaluation import build_sample_distance
 
-    return build_sample_distance(config, folder, images, validation_images)
+    return build_sample_distance(config, folder, images.training, images.validation)
 
 
 def _restore(
@@ -236,7 +236,7 @@ def _open_writer(config: ConfigDict, folder: RunFolder, workers: Workers, step: 
 
 def _distribute_batches(
     config: ConfigDict,
-    images: np.ndarray,
+    images: RunImages,
     strategy: tf.distribute.Strategy,
     workers: Workers,
     step: int,
@@ -244,10 +244,11 @@ def _distribute_batches(
     """The batches from `step` on, each replica's share to itself."""
     return strategy.distribute_datasets_from_function(
         lambda _: training_batches(
-            images,
+            images.drawn_from,
             batch_size=config.training.batch_size,
             seed=config.seed,
             flip=config.data.flip,
+            turn=config.data.turn,
             first_step=step,
             num_replicas=strategy.num_replicas_in_sync,
             worker=workers.rank,
@@ -268,8 +269,9 @@ def _log_start(
     """Logs the first line of a training run."""
     capabilities = unknown_to_xla() if config.training.jit_compile == "auto" else []
     _LOGGER.info(
-        "%s: %d training images, %s parameters, %d %s replica(s)%s%s, from step %d to %d",
+        "%s: %s%d training images, %s parameters, %d %s replica(s)%s%s, from step %d to %d",
         folder.path,
+        "patches of " if config.data.patches else "",
         num_images,
         f"{model.network.count_params():,}",
         model.distribute_strategy.num_replicas_in_sync,

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from tf_mdsm.datasets.source_fingerprint import SourceFingerprint, fingerprint_source
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.build_data import RunImages, build_run_images
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.system.atomic import write_json
 from tf_mdsm.system.fingerprints import fingerprint
@@ -38,10 +38,10 @@ class ImageRecord:
 
     Attributes:
         source: what they are known by.
-        training: number of training images.
-        validation: number of validation images.
-        split: which of the source's images they are: `data.source`, and `data.split` or
-            `data.held_out_fraction`.
+        training: number of training images; of patches, of the whole images.
+        validation: number of validation images, likewise.
+        split: which of the source's images they are: `data.source`, `data.split` or
+            `data.held_out_fraction`, and whether they are patches.
     """
 
     source: SourceFingerprint
@@ -67,34 +67,33 @@ def build_images_of_run(config: ConfigDict, folder: RunFolder) -> tuple[np.ndarr
 
     Raises:
         InvalidArgument: for other images, unless `config.data.allow_other_images` is set, and as
-            `build_images`.
+            `build_run_images`.
         RunError: if the record of the run's images cannot be read.
     """
-    images, validation = build_images(config)
+    images = build_run_images(config)
     known = load_record(folder)
     if known is None:
         _LOGGER.info("%s does not say which images it was trained on: not compared", folder.path)
     else:
-        now = describe_images(config, len(images), len(validation), known)
-        require_same_images(config, known, now)
-    return images, validation
+        require_same_images(config, known, describe_images(config, images, known))
+    return images.training, images.validation
 
 
 def describe_images(
-    config: ConfigDict, training: int, validation: int, known: ImageRecord | None
+    config: ConfigDict, images: RunImages, known: ImageRecord | None
 ) -> ImageRecord:
     """The record of the images of `config.data` as they are now.
 
     Args:
         config: the run's configuration.
-        training: number of training images.
-        validation: number of validation images.
+        images: what was read of them.
         known: an earlier record. Files that have not changed since then are not read.
     """
     data = config.data
     part = data.split if data.source in ("tfds", "idx") else f"{data.held_out_fraction:g} held out"
+    split = f"{data.source}, {part}" + (", patches" if data.patches else "")
     source = fingerprint_data(data, known.source if known else None)
-    return ImageRecord(source, training, validation, f"{data.source}, {part}")
+    return ImageRecord(source, images.num_training, images.num_validation, split)
 
 
 def fingerprint_data(data: ConfigDict, known: SourceFingerprint | None = None) -> SourceFingerprint:
@@ -111,8 +110,10 @@ def image_key(data: ConfigDict) -> str:
     Args:
         data: settings as those of `config.data`.
     """
-    places = ("name", "path", "data_dir", "cache", "flip", "allow_other_images")
-    settings = {name: value for name, value in data.items() if name not in places}
+    without = ("name", "path", "data_dir", "cache", "flip", "turn", "allow_other_images")
+    if not data.patches:
+        without += ("patches",)  # Results of whole images keep the names of earlier versions.
+    settings = {name: value for name, value in data.items() if name not in without}
     return fingerprint(settings, fingerprint_data(data).content)
 
 

@@ -4,7 +4,6 @@ import logging
 import os
 import tempfile
 
-import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
@@ -14,7 +13,7 @@ from tf_mdsm.datasets.image_statistics import save_statistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
 from tf_mdsm.networks.pytorch_weights import PublishedNetwork
-from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.build_data import RunImages, build_run_images
 from tf_mdsm.runs.build_model import build_model, build_optimizer
 from tf_mdsm.runs.build_statistics import build_statistics
 from tf_mdsm.runs.folder import RunFolder
@@ -61,7 +60,7 @@ def import_weights(config: ConfigDict, workdir: str, published: PublishedNetwork
     model.compile(build_optimizer(config))
     for variable in model.network.variables:
         variable.assign(published.weights[variable.path])
-    images = build_images(config) if config.sampling.start == "mixture" else None
+    images = build_run_images(config) if config.sampling.start == "mixture" else None
     try:
         _write(config, folder, model, images)
     except (OSError, tf.errors.OpError) as error:
@@ -100,7 +99,7 @@ def _write(
     config: ConfigDict,
     folder: RunFolder,
     model: EnergyModel,
-    images: tuple[np.ndarray, np.ndarray] | None,
+    images: RunImages | None,
 ) -> None:
     """Writes the run into a temporary folder, then renames its parts.
 
@@ -110,17 +109,15 @@ def _write(
         config: the run's configuration.
         folder: the run's folder.
         model: the energy model.
-        images: training and validation images of which the statistics are kept; None: none.
+        images: the images of which the statistics are kept; None: none.
     """
     os.makedirs(folder.path, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-import-", dir=folder.path) as name:
         partial = RunFolder(name)
         TrainingCheckpoints(partial.checkpoints, model, config.training.keep_checkpoints).save()
         if images is not None:
-            training, validation = images
-            save_statistics(build_statistics(config, training), partial.image_statistics)
-            record = describe_images(config, len(training), len(validation), None)
-            save_record(record, partial)
+            save_statistics(build_statistics(config, images.training), partial.image_statistics)
+            save_record(describe_images(config, images, None), partial)
         save_config(config, partial.config)
         os.rename(partial.checkpoints, folder.checkpoints)
         sync(folder.path)

@@ -12,7 +12,14 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["ARRAY_READ_ERRORS", "read_array", "read_npz_arrays", "require_file", "require_memory"]
+__all__ = [
+    "ARRAY_READ_ERRORS",
+    "memory_limit",
+    "read_array",
+    "read_npz_arrays",
+    "require_file",
+    "require_memory",
+]
 
 # The first bytes of an .npy file.
 _NPY_MAGIC = b"\x93NUMPY"
@@ -35,6 +42,11 @@ ARRAY_READ_ERRORS = (
 )
 
 
+def memory_limit() -> int:
+    """Half of this machine's memory in bytes: what images that are read may take."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
 def require_memory(num_bytes: int, path: str) -> None:
     """Refuses a file whose content would take more than half of this machine's memory.
 
@@ -45,7 +57,7 @@ def require_memory(num_bytes: int, path: str) -> None:
     Raises:
         InvalidArgument: if the content is too large.
     """
-    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    limit = memory_limit()
     if num_bytes > limit:
         fits = f"unpack to at most {limit:,} bytes, half of this machine's memory"
         raise InvalidArgument("path", fits, f"{path}, {num_bytes:,} bytes")

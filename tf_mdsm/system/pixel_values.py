@@ -4,7 +4,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["ROUNDING", "PixelCheck", "require_noisy_pixels", "to_bytes"]
+__all__ = ["ROUNDING", "PixelCheck", "as_pixels", "require_noisy_pixels", "to_bytes"]
 
 # Largest values of integers that were never scaled to white, by dtype. White of uint8 is 255; 31
 # covers 0 and 1, 17 gray levels, labels. White of uint16 is 65,535; 16,383 covers cameras of 12 and
@@ -98,6 +98,18 @@ def require_noisy_pixels(images: np.ndarray, field: str, name: str = "") -> None
     if (low >= 0 and high > 2) or (low, high) == (-1, 1):
         requirement = "hold pixels of which 0 is black and 1 is white, with or without noise"
         raise InvalidArgument(field, requirement, _received(f"[{low:.9g}, {high:.9g}]", name))
+
+
+def as_pixels(images: np.ndarray) -> np.ndarray:
+    """Images that `PixelCheck` has passed: uint8 as they are, floats as float32 in [0, 1].
+
+    What rounding carried out of [0, 1] is cut off; floats are not copied if nothing changes.
+    """
+    if images.dtype == np.uint8:
+        return images
+    images = images.astype(np.float32, copy=False)
+    is_right = not images.size or (images.min() >= 0 and images.max() <= 1)
+    return images if is_right else images.clip(0, 1)
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
