@@ -1,0 +1,45 @@
+"""Fashion-MNIST for a night: the network of configs/fashion_mnist_unet.py at twice its width.
+
+    python -m tf_mdsm.main --config=configs/fashion_mnist_night.py
+    python -m tf_mdsm.main --config=configs/fashion_mnist_night.py --mode=sample --config.guidance=2
+
+Data: as configs/fashion_mnist_unet.py, Debian's package dataset-fashion-mnist.
+Network: U-Net with 48 channels, PARAMS parameters.
+Time: STEP_TIME
+Result: none. It has not been trained to its end.
+
+Other differences from configs/fashion_mnist_unet.py: four times as many steps, averages over twice
+as many of them, a smaller learning rate, and a guide after as large a share of the steps.
+"""
+
+from ml_collections import ConfigDict
+
+from tf_mdsm.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
+    config = default_config()
+    config.data.update(source="idx", name="", path="/usr/share/datasets/fashion-mnist", channels=1)
+    config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=128, spacing="geometric")
+    config.noise.weighting = "edm"
+    config.network.update(name="unet", channels=48, head="distance")
+    config.network.unet.update(patch_size=2, num_resolutions=3, scale_input=True)
+    config.optimizer.update(
+        learning_rate=1.5e-3,
+        final_learning_rate=1e-5,
+        warmup_steps=200,
+        clip_norm=2_000.0,
+        ema_momentum=0.9995,
+    )
+    config.training.update(
+        batch_size=64,
+        num_steps=60_000,
+        guide_step=8_000,
+        checkpoint_every=1_000,
+        log_every=50,
+        validate_every=1_000,
+        sample_every=0,
+    )
+    config.sampling.start = "mixture"
+    return config
