@@ -1,5 +1,7 @@
 """The energy model: E(x), its score, D(x), and the training step."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.energy_network import guess_network
 from tf_mdsm.noise import NoiseLevels, assign_levels
+from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.training.optimizers import Adam
 
 SHAPE = (8, 8, 1)
@@ -396,3 +399,73 @@ def test_keras_compiles_nothing_where_xla_ends_the_process(monkeypatch, capabili
     assert EnergyModel(model.network).jit_compile == expected  # What `predict` uses.
     model.compile("sgd")
     assert model.jit_compile == expected
+
+
+# Images of any size.
+
+
+@functools.cache
+def free_model(**arguments):
+    structure = UNetStructure(num_resolutions=2, scale_input=True)
+    network = build_network("unet", (None, None, 1), 2, structure=structure)
+    return EnergyModel(network, NoiseLevels(0.1, 1.0, 8), **arguments)
+
+
+def images_of_size(height, width, count=2):
+    pixels = np.random.default_rng(0).uniform(size=(count, height, width, 1))
+    return tf.constant(pixels, tf.float32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 5), (8, 8), (13, 6)])
+def test_all_functions_take_any_size(height, width):
+    model, images = free_model(), images_of_size(height, width)
+    assert model.image_shape == (None, None, 1)
+    energy, gradient = losses.energy_and_gradient(model.network, images)
+    np.testing.assert_allclose(model.energy(images), energy, rtol=1e-6)
+    np.testing.assert_allclose(model(images), energy, rtol=1e-6)
+    np.testing.assert_allclose(model.score(images), -gradient, rtol=1e-4, atol=1e-4)
+    denoised = images - 0.01 * gradient
+    np.testing.assert_allclose(model.denoise(images), denoised, atol=1e-5)
+    level = losses.noise_level(images, denoised)
+    np.testing.assert_allclose(model.noise_level(images), level, rtol=1e-4)
+    # A window that holds the whole image.
+    levels = np.ones((height, width)) * level[:, None, None]
+    np.testing.assert_allclose(model.noise_level_map(images, window=27), levels, rtol=1e-4)
+    per_value = model.energy_per_value(images)
+    np.testing.assert_allclose(per_value, energy / (height * width), rtol=1e-6)
+
+
+def test_images_that_are_too_small_are_refused():
+    for name in ("energy", "score", "denoise", "noise_level", "__call__"):
+        with pytest.raises(InvalidArgument, match="at least 2 pixels high and wide"):
+            getattr(free_model(), name)(images_of_size(1, 9))
+
+
+def test_a_window_must_have_a_middle():
+    with pytest.raises(InvalidArgument, match="`window` must be an odd number"):
+        free_model().noise_level_map(images_of_size(8, 8), window=4)
+
+
+def test_samples_have_the_size_that_is_asked_for():
+    model, method = free_model(), Heun([1.0, 0.1])
+    assert model.sample([0, 1], method, image_size=(6, 5)).shape == (2, 6, 5, 1)
+    with pytest.raises(InvalidArgument, match="`image_size` must be given"):
+        model.sample([0], method)
+
+
+def test_a_model_of_any_size_is_trained_saved_and_loaded(tmp_path):
+    """A step with a network of any size is that with a network of the images' size."""
+    structure, weights = UNetStructure(num_resolutions=2), []
+    for shape in ((None, None, 1), SHAPE):
+        network = build_network("unet", shape, 2, structure=structure)
+        model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8))
+        model.compile(keras.optimizers.SGD(LEARNING_RATE))
+        model.train_on_batch(some_images())
+        weights.append(model.get_weights())
+        if None in shape:
+            model.save(tmp_path / "model.keras")
+            free = model
+    for mine, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    loaded, images = keras.models.load_model(tmp_path / "model.keras"), images_of_size(9, 7)
+    np.testing.assert_array_equal(loaded.denoise(images), free.denoise(images))

@@ -189,3 +189,19 @@ def test_denoise_and_gradient_of_a_quadratic_energy():
     np.testing.assert_allclose(energy, energy_fn(images))
     np.testing.assert_allclose(gradient, 5 * images, rtol=1e-6)
     np.testing.assert_allclose(losses.denoise(energy_fn, images, 0.1), 0.95 * images, rtol=1e-6)
+
+
+def test_map_of_noise_levels():
+    """The root of the mean over a window and the channels; at borders over what is there."""
+    generator = np.random.default_rng(0)
+    images, denoised = generator.standard_normal((2, 2, 5, 4, 3)).astype(np.float32)
+    levels = losses.noise_level_map(tf.constant(images), tf.constant(denoised), window=3)
+    expected = np.empty((2, 5, 4))
+    for image, row, column in np.ndindex(2, 5, 4):
+        around = np.s_[image, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        expected[image, row, column] = np.sqrt(np.mean((denoised - images)[around] ** 2))
+    np.testing.assert_allclose(levels, expected, rtol=1e-5)
+    # A window larger than the image: its noise level everywhere.
+    levels = losses.noise_level_map(tf.constant(images), tf.constant(denoised), window=11)
+    whole = losses.noise_level(tf.constant(images), tf.constant(denoised))
+    np.testing.assert_allclose(levels, np.ones((5, 4)) * whole[:, None, None], rtol=1e-5)

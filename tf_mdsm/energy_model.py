@@ -27,6 +27,8 @@ from tf_mdsm.networks.energy_network import (
     image_shape_of,
     in_parts,
     require_energy_network,
+    require_sides,
+    smallest_side,
 )
 from tf_mdsm.noise import NoiseLevels, assign_levels
 from tf_mdsm.samplers import sampling
@@ -50,7 +52,9 @@ class EnergyModel(keras.Model):
     The network computes one number for each image, the energy E(x). There is no noise level among
     its inputs. `energy`, `score`, `denoise`, `noise_level` and `predict` use the averaged weights
     if there are any. All of them take images [B, H, W, C] of any floating-point precision, or
-    uint8, which are divided by 255.
+    uint8, which are divided by 255. With a network of images of any size, [None, None, C], H and W
+    are any numbers from a small one on; a large photograph is for
+    `restoration.TiledEnergy`, whose memory is bounded.
 
     On NVIDIA GPUs TensorFlow rounds the inputs of float32 convolutions to TensorFloat-32, also of
     this model, unless the program calls
@@ -116,6 +120,7 @@ class EnergyModel(keras.Model):
             raise InvalidArgument("denoiser_steps", "not be negative", denoiser_steps)
         image_shape_of(network)
         require_energy_network(network)
+        self.smallest_side = smallest_side(network)
         # The dtype is that of images and energies; the network's layers have their own.
         super().__init__(name=name, dtype="float32", autocast=False)
         self.network = network
@@ -192,7 +197,7 @@ class EnergyModel(keras.Model):
         """E(x), [B], as `energy`. A symbolic input of Keras gives symbolic energies."""
         if not isinstance(images, keras.KerasTensor):
             # Before Keras does, which turns errors into RuntimeErrors.
-            images = as_images(images, self.image_shape)
+            images = self._images(images)
         return super().__call__(images, **options)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
@@ -233,28 +238,70 @@ class EnergyModel(keras.Model):
             images, losses.denoise(self._energy_fn, images, self.noise.sigma0)
         )
 
+    def energy_per_value(self, images: tf.Tensor) -> tf.Tensor:
+        """The energy divided by the number of values of an image, E(x) / (H W C), [B].
+
+        The energy of a U-Net is a sum over all values. So this compares images of several sizes.
+        """
+        images = self._noisy_images(images)
+        values = tf.cast(tf.reduce_prod(tf.shape(images)[1:]), images.dtype)
+        return self._energy_fn(images) / values
+
+    def noise_level_map(self, images: tf.Tensor, *, window: int = 17) -> tf.Tensor:
+        """The estimated noise level around each pixel, [B, H, W], in pixel units.
+
+        It is the local root mean square of D(x) - x (`losses.noise_level_map`).
+
+        Args:
+            images: images [B, H, W, C].
+            window: side of the square over which the mean is taken, an odd number of pixels.
+
+        Raises:
+            InvalidArgument: for a window that is not odd.
+        """
+        if not (isinstance(window, int) and window > 0 and window % 2):
+            raise InvalidArgument("window", "be an odd number of pixels", window)
+        images = self._noisy_images(images)
+        denoised = losses.denoise(self._energy_fn, images, self.noise.sigma0)
+        return losses.noise_level_map(images, denoised, window)
+
     def sample(
         self,
         seeds: Sequence[int] | np.ndarray,
         method: Method | None = None,
         *,
+        image_size: int | Sequence[int] | None = None,
         batch_size: int = 64,
     ) -> np.ndarray:
         """Samples one image for each seed, float32 [N, H, W, C], not clipped to [0, 1].
 
-        The same as `samplers.sampling.sample` with this model as its target.
+        The same as `samplers.sampling.sample` with this model as its target. `image_size`, height
+        and width, must be given for a network of images of any size.
         """
-        return sampling.sample(self, method, seeds=seeds, batch_size=batch_size)
+        return sampling.sample(
+            self, method, seeds=seeds, image_size=image_size, batch_size=batch_size
+        )
 
     def _noisy_images(self, images: Any) -> tf.Tensor:
         """The images of a caller as float32 [B, H, W, C]; warns if their white is not 1."""
-        images = as_images(images, self.image_shape)
+        images = self._images(images)
         warn_unless_pixels(images, stacklevel=3)
         return images
 
+    def _images(self, images: Any) -> tf.Tensor:
+        """Images as float32 [B, H, W, C], of a shape that the network takes."""
+        images = as_images(images, self.image_shape)
+        require_sides(images.shape[1:3], self.smallest_side)
+        return images
+
     def _energy_fn(self, images: tf.Tensor) -> tf.Tensor:
-        """Energies [B] of float32 images by the network to use after training."""
-        return energies_of(self.inference_network, images, self._num_parts)
+        """Energies [B] of float32 images by the network to use after training.
+
+        Images of a size that is not known are not computed in parts: they may be large, and one
+        alone would be computed once for each part.
+        """
+        num_parts = 1 if None in images.shape[1:3] else self._num_parts
+        return energies_of(self.inference_network, images, num_parts)
 
     def export(
         self,
@@ -378,7 +425,7 @@ class EnergyModel(keras.Model):
             InvalidArgument: for an optimizer that `compile` refuses, set or changed afterwards.
         """
         _require_plain(self.optimizer)
-        clean = as_images(images_of(data), self.image_shape)
+        clean = self._images(images_of(data))
         share = share_of_batch(clean)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         level_indices, noisy = self._add_noise(clean, share, step, "training_noise")
@@ -423,7 +470,7 @@ class EnergyModel(keras.Model):
         """The losses of batch 0, [B], in parts as those of a training step."""
         if self.accumulation_steps == 1:
             return self.validation_losses(images, batch_number=0)
-        clean = as_images(images, self.image_shape)
+        clean = self._images(images)
         level_indices, noisy = self._add_noise(clean, share_of_batch(clean), 0, "validation_noise")
         *parts, _ = self._in_parts(clean, noisy, self._sigma(level_indices))
         # One iteration at a time, as in a training step.
@@ -449,7 +496,7 @@ class EnergyModel(keras.Model):
                 batch, and of the model's seed.
             share: which images of the batch these are; None: all images of the replica.
         """
-        clean = as_images(images, self.image_shape)
+        clean = self._images(images)
         level_indices, noisy = self._add_noise(
             clean, share or share_of_batch(clean), batch_number, "validation_noise"
         )

@@ -31,6 +31,7 @@ __all__ = [
     "loss_weights",
     "mdsm_losses",
     "noise_level",
+    "noise_level_map",
 ]
 
 # Images [B, H, W, C] to energies [B].
@@ -176,6 +177,27 @@ def noise_level(images: tf.Tensor, denoised: tf.Tensor) -> tf.Tensor:
         noise levels, in pixel units, [B].
     """
     return tf.sqrt(tf.reduce_mean(tf.square(denoised - images), axis=(1, 2, 3)))
+
+
+def noise_level_map(images: tf.Tensor, denoised: tf.Tensor, window: int) -> tf.Tensor:
+    """The noise level that a denoiser finds around each pixel, [B, H, W].
+
+    It is the root of the mean of (D(x) - x)^2 over the channels and over a square of window x
+    window pixels around the pixel. At the border the mean is over the part of the square that lies
+    in the image. `noise_level` is the same for the whole image, with the same bias. Besides, of n
+    values under one noise level it has a standard error of about 1/sqrt(2 n), relatively.
+
+    Args:
+        images: noisy images x, [B, H, W, C].
+        denoised: D(x), [B, H, W, C] (`denoise`).
+        window: side of the square, an odd number of pixels.
+
+    Returns:
+        noise levels, in pixel units, [B, H, W].
+    """
+    squares = tf.reduce_mean(tf.square(denoised - images), axis=3, keepdims=True)
+    # "SAME" leaves out of each mean what lies outside of the image.
+    return tf.sqrt(tf.squeeze(tf.nn.avg_pool2d(squares, window, 1, "SAME"), 3))
 
 
 def energy_and_gradient(energy_fn: EnergyFn, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

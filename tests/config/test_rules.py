@@ -12,6 +12,13 @@ DENOISER_FIRST = {
     "network.head": "distance",
     "training.denoiser_steps": 9,
 }
+PATCHES = {
+    "data.source": "folder",
+    "data.path": "photographs",
+    "data.patches": True,
+    "network.name": "unet",
+    "network.head": "distance",
+}
 LANGEVIN = {"sampling.sampler": "annealed_langevin"}
 
 # Settings that are allowed, a change after which they do not fit together, and the refusal.
@@ -44,6 +51,27 @@ RELATIONS = [
         {"network.name": "res12"},
         "`config.network.head` must be one of quadratic, linear for network res12",
     ),
+    (
+        PATCHES,
+        {"network.name": "res12", "network.head": "quadratic"},
+        "`config.network.name` must be unet for data.patches",
+    ),
+    (
+        PATCHES,
+        {"network.unet.attention_size": 4},
+        "`config.network.unet.attention_size` must be 0 for data.patches",
+    ),
+    (
+        PATCHES | {"sampling.image_size": 48, "sampling.start": "isotropic"},
+        {"sampling.start": "gaussian"},
+        r"`config.sampling.start` must be isotropic or images for another size .* \(32\)",
+    ),
+    (
+        PATCHES | {"sampling.image_size": 48, "sampling.start": "isotropic"},
+        {"data.patches": False},
+        "`config.sampling.image_size` must be 0 or 32",
+    ),
+    ({}, {"sampling.image_size": 48}, "`config.sampling.image_size` must be 0 or 32"),
     (
         {"optimizer.final_learning_rate": 5e-5},
         {"optimizer.final_learning_rate": 6e-5},

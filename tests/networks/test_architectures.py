@@ -40,3 +40,12 @@ def test_channels_double_twice_and_then_stay():
 def test_patches_and_every_further_resolution_shrink_the_images(patch, resolutions, factor):
     structure = UNetStructure(patch_size=patch, num_resolutions=resolutions)
     assert structure.downsampling_factor == factor
+
+
+def test_reach_counts_convolutions():
+    """One resolution: the first, two blocks of two convolutions, the last. A pixel's patch adds."""
+    assert UNetStructure(num_resolutions=1).reach == 6
+    assert UNetStructure(num_resolutions=1, num_blocks=2).reach == 8
+    assert UNetStructure(num_resolutions=1, patch_size=2).reach == 2 * 6 + 1
+    # tests/networks/test_local_energy.py compares others with derivatives.
+    assert UNetStructure().reach == 69

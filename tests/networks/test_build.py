@@ -116,3 +116,20 @@ def test_a_network_can_be_cloned(head):
     clone.set_weights(network.get_weights())
     images = noisy_images(2, 8, 8, 1)
     np.testing.assert_array_equal(network(images), clone(images))
+
+
+FREE = (None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "structure", "message"),
+    [
+        ("res6", FREE, None, "`name` must be unet for images of any size"),
+        ("dense", FREE, None, "`name` must be unet for images of any size"),
+        ("unet", (8, None, 1), None, "`image_shape` must have both height and width, or None"),
+        ("unet", FREE, UNetStructure(attention_size=4), "attention_size` must be 0 for images of"),
+    ],
+)
+def test_networks_that_cannot_take_any_size_are_refused(name, shape, structure, message):
+    with pytest.raises(InvalidArgument, match=message):
+        build_network(name, shape, 4, structure=structure)

@@ -12,9 +12,13 @@ from tf_mdsm.networks.energy_network import (
     energies_of,
     guess_network,
     image_shape_of,
+    in_parts,
     layers_computing_in,
     require_energy_network,
+    require_sides,
+    smallest_side,
 )
+from tf_mdsm.networks.guided import guided_network
 
 SHAPE = (6, 4, 2)
 SHAPE_OF_UNET, SMALL = (8, 8, 1), UNetStructure(num_resolutions=2, num_blocks=1)
@@ -155,3 +159,31 @@ def test_networks_without_one_guess():
     two = build_network("unet", SHAPE_OF_UNET, 4, head="two_guesses", structure=SMALL)
     assert [guess_network(n) for n in (two, build_network("dense", SHAPE, 3))] == [None, None]
     assert guess_network(subclassed()) is None
+
+
+def free_unet(structure):
+    return build_network("unet", (None, None, 1), 2, structure=structure)
+
+
+def test_the_smallest_images_that_a_network_takes():
+    assert smallest_side(subclassed()) == 1
+    assert smallest_side(free_unet(UNetStructure(num_resolutions=3))) == 3
+    assert smallest_side(free_unet(UNetStructure(num_resolutions=1))) == 1
+    scaled = UNetStructure(num_resolutions=1, scale_input=True)
+    assert smallest_side(free_unet(scaled)) == 2
+    halved = free_unet(UNetStructure(patch_size=2, num_resolutions=3))
+    assert smallest_side(guided_network(free_unet(scaled), halved, 2.0)) == 5
+
+
+def test_too_small_images_are_refused():
+    require_sides((3, None), 3)
+    with pytest.raises(InvalidArgument, match=r"at least 3 pixels high and wide .* 9 x 2"):
+        require_sides((9, 2), 3)
+
+
+def test_one_image_is_not_divided():
+    """Each part would hold it."""
+    calls = []
+    images = np.zeros((1, 2, 2, 1), np.float32)
+    in_parts(lambda part: calls.append(part.shape) or part, images, num_parts=2)
+    assert calls == [(1, 2, 2, 1)]

@@ -93,3 +93,13 @@ def test_sigma0_is_saved(name):
 def test_registered_names_stay(name):
     """Saved networks refer to the heads by these names, whatever module they are in."""
     assert keras.saving.get_registered_object(f"tf_mdsm>{name}") is getattr(heads, name)
+
+
+@pytest.mark.parametrize("name", DENOISER_HEADS)
+def test_the_energy_of_a_denoiser_head_is_the_sum_of_its_densities(name):
+    head = heads.denoiser_head(name, 0.2, "float64")
+    x, guesses = (np.random.default_rng(s).normal(size=(2, 4, 3, 2)) for s in (0, 1))
+    guesses = np.concatenate([guesses] * head.num_guesses, -1)
+    densities = head.densities(x, guesses)
+    assert densities.shape == (2, 4, 3)
+    np.testing.assert_allclose(np.sum(densities, (1, 2)), head([x, guesses]), rtol=1e-12)

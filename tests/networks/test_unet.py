@@ -8,9 +8,12 @@ from keras import ops
 
 from tests.helpers import golden
 from tests.helpers.networks import EVERY_PART, assert_derivatives, noisy_images
+from tf_mdsm.losses import energy_and_gradient
 from tf_mdsm.networks.architectures import DENOISER_HEADS, UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.networks.convolutions import integer_seeds
+from tf_mdsm.networks.energy_network import copy_network
+from tf_mdsm.networks.layers import NoiseScaling
 from tf_mdsm.networks.unet import unet
 
 
@@ -128,3 +131,68 @@ def test_a_network_saved_by_an_earlier_version_loads():
     for old, new in zip(network.variables, today.variables, strict=True):
         assert old.path == new.path
         np.testing.assert_array_equal(old, new, err_msg=new.path)
+
+
+# Images of any size. Patches, two resolutions, scaling; what must divide the sides is 4.
+FREE = UNetStructure(patch_size=2, num_resolutions=2, scale_input=True)
+
+
+def fixed_and_free(shape, head="distance", **options):
+    """Two networks of the same weights, for images of one size and of any."""
+    return [
+        build_network("unet", one, 4, head=head, structure=FREE, **options)
+        for one in (shape, (None, None, shape[2]))
+    ]
+
+
+@pytest.mark.parametrize("head", DENOISER_HEADS)
+def test_a_network_of_any_size_is_that_of_one_size(head):
+    """Bit for bit, energies and gradients, where nothing must be padded."""
+    fixed, free = fixed_and_free((8, 12, 3), head)
+    for mine, other in zip(fixed.weights, free.weights, strict=True):
+        assert mine.path == other.path
+        np.testing.assert_array_equal(mine, other)
+    images = noisy_images(2, 8, 12, 3)
+    for own, same in zip(*(energy_and_gradient(n, images) for n in (fixed, free)), strict=True):
+        np.testing.assert_array_equal(own, same)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 3), (8, 9), (11, 4)])
+def test_images_of_odd_sizes_are_mirrored_and_cropped(height, width):
+    """E = |x - f|^2 / (2 sigma0^2), f the guess of the fixed network for the padded image."""
+    padded_shape = (height + -height % 4, width + -width % 4, 1)
+    fixed, free = fixed_and_free(padded_shape, precision="float64", sigma0=0.2)
+    x = noisy_images(2, height, width, 1).numpy().astype(float)
+    missing = ((0, 0), (0, -height % 4), (0, -width % 4), (0, 0))
+    # The noise is estimated in the image alone.
+    scaled = NoiseScaling(dtype="float64")(x)
+    start = fixed.get_layer("patches_cut").input
+    guess = keras.Model(start, fixed.get_layer("denoised").output)
+    f = guess(np.pad(scaled, missing, mode="reflect"))[:, :height, :width]
+    np.testing.assert_allclose(free(x), np.sum((x - f) ** 2, (1, 2, 3)) / 0.08, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (12, 9)])
+def test_the_gradient_at_odd_sizes_is_the_slope_of_the_energy(height, width):
+    """By finite differences along a random direction, in a graph that does not know the size."""
+    _, free = fixed_and_free((8, 8, 2), "two_guesses", precision="float64")
+    spec = tf.TensorSpec([None, None, None, 2], tf.float64)
+    evaluate = tf.function(
+        lambda x: energy_and_gradient(free, x), input_signature=[spec], autograph=False
+    )
+    generator = np.random.default_rng(0)
+    x, direction = (tf.constant(generator.normal(size=(2, height, width, 2))) for _ in range(2))
+    energies = [evaluate(x + step * direction)[0] for step in (1e-6, -1e-6)]
+    slope = (energies[0] - energies[1]) / 2e-6
+    gradient = evaluate(x)[1]
+    np.testing.assert_allclose(slope, tf.reduce_sum(gradient * direction, (1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(gradient, energy_and_gradient(free, x)[1], rtol=1e-9)
+
+
+def test_a_network_of_any_size_is_saved_and_copied(tmp_path):
+    _, free = fixed_and_free((8, 8, 1))
+    images = noisy_images(2, 7, 9, 1)
+    free.save(tmp_path / "network.keras")
+    for other in (keras.models.load_model(tmp_path / "network.keras"), copy_network(free)):
+        assert other.input_shape == (None, None, None, 1)
+        np.testing.assert_array_equal(other(images), free(images))

@@ -15,6 +15,7 @@ from tf_mdsm.runs.build_data import (
     build_run_images,
     build_true_energy,
     image_shape,
+    sample_shape,
 )
 
 
@@ -120,3 +121,11 @@ def test_errors_about_patches_name_the_setting(patch_config):
     patch_config.data.update(path="nowhere.npz", image_size=8)
     with pytest.raises(InvalidArgument, match=r"`config\.data\.path` must be"):
         build_images(patch_config)
+
+
+def test_samples_have_the_images_size_unless_another_is_set():
+    config = small_config()
+    assert sample_shape(config) == image_shape(config) == (8, 8, 1)
+    config.sampling.image_size = 12
+    assert sample_shape(config) == (12, 12, 1)
+    assert image_shape(config) == (8, 8, 1)

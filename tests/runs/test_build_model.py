@@ -139,3 +139,20 @@ def test_accumulation_steps_that_do_not_divide_a_replicas_images_are_refused():
     message = r"`config.training.accumulation_steps` must divide the images of each replica \(16\)"
     with pytest.raises(InvalidArgument, match=message):
         build_strategy(small_config(training__accumulation_steps=3))
+
+
+def test_a_network_for_patches_takes_images_of_any_size():
+    config = small_config(
+        data__patches=True,
+        network__name="unet",
+        network__head="distance",
+        network__channels=2,
+        network__unet__num_resolutions=2,
+        optimizer__ema_momentum=0.5,
+    )
+    model = build_model(config)
+    assert model.image_shape == model.ema_network.input_shape[1:] == (None, None, 1)
+    assert model.energy(np.zeros((2, 5, 7, 1), np.float32)).shape == (2,)
+    config.network.update(name="res6", head="quadratic")
+    with pytest.raises(InvalidArgument, match="be unet for images of any size"):
+        build_model(config)

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.image_data import random_uint8
 from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
 from tests.helpers.served_model import Core, Model
-from tests.helpers.small_runs import call
+from tests.helpers.small_runs import call, small_config
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.restoration.operators import Downsampling
 from tf_mdsm.runs.export import export
 from tf_mdsm.runs.loaded_run import load_run
+from tf_mdsm.runs.run import load
+from tf_mdsm.runs.train import train
 from tf_mdsm.samplers.chain import compile_chain
 
 
@@ -40,7 +44,8 @@ def written(monkeypatch):
     """What is given to the writer of a SavedModel, in place of writing it."""
     calls = []
 
-    def record(served, folder, *, image_shape, provenance):
+    def record(served, folder, *, image_shape, provenance, other_shape=None):
+        assert other_shape is None or other_shape != image_shape
         calls.append((served, folder, image_shape, provenance))
 
     monkeypatch.setattr("tf_mdsm.runs.export.write_saved_model", record)
@@ -224,3 +229,54 @@ def test_a_network_that_the_authors_do_not_have_has_no_weights_for_pytorch(workd
     assert "dense" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (workdir / "export").exists()
+
+
+# --- Images of any size
+
+
+@pytest.fixture(scope="module")
+def photo_run(tmp_path_factory):
+    """A run on patches of 8 x 8 pixels of larger images."""
+    folder = tmp_path_factory.mktemp("photo_run")
+    np.savez(folder / "photos.npz", images=random_uint8(40, 12, 14, 1))
+    config = small_config(
+        data__source="npz",
+        data__path=str(folder / "photos.npz"),
+        data__patches=True,
+        network__name="unet",
+        network__head="distance",
+        network__channels=2,
+        network__unet__num_resolutions=2,
+        network__unet__scale_input=True,
+        training__num_steps=1,
+        sampling__sampler="heun",
+        sampling__num_levels=2,
+    )
+    train(config, str(folder / "run"))
+    return folder / "run"
+
+
+def test_an_export_of_any_size_samples_one(photo_run, written):
+    """It is compared at another size as well (tests/slow/test_any_size.py runs one)."""
+    run = load(photo_run, overrides={"sampling.image_size": 12})
+    export(run.config, str(photo_run))
+    ((served, _, image_shape, _),) = written
+    assert image_shape == (12, 12, 1)
+    shapes = {
+        name: tuple(getattr(served, name).input_signature[0].shape)
+        for name in ("energy", "score", "denoise", "noise_level", "inpaint")
+    }
+    assert shapes.pop("inpaint") == (None, 12, 12, 1)
+    assert set(shapes.values()) == {(None, None, None, 1)}
+    assert run.sample(2).shape == (2, 12, 12, 1)
+
+
+def test_a_run_restores_images_of_any_size(photo_run):
+    run = load(photo_run, overrides={"restoration.max_steps": 1})
+    assert run.model.image_shape == (None, None, 1)
+    photos = np.random.default_rng(0).uniform(size=(2, 10, 6, 1)).astype(np.float32)
+    operator = Downsampling(2)
+    values = operator.measure(photos)
+    restored = run.restore(values, operator)
+    assert restored.shape == photos.shape
+    np.testing.assert_allclose(operator.measure(restored), values, atol=1e-5)

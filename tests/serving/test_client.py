@@ -4,11 +4,13 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.helpers.known_export import (
     COLOR_SHAPE,
     energy_tolerance,
     known_energy,
+    known_functions,
     known_noise_level,
     spelled,
     write_known_export,
@@ -17,6 +19,7 @@ from tests.helpers.served_inputs import SHAPE, some_images, upper_half_known
 from tests.helpers.served_model import Model
 from tests.helpers.serving import serving_here
 from tf_mdsm.serving import Client, InvalidArgument, ServingError
+from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.serving.transport import Transport
 
 SEEDS = [2**53, 2**53 + 1, 2**62 - 1, 2**62, 3]
@@ -281,3 +284,23 @@ def test_the_shape_of_images_is_asked_once_and_a_block_closes_the_connection():
         assert not transport.closed
     assert transport.num_sizes == 1
     assert transport.closed
+
+
+def test_a_model_of_any_size(tmp_path, interface):
+    """Its images have any size, its samples that of the signature `inpaint`."""
+    factor = tf.Variable(0.5)
+    served = ServedEnergy(
+        known_functions(factor),
+        image_shape=(None, None, SHAPE[2]),
+        sample_shape=SHAPE,
+        max_batch_size=8,
+        weights={"factor": factor},
+    )
+    tf.saved_model.save(served, f"{tmp_path}/1", signatures=served.signatures)
+    with serving_here(str(tmp_path)) as server:
+        client = Client(getattr(server, interface))
+        assert client.image_shape == (None, None, SHAPE[2])
+        assert client.sample_shape == SHAPE
+        images = some_images(2)[:, :5]
+        np.testing.assert_array_equal(client.denoise(images), images / 2)
+        np.testing.assert_array_equal(client.sample(SEEDS)[0], spelled(SEEDS))

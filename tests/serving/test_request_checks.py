@@ -123,3 +123,12 @@ def test_an_invalid_request_fails_the_requests_it_is_merged_with(server):
     assert sum(np.isnan(value) for value, _ in failures) == 10
     assert len(failures) > 10
     assert all("`images` must be finite" in message for _, message in failures)
+
+
+def test_images_of_any_size():
+    images = np.zeros((2, 3, 5, 1))
+    assert checked_images(images, (None, None, 1)).shape == images.shape
+    with pytest.raises(InvalidArgument, match=r"be of shape \[B, H, W, 3\]"):
+        checked_images(images, (None, None, 3))
+    with pytest.raises(InvalidArgument, match=r"be of shape \[B, H, W, 1\]"):
+        checked_images(images[:, :0], (None, None, 1))

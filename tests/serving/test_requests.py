@@ -57,3 +57,20 @@ def test_wrong_arguments_are_refused_before_anything_is_asked(client):
         with pytest.raises(InvalidArgument, match=message):
             call()
     assert client.asked == []
+
+
+class RecorderOfAnySize(Recorder):
+    """Of images of any size; its samples are of one."""
+
+    image_shape, sample_shape = (None, None, 1), (4, 6, 1)
+
+
+def test_images_of_any_size_and_samples_of_one():
+    client, images = RecorderOfAnySize(), np.zeros((2, 5, 3, 1))
+    assert client.score(images).shape == client.denoise(images).shape == images.shape
+    assert client.energy(images).shape == (2,)
+    assert client.sample([1])[0].shape == (1, 4, 6, 1)
+    known = np.zeros((1, 4, 6, 1))
+    assert client.inpaint(known, known, [1]).shape == known.shape
+    with pytest.raises(InvalidArgument, match=r"\[B, 4, 6, 1\]"):
+        client.inpaint(images, images, [1, 2])

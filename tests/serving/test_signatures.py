@@ -3,17 +3,20 @@
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.helpers.known_export import (
     energy_tolerance,
     known_energy,
+    known_functions,
     known_noise_level,
     served_energy,
     spelled,
 )
 from tests.helpers.malformed_requests import assert_refused_and_answered
-from tests.helpers.served_inputs import int_seeds, some_images, upper_half_known
+from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
 from tests.helpers.served_model import Model, Refusal
+from tf_mdsm.serving.signatures import ServedEnergy
 
 SEED = 2**61 + 2**53 + 5
 IMAGES, MASK, SEEDS = some_images(2), upper_half_known(2), int_seeds(5, SEED)
@@ -134,3 +137,23 @@ def test_the_largest_request_and_seed_are_answered(model):
 
 def test_malformed_requests_are_refused_and_the_next_request_is_answered(model):
     assert_refused_and_answered(model, count=60)
+
+
+def test_images_of_any_size():
+    """All but `sample` and `inpaint` take them, from a smallest side on."""
+    factor = tf.Variable(0.5)
+    served = ServedEnergy(
+        known_functions(factor),
+        image_shape=(None, None, SHAPE[2]),
+        sample_shape=SHAPE,
+        smallest_side=3,
+        max_batch_size=4,
+        weights={"factor": factor},
+    )
+    images = IMAGES[:, :5, :3]
+    np.testing.assert_allclose(served.energy(images)["energy"], known_energy(images), rtol=1e-6)
+    np.testing.assert_array_equal(served.denoise(images)["images"], images / 2)
+    np.testing.assert_array_equal(served.sample(SEEDS)["images"], spelled(SEEDS))
+    assert served.inpaint.input_signature[0].shape[1:] == SHAPE
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at least 3 pixels high and wide"):
+        served.score(images[:, :2])

@@ -210,3 +210,18 @@ def test_other_pictures_are_no_masks(tmp_path, pixels, message):
 @pytest.mark.parametrize("name", READERS)
 def test_hostile_files_are_read_or_refused(name, tmp_path):
     READERS[name].assert_read_or_refused(str(tmp_path))
+
+
+def test_files_of_any_size(tmp_path):
+    """The size is that of the first file, and the same for all."""
+    stored = random_uint8(2, 6, 5, 3)
+    paths = [save(tmp_path, "a.png", stored[0]), save(tmp_path, "b.npy", stored[1])]
+    images = read_images(paths, (None, None, 3))
+    np.testing.assert_allclose(images, stored / 255, rtol=1e-6)
+    gray = save(tmp_path, "gray.npy", stored[..., 0])
+    assert read_images([gray], (None, None, 1)).shape == (2, 6, 5, 1)
+    other = save(tmp_path, "c.npy", random_uint8(4, 4, 3))
+    with pytest.raises(InvalidArgument, match=r"hold images of one size \(6 x 5\).*c.npy, 4 x 4"):
+        read_images([*paths, other], (None, None, 3))
+    with pytest.raises(InvalidArgument, match="hold images of any x any x 3"):
+        read_images([gray], (None, None, 3))

@@ -82,6 +82,7 @@ def _data() -> ConfigDict:
     # message that names them. held_out_fraction is a fraction of the images, at least one;
     # validation images are patches of these that do not overlap, at most 4,096. What needs training
     # images as a fixed set (statistics, evaluation) uses at most 16,384 random patches.
+    # The network, a U-Net without attention, then takes images of any size.
     data.patches = False
     # Side of the central square that is cut out before resizing, in pixels. 0, and for images that
     # are smaller: the largest square.
@@ -286,6 +287,9 @@ def _sampling() -> ConfigDict:
     sampling.batch_size = 64
     # Seed of the first image. Image n has seed `seed + n`.
     sampling.seed = 0
+    # With data.patches: height and width of the sampled images, also of those that an export
+    # samples. 0: data.image_size. Other sizes start at "isotropic" or "images".
+    sampling.image_size = 0
     # annealed_langevin: step size epsilon in x <- x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
     sampling.step_size = 0.02
     # annealed_langevin: temperature T of the first steps, at least 1.

@@ -143,6 +143,7 @@ INTERVALS: dict[str, Interval] = {
     "sampling.num_samples": Interval("[1, 10000000]"),
     "sampling.batch_size": Interval("[1, 65536]"),
     "sampling.seed": _SEED,
+    "sampling.image_size": Interval("[0, 8192]", "0: data.image_size"),
     "sampling.step_size": Interval("(0, 10]"),
     "sampling.initial_temperature": Interval("[1, 1e12]"),
     "sampling.hot_steps": Interval("[0, 10000000]"),

@@ -185,6 +185,13 @@ def _check_network(config: ConfigDict) -> None:
     heads = heads_of(name)
     if config.network.head not in heads:
         _refuse(config, "network.head", f"be one of {', '.join(heads)} for network {name}")
+    if not config.data.patches:
+        return
+    if name != "unet":
+        _refuse(config, "network.name", "be unet for data.patches, as only it takes any size")
+    if config.network.unet.attention_size:
+        requirement = "be 0 for data.patches, as attention depends on the size"
+        _refuse(config, "network.unet.attention_size", requirement)
 
 
 def _check_optimizer(config: ConfigDict) -> None:
@@ -215,6 +222,14 @@ def _check_guide(config: ConfigDict) -> None:
 
 def _check_sampling(config: ConfigDict) -> None:
     noise, sampling = config.noise, config.sampling
+    if sampling.image_size not in (0, config.data.image_size):
+        if not config.data.patches:
+            requirement = f"be 0 or {config.data.image_size}, the network's size, or any"
+            _refuse(config, "sampling.image_size", f"{requirement} with data.patches")
+        if sampling.start in ("gaussian", "mixture"):
+            size = config.data.image_size
+            requirement = f"be isotropic or images for another size than the patches' ({size})"
+            _refuse(config, "sampling.start", requirement)
     if sampling.start == "images" and not sampling.start_images:
         _refuse(config, "sampling.start_images", "name a file for sampling.start=images")
     if sampling.sampler == "annealed_langevin":

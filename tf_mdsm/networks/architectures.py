@@ -71,3 +71,16 @@ class UNetStructure:
     def downsampling_factor(self) -> int:
         """Image height divided by the height at the last resolution; it must divide the sides."""
         return self.patch_size * 2 ** (self.num_resolutions - 1)
+
+    @property
+    def reach(self) -> int:
+        """How far the guess of a pixel looks: no pixel further away, along a row or a column, has
+        an influence on it. (Attention looks at the whole image, and is not counted.)
+        """
+        # Each 3x3 convolution looks one pixel of its resolution further: two a block, on the way
+        # down and up, with one block more at the last resolution; the first and the last.
+        last = self.num_resolutions - 1
+        convolutions = 2 + sum(4 * self.num_blocks * 2**level for level in range(last))
+        convolutions += 2 * (self.num_blocks + 1) * 2**last
+        # On the way down and up a pixel becomes a part of a larger one, and the other way round.
+        return self.patch_size * (convolutions + 2**last) - 1

@@ -17,7 +17,7 @@ __all__ = ["build_network"]
 
 def build_network(
     name: str,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int | None, int | None, int],
     channels: int,
     *,
     head: str | None = None,
@@ -33,7 +33,9 @@ def build_network(
 
     Args:
         name: one of `architectures.NETWORKS`.
-        image_shape: height, width, channels of the images.
+        image_shape: height, width, channels of the images. (None, None, channels): images of any
+            size, which only a U-Net without attention computes. With the same weights it computes
+            the same as the network of a fixed size.
         channels: width of the first layer.
         head: one of `architectures.heads_of(name)`. None: the first of them.
         seed: determines the initial weights.
@@ -48,8 +50,8 @@ def build_network(
         a functional model from images float [B, H, W, C] to energies [B].
 
     Raises:
-        InvalidArgument: for an unknown name or head, or an image size that the network's
-            downsampling does not divide.
+        InvalidArgument: for an unknown name or head, an image size that the network's
+            downsampling does not divide, or a network that cannot compute images of any size.
     """
     if name not in NETWORKS:
         raise InvalidArgument("name", f"be one of {', '.join(NETWORKS)}", name)
@@ -57,10 +59,7 @@ def build_network(
     if head not in heads_of(name):
         raise InvalidArgument("head", f"be one of {', '.join(heads_of(name))} for {name}", head)
     structure = structure or UNetStructure()
-    factor = _downsampling_factor(name, structure)
-    if any(side % factor for side in image_shape[:2]):
-        requirement = f"be divisible by {factor} for network {name}"
-        raise InvalidArgument("image_size", requirement, image_shape[0])
+    _require_size(name, structure, image_shape)
 
     seeds = integer_seeds(seed)
     # Under mixed precision images, head and energies stay in float32.
@@ -85,6 +84,25 @@ def build_network(
             features = resnet(images, stages, channels=channels, seeds=seeds, dtype=precision)
         energies = energy_of_features(features, head, seeds, io_dtype)
     return keras.Model(images, energies, name=name)
+
+
+def _require_size(
+    name: str, structure: UNetStructure, image_shape: tuple[int | None, int | None, int]
+) -> None:
+    """Refuses images of a size that the network cannot compute."""
+    sides = [side for side in image_shape[:2] if side is not None]
+    factor = _downsampling_factor(name, structure)
+    if len(sides) == 1:
+        requirement = "have both height and width, or None for both"
+        raise InvalidArgument("image_shape", requirement, image_shape)
+    if not sides and name != "unet":
+        raise InvalidArgument("name", "be unet for images of any size", name)
+    if not sides and structure.attention_size:
+        requirement = "be 0 for images of any size, as attention depends on the size"
+        raise InvalidArgument("unet.attention_size", requirement, structure.attention_size)
+    if any(side % factor for side in sides):
+        requirement = f"be divisible by {factor} for network {name}"
+        raise InvalidArgument("image_size", requirement, sides[0])
 
 
 def _downsampling_factor(name: str, structure: UNetStructure) -> int:

@@ -1,14 +1,16 @@
 """What a network must be to serve as an energy: the shape of its images, its energies, its copy."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
 from tf_mdsm.errors import InvalidArgument, one_line
+from tf_mdsm.networks.free_size import MirrorPadding
 from tf_mdsm.networks.heads import DenoiserHead
+from tf_mdsm.networks.layers import NoiseScaling
 
 __all__ = [
     "copy_network",
@@ -18,6 +20,8 @@ __all__ = [
     "in_parts",
     "layers_computing_in",
     "require_energy_network",
+    "require_sides",
+    "smallest_side",
 ]
 
 
@@ -40,6 +44,31 @@ def image_shape_of(network: keras.Model) -> tuple[int | None, ...]:
     if len(shape) != 4:
         raise InvalidArgument("network", "take images [B, H, W, C]", f"inputs {shape}")
     return tuple(shape[1:])
+
+
+def smallest_side(network: keras.Model) -> int:
+    """Height and width that the images of a network must have at least, in pixels."""
+    leaves = list(_leaves(network))
+    sides = [layer.smallest_side for layer in leaves if isinstance(layer, MirrorPadding)]
+    # The noise is estimated in squares of 2x2 pixels.
+    sides += [2 for layer in leaves if isinstance(layer, NoiseScaling)]
+    return max(sides, default=1)
+
+
+def require_sides(sides: Iterable[int | None], smallest: int) -> None:
+    """Refuses images that are smaller than a network's `smallest_side`.
+
+    Args:
+        sides: height and width; None: not known.
+        smallest: what they must be at least.
+
+    Raises:
+        InvalidArgument: for a side that is known and smaller.
+    """
+    sides = list(sides)
+    if any(side is not None and side < smallest for side in sides):
+        requirement = f"be at least {smallest} pixels high and wide for this network"
+        raise InvalidArgument("images", requirement, " x ".join(map(str, sides)))
 
 
 def require_energy_network(network: keras.Model) -> None:
@@ -98,7 +127,8 @@ def energies_of(network: keras.Model, images: Any, num_parts: int) -> Any:
 
 def in_parts(network: keras.Model, images: Any, num_parts: int) -> Any:
     """What a network computes of images [B, H, W, C], by parts of the batch as in `energies_of`."""
-    return network(images) if num_parts == 1 else _part_by_part(network, images, num_parts)
+    is_whole = num_parts == 1 or images.shape[0] == 1
+    return network(images) if is_whole else _part_by_part(network, images, num_parts)
 
 
 def copy_network(network: keras.Model) -> keras.Model:

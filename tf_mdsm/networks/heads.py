@@ -8,6 +8,7 @@
 # pyright: reportOptionalOperand=false, reportGeneralTypeIssues=false
 # (keras.ops is annotated as returning None)
 
+import abc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -133,6 +134,24 @@ class DenoiserHead(layers.Layer):
         super().__init__(**kwargs)
         self.sigma0 = sigma0
 
+    @abc.abstractmethod
+    def products(self, x: Any, guesses: Any) -> Any:
+        """What the energy is a sum of, times 2 sigma0^2, at each value, [B, H, W, C].
+
+        Args:
+            x: images [B, H, W, C].
+            guesses: the U-Net's guesses of the clean image, [B, H, W, num_guesses C].
+        """
+
+    def call(self, inputs: Any) -> Any:
+        """The energies [B] of the pair (x, guesses): the sum of `products` over 2 sigma0^2."""
+        x, guesses = inputs
+        return ops.sum(self.products(x, guesses), axis=(1, 2, 3)) / (2 * self.sigma0**2)
+
+    def densities(self, x: Any, guesses: Any) -> Any:
+        """The energy as an integral: its part at each pixel, [B, H, W], whose sum it is."""
+        return ops.sum(self.products(x, guesses), axis=3) / (2 * self.sigma0**2)
+
     def compute_output_shape(self, shapes: Any) -> Any:
         """[B]."""
         return shapes[0][:1]
@@ -149,11 +168,9 @@ class DistanceHead(DenoiserHead):
     Where the derivative of f is small, x - sigma0^2 dE/dx is close to f(x).
     """
 
-    def call(self, inputs: Any) -> Any:
-        """Computes |x - f|^2 / (2 sigma0^2) from the pair (x, f)."""
-        x, f = inputs
-        squares = ops.sum(ops.square(x - f), axis=(1, 2, 3))
-        return squares / (2 * self.sigma0**2)
+    def products(self, x: Any, guesses: Any) -> Any:
+        """(x - f)^2."""
+        return ops.square(x - guesses)
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
@@ -164,11 +181,9 @@ class ProductHead(DenoiserHead):
     exactly (x - f(x)) / sigma0^2.
     """
 
-    def call(self, inputs: Any) -> Any:
-        """Computes x . (x - f) / (2 sigma0^2) from the pair (x, f)."""
-        x, f = inputs
-        products = ops.sum(x * (x - f), axis=(1, 2, 3))
-        return products / (2 * self.sigma0**2)
+    def products(self, x: Any, guesses: Any) -> Any:
+        """x (x - f)."""
+        return x * (x - guesses)
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
@@ -181,12 +196,10 @@ class TwoGuessesHead(DenoiserHead):
 
     num_guesses = 2
 
-    def call(self, inputs: Any) -> Any:
-        """Computes (x - f) . (x - g) / (2 sigma0^2) from x and the concatenated f and g."""
-        x, guesses = inputs
+    def products(self, x: Any, guesses: Any) -> Any:
+        """(x - f) (x - g), for the concatenated f and g."""
         f, g = ops.split(guesses, 2, axis=-1)
-        products = ops.sum((x - f) * (x - g), axis=(1, 2, 3))
-        return products / (2 * self.sigma0**2)
+        return (x - f) * (x - g)
 
 
 def denoiser_head(name: str, sigma0: float, dtype: str) -> DenoiserHead:

@@ -7,11 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from tf_mdsm.networks.free_size import CutPatches, JoinPatches
+
 __all__ = [
     "NoiseScaling",
     "SiLU",
     "estimate_noise_variance",
     "from_patches",
+    "scale_by_noise",
     "silu",
     "to_patches",
 ]
@@ -79,11 +82,17 @@ def estimate_noise_variance(images: Any) -> Any:
     itself contributes little. Donoho and Johnstone (1994) use their median, which has hardly any
     useful derivatives.
     """
-    height, width = (side - side % 2 for side in images.shape[1:3])
+    height, width = (side - side % 2 for side in ops.shape(images)[1:3])
     even, odd = images[:, 0:height:2], images[:, 1:height:2]
     rows = even - odd
     diagonal = (rows[:, :, 0:width:2] - rows[:, :, 1:width:2]) / 2
     return ops.mean(ops.square(diagonal), axis=(1, 2, 3))
+
+
+def scale_by_noise(images: Any, variance: Any) -> Any:
+    """(x - 1/2) / sqrt(v + 1/4), for images [B, H, W, C] and noise variances v, [B]."""
+    magnitude = ops.sqrt(variance + _CONTRAST**2)
+    return (images - _MIDDLE) / magnitude[:, None, None, None]
 
 
 @keras.saving.register_keras_serializable("tf_mdsm")
@@ -97,8 +106,7 @@ class NoiseScaling(keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """Scales each image by its own estimated noise."""
-        magnitude = ops.sqrt(estimate_noise_variance(images) + _CONTRAST**2)
-        return (images - _MIDDLE) / magnitude[:, None, None, None]
+        return scale_by_noise(images, estimate_noise_variance(images))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """The shape of the images."""
@@ -109,7 +117,7 @@ def to_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> keras.
     """Turns each size x size patch of pixels into one pixel with more channels.
 
     Args:
-        x: symbolic images [B, H, W, C]; `size` divides H and W.
+        x: symbolic images [B, H, W, C]; `size` divides H and W. They may be None.
         size: side of the patches; with 1 nothing is done.
         dtype: a Keras dtype policy.
         name: name of the last layer, and start of the other layers' names.
@@ -120,6 +128,8 @@ def to_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> keras.
     if size == 1:
         return x
     height, width, channels = x.shape[1:]
+    if None in (height, width):
+        return CutPatches(size, dtype=dtype, name=name)(x)
     rows, columns = height // size, width // size
     cut, joined = (rows, size, columns, size, channels), (rows, columns, size**2 * channels)
     x = keras.layers.Reshape(cut, dtype=dtype, name=f"{name}_cut")(x)
@@ -132,6 +142,8 @@ def from_patches(x: keras.KerasTensor, size: int, dtype: str, name: str) -> kera
     if size == 1:
         return x
     rows, columns, channels = x.shape[1:]
+    if None in (rows, columns):
+        return JoinPatches(size, dtype=dtype, name=name)(x)
     channels //= size**2
     cut, joined = (rows, columns, size, size, channels), (rows * size, columns * size, channels)
     x = keras.layers.Reshape(cut, dtype=dtype, name=f"{name}_cut")(x)

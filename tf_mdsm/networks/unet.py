@@ -11,6 +11,7 @@ from keras import layers
 
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.convolutions import JoinedConv2D, convolution
+from tf_mdsm.networks.free_size import CropLike, MirrorPadding
 from tf_mdsm.networks.layers import NoiseScaling, SiLU, from_patches, to_patches
 
 __all__ = ["unet"]
@@ -33,8 +34,14 @@ def unet(
     There is no normalization. The network is not given the noise level: it estimates the noise
     implicitly, or explicitly with `structure.scale_input`.
 
+    With images of any size, [B, None, None, C], it mirrors their right and lower border up to sides
+    that `structure.downsampling_factor` divides, and crops the guesses (`free_size`). The noise
+    that it estimates for the scaling is that of the image alone. There is no attention then, as
+    it depends on the size.
+
     Args:
-        images: symbolic images; `structure.downsampling_factor` divides their sides.
+        images: symbolic images; `structure.downsampling_factor` divides their sides, or both sides
+            are None.
         structure: patches, resolutions, blocks, attention, input scaling.
         channels: channels at the first resolution; `structure.channel_multipliers` give the others.
         seeds: seeds of the initial weights.
@@ -42,18 +49,23 @@ def unet(
         num_guesses: number of images that the network computes from each image.
     """
 
+    is_free = None in images.shape[1:3]
+
     # x is an image, or on the way up a pair of images that the first block joins.
     def blocks(x, level: int, name: str, count: int = structure.num_blocks):
         filters = channels * structure.channel_multipliers[level]
         for number in range(count):
             block_name = f"{name}_block{number}"
             x = _residual_block(x, filters, seeds, dtype, block_name)
-            if x.shape[1] <= structure.attention_size:
+            if not is_free and x.shape[1] <= structure.attention_size:
                 x = _self_attention(x, seeds, dtype, f"{block_name}_attention")
         return x
 
     # Input.
     x = NoiseScaling(dtype=images.dtype, name="scaled")(images) if structure.scale_input else images
+    if is_free:
+        multiple, reach = structure.downsampling_factor, structure.reach
+        x = MirrorPadding(multiple, reach, dtype=images.dtype, name="mirrored")(x)
     x = to_patches(x, structure.patch_size, dtype, "patches")
     x = convolution(x, channels, 3, seeds=seeds, dtype=dtype, name="stem")
 
@@ -78,7 +90,8 @@ def unet(
     x = SiLU(dtype=dtype, name="last_silu")(x)
     patch_channels = structure.patch_size**2 * num_guesses * images.shape[-1]
     x = convolution(x, patch_channels, 3, seeds=seeds, dtype=dtype, name="last_conv")
-    return from_patches(x, structure.patch_size, dtype, "denoised")
+    x = from_patches(x, structure.patch_size, dtype, "denoised")
+    return CropLike(dtype=dtype, name="cropped")([images, x]) if is_free else x
 
 
 def _residual_block(

@@ -1,7 +1,8 @@
 """Inverse problems: linear operators, named tasks, their solution by a sampler, and baselines.
 
 `operators` are linear maps y = A x; `tasks` names them ("inpaint_box", "deblur", …); `conditioning`
-makes a sampler keep y; `solve` restores images; `baselines` are scikit-image's methods.
+makes a sampler keep y; `solve` restores images; `tiles` evaluates an energy of large images in
+bounded memory; `baselines` are scikit-image's methods.
 """
 
 from tf_mdsm.public_names import import_when_used
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = import_when_used(
             "require_orthonormal_rows",
         ],
         "solve": ["denoise_blindly", "restore"],
+        "tiles": ["TiledEnergy"],
         "tasks": ["Task", "create_task", "fitting_tasks"],
     },
 )

@@ -14,6 +14,7 @@ from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
 from tf_mdsm.samplers.sampling import checked_method, trained_noise, warn_beyond_training
 from tf_mdsm.samplers.schedules import growing_step_sizes
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 
@@ -25,21 +26,22 @@ def restore(
     values: np.ndarray | tf.Tensor,
     operator: LinearOperator,
     *,
-    seeds: Sequence[int] | np.ndarray,
+    seeds: Sequence[int] | np.ndarray | None = None,
     method: Method | None = None,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Samples images that agree with the values y = A x of a linear operator, one for each y.
 
         operator = tf_mdsm.restoration.Inpainting(mask)
-        filled = tf_mdsm.restore(model, operator.measure(photos), operator, seeds=range(8))
+        filled = tf_mdsm.restore(model, operator.measure(photos), operator)
 
     Args:
-        target: what is sampled, an `EnergyModel` for example.
+        target: what is sampled, an `EnergyModel` for example. A target of images of any size
+            restores images of the operator's size.
         values: the operator's values y, `operator.measure(images)`, [N, …].
         operator: A.
-        seeds: one for each y, integers in [0, 2^63), all different. Several solutions of one y:
-            repeat it, with other seeds.
+        seeds: one for each y, integers in [0, 2^63), all different. None: 0, 1, 2, … Several
+            solutions of one y: repeat it, with other seeds.
         method: how. None: `default_method(target)`.
         batch_size: number of images that are sampled at the same time.
 
@@ -59,12 +61,13 @@ def restore(
         requirement = "be a LinearOperator, as Inpainting(mask)"
         raise InvalidArgument("operator", requirement, type(operator).__name__)
     values = np.asarray(values, np.float32)
+    target = sized(target, _image_size(target, operator, values))
     blank = operator.measure(tf.zeros([1, *target.image_shape]))
     if values.shape[1:] != tuple(blank.shape[1:]) or not np.isfinite(values).all():
         shape = "N, " + ", ".join(map(str, blank.shape[1:]))
         received = f"shape {list(values.shape)}" if np.isfinite(values).all() else "NaN or infinity"
         raise InvalidArgument("values", f"be finite numbers [{shape}] of the operator", received)
-    checked = checked_seeds(seeds)
+    checked = checked_seeds(range(len(values)) if seeds is None else seeds)
     if len(checked) != len(values):
         raise InvalidArgument("seeds", f"be one for each of {len(values)} values", len(checked))
     whole_number("batch_size", batch_size)
@@ -118,6 +121,7 @@ def solve(
     Returns:
         images that agree with the values, not clipped, float32 [N, num_solutions, H, W, C].
     """
+    target = sized(target, _image_size(target, operator, values))
     restore_batch = _restorer(target, method, operator)
     return _solutions(restore_batch, values, num_solutions, seed, batch_size)
 
@@ -156,6 +160,29 @@ def denoise_blindly(
         return method.sample_from(target, images, seeds)
 
     return _solutions(denoise_batch, noisy, num_solutions, seed, batch_size)
+
+
+def _image_size(
+    target: Target, operator: LinearOperator, values: np.ndarray
+) -> tuple[int, int] | None:
+    """Height and width of the images with some values, for a target of any size; else None.
+
+    Raises:
+        InvalidArgument: for values that are not the operator's.
+    """
+    shape: Sequence[int | None] = target.image_shape
+    if None not in shape[:2]:
+        return None
+    try:
+        images = operator.adjoint(tf.constant(values[:1]))
+        height, width, channels = images.numpy().shape[1:]
+    except (tf.errors.InvalidArgumentError, ValueError, IndexError) as error:
+        requirement = "be of the operator, as operator.measure(images)"
+        raise InvalidArgument("values", requirement, f"shape {list(values.shape)}") from error
+    if channels != shape[2]:
+        requirement = f"be those of images with {shape[2]} channels"
+        raise InvalidArgument("values", requirement, f"shape {list(values.shape)}")
+    return height, width
 
 
 # A function of values or images [B, ...] and seeds [B] to restored images [B, H, W, C].

@@ -22,6 +22,7 @@ __all__ = [
     "build_run_images",
     "build_true_energy",
     "image_shape",
+    "sample_shape",
 ]
 
 # Patches that stand for all of a run's training images, and of its validation images, at most.
@@ -29,8 +30,14 @@ _MAX_TRAINING_PATCHES, _MAX_VALIDATION_PATCHES = 16_384, 4_096
 
 
 def image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    """Height, width and channels of the run's images."""
+    """Height, width and channels of the run's images: of the patches with `data.patches`."""
     return (config.data.image_size, config.data.image_size, config.data.channels)
+
+
+def sample_shape(config: ConfigDict) -> tuple[int, int, int]:
+    """Height, width and channels of the images that are sampled."""
+    size = config.sampling.image_size or config.data.image_size
+    return (size, size, config.data.channels)
 
 
 @dataclasses.dataclass(frozen=True)

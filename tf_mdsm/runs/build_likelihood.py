@@ -59,7 +59,7 @@ def fit_to_images(run: LoadedRun, training: np.ndarray, validation: np.ndarray) 
     settings = run.config.likelihood
     images = to_float_array(training[:: -(-len(training) // _NUM_IMAGES)])
     seeds = settings.seed + np.arange(len(images))
-    guesses = NoisyGuesses(run.model.denoise, run.model.image_shape)
+    guesses = NoisyGuesses(run.model.denoise, run.image_shape)
     density = _start_density(run)
     grid = np.geomspace(density.sigma, _sigma_min(run.config), _NUM_LEVELS)
 
@@ -84,17 +84,17 @@ def build_bound(method: str, run: LoadedRun, fit: Fit) -> ChainBound | FlowBound
         InvalidArgument: for a start whose density is not known.
     """
     settings, model = run.config.likelihood, run.model
-    guesses, density = NoisyGuesses(model.denoise, model.image_shape), _start_density(run)
+    guesses, density = NoisyGuesses(model.denoise, run.image_shape), _start_density(run)
     if method == "bound":
         return ChainBound(guesses, density, fit.sigmas, fit.decoder)
     with errors_in_group("config.likelihood"):
         flow = FlowDensity(
             model,
             density,
-            model.image_shape,
+            run.image_shape,
             sigma0=model.noise.sigma0,
             sigma_min=_sigma_min(run.config),
-            num_probes=settings.num_probes or int(math.prod(model.image_shape) > _EXACT_SIZE),
+            num_probes=settings.num_probes or int(math.prod(run.image_shape) > _EXACT_SIZE),
             tolerance=settings.flow_tolerance,
         )
     return FlowBound(guesses, flow, fit.decoder)
@@ -106,7 +106,7 @@ def _start_density(run: LoadedRun) -> StartDensity:
     sigma = config.sampling.sigma_max or config.noise.sigma_max
     start = build_start(config, run.statistics, sigma, isotropic_sigma=sigma)
     with errors_in_group("config.sampling"):
-        return StartDensity(start, run.model.image_shape)
+        return StartDensity(start, run.image_shape)
 
 
 def _sigma_min(config: ConfigDict) -> float:

@@ -10,7 +10,7 @@ from tf_mdsm.config.rules import final_sigma
 from tf_mdsm.datasets.image_mixture import ImageMixture
 from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group
-from tf_mdsm.runs.build_data import image_shape
+from tf_mdsm.runs.build_data import sample_shape
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
@@ -153,7 +153,7 @@ def build_start(
         return IsotropicStart(isotropic_sigma)
     if config.sampling.start == "images":
         field, path = "config.sampling.start_images", config.sampling.start_images
-        images = read_images([path], image_shape(config), field)
+        images = read_images([path], sample_shape(config), field)
         with errors_about(field):
             return ImagesStart(images, sigma)
     if statistics is None:

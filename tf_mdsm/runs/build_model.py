@@ -41,14 +41,18 @@ def build_strategy(config: ConfigDict) -> tf.distribute.Strategy:
 def build_model(config: ConfigDict) -> EnergyModel:
     """The energy model with initial weights; called under the scope of the strategy.
 
+    With `data.patches` its network takes images of any size.
+
     Raises:
         InvalidArgument: for images of a size that the network cannot halve.
     """
     training = config.training
+    *sides, channels = image_shape(config)
+    height, width = (None, None) if config.data.patches else sides
     with errors_in_group("config.data"):
         network = build_network(
             config.network.name,
-            image_shape(config),
+            (height, width, channels),
             config.network.channels,
             head=config.network.head,
             seed=config.seed,

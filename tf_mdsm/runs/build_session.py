@@ -24,7 +24,7 @@ from tf_mdsm.distributed.gpus import unknown_to_xla
 from tf_mdsm.distributed.workers import Workers
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, one_line
-from tf_mdsm.runs.build_data import RunImages, build_run_images, build_true_energy
+from tf_mdsm.runs.build_data import RunImages, build_run_images, build_true_energy, sample_shape
 from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import (
     build_model,
@@ -42,6 +42,7 @@ from tf_mdsm.runs.image_record import (
     save_record,
 )
 from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.locks import training_lock
 from tf_mdsm.training.checkpoints import TrainingCheckpoints, newest_step
 from tf_mdsm.training.compiled_loop import compile_steps
@@ -151,9 +152,10 @@ def _build_preview(
 ) -> Preview:
     """Preview samples by the run's own method."""
     method = build_method(config, statistics)
+    target = sized(model, sample_shape(config)[:2])
     return Preview(
         sample=functools.partial(
-            compile_chain(model, method, config.sampling.show_every), kept_chains=0
+            compile_chain(target, method, config.sampling.show_every), kept_chains=0
         ),
         seeds=config.sampling.seed + np.arange(config.training.preview_images),
         folder=folder.samples,

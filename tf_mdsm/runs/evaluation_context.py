@@ -77,7 +77,7 @@ class EvaluationContext:
 
     def __init__(self, run: LoadedRun):
         self.run, self._config, self._settings = run, run.config, run.config.evaluation
-        if is_points(run.model.image_shape):
+        if is_points(run.image_shape):
             on_images = "hold a run on images, not on points"
             raise InvalidArgument("--workdir", on_images, run.folder.path)
         self._training, self._all_validation = build_images_of_run(run.config, run.folder)

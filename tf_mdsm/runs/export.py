@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.serving.answers import BFLOAT16_TOLERANCE, TOLERANCE
 from tf_mdsm.serving.energy_functions import EnergyFunctions
 from tf_mdsm.serving.saved_model import write_saved_model
@@ -60,7 +61,14 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
             "x - sigma0^2 dE/dx and its distance from x, no denoised image and no noise level",
             run.config.noise.weighting,
         )
-    export_model(run.model, run.method, folder, run.config.export, provenance=run_provenance(run))
+    export_model(
+        run.model,
+        run.method,
+        folder,
+        run.config.export,
+        image_size=run.target.image_shape[:2],
+        provenance=run_provenance(run),
+    )
     return [folder]
 
 
@@ -70,6 +78,7 @@ def export_model(
     folder: str,
     settings: ConfigDict,
     *,
+    image_size: int | Sequence[int] | None = None,
     provenance: Mapping[str, Any],
 ) -> None:
     """Writes a trained model, and a method to sample it, as a SavedModel or as StableHLO.
@@ -79,6 +88,8 @@ def export_model(
         method: how signature `sample` and `inpaint` sample it.
         folder: the folder to write, which must not exist. For a server its name is the version.
         settings: `config.export`.
+        image_size: height and width of the images that are sampled, for a network of images of any
+            size, and of all images of StableHLO programs. None: the network's own.
         provenance: what the export is made from, besides the versions of the software.
 
     Raises:
@@ -86,18 +97,22 @@ def export_model(
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
+    target = sized(model, image_size)
     functions = EnergyFunctions(
         energy_fn=model.energy,
         score_fn=model.score,
         denoise_fn=model.denoise,
-        sample_fn=functools.partial(method.sample, model),
-        inpaint_fn=functools.partial(method.inpaint, model),
+        sample_fn=functools.partial(method.sample, target),
+        inpaint_fn=functools.partial(method.inpaint, target),
     )
     weights = {variable.path: variable.value for variable in model.inference_network.variables}
     of_start = getattr(method.start, "variables", [])
     weights |= {variable.name.removesuffix(":0"): variable for variable in of_start}
     versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
-    described = {"image_shape": model.image_shape, "provenance": {**versions, **provenance}}
+    described: dict[str, Any] = {
+        "image_shape": target.image_shape,
+        "provenance": {**versions, **provenance},
+    }
     if settings.format == "stablehlo":
         batch_sizes = [int(size) for size in settings.batch_sizes.split(",")]
         is_rounded = layers_computing_in(model.inference_network, "bfloat16")
@@ -113,9 +128,14 @@ def export_model(
         served = ServedEnergy(
             functions,
             image_shape=model.image_shape,
+            sample_shape=target.image_shape,
+            smallest_side=model.smallest_side,
             max_batch_size=settings.max_batch_size,
             weights=weights,
         )
+        if target is not model:
+            height, width, channels = target.image_shape
+            described["other_shape"] = (height + 3, width + 1, channels)
         write_saved_model(served, folder, **described)
 
 

@@ -61,7 +61,7 @@ def _read_image_sets(run: LoadedRun) -> dict[str, np.ndarray]:
     image_sets = {"held_out": validation, "training": training}
     if path := run.config.likelihood.images:
         image_sets["given"] = read_images(
-            image_paths(path, _IMAGES), run.model.image_shape, _IMAGES, "clean"
+            image_paths(path, _IMAGES), run.image_shape, _IMAGES, "clean"
         )
     return image_sets
 

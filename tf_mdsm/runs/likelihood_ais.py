@@ -119,7 +119,7 @@ def _build_reference(run: LoadedRun, domain: Domain) -> Reference:
     settings, model, statistics = run.config.likelihood, run.model, run.statistics
     if settings.reference == "isotropic":
         sigma = settings.reference_sigma or 1.0
-        return isotropic_reference(model.image_shape, mean=0.5, sigma=sigma, domain=domain)
+        return isotropic_reference(run.image_shape, mean=0.5, sigma=sigma, domain=domain)
     if statistics is None:
         requirement = "be isotropic, as this run holds no statistics of its training images"
         raise InvalidArgument("reference", requirement, settings.reference)

@@ -156,7 +156,7 @@ def _by_set(arrays: Arrays, counts: dict[str, int]) -> dict[str, Arrays]:
 
 def _report(method: str, run: LoadedRun, fit: Fit, found: dict[str, Arrays]) -> dict[str, object]:
     """The report of a bound: bits/dim of each set of images with their parts, and conditions."""
-    config, size = run.config, math.prod(run.model.image_shape)
+    config, size = run.config, math.prod(run.image_shape)
     to_bits = 1 / (size * math.log(2))
     images = {}
     for name, arrays in found.items():

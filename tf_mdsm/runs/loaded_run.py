@@ -14,10 +14,12 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics, load_statistics
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.guided import guided_network
+from tf_mdsm.runs.build_data import image_shape, sample_shape
 from tf_mdsm.runs.build_method import build_method
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.base import Method, Target
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.fingerprints import fingerprint as content_hash
 from tf_mdsm.training.checkpoints import restore_weights
 
@@ -50,6 +52,16 @@ class LoadedRun:
     def method(self) -> Method:
         """The method of `config.sampling`."""
         return self.build_method(self.config)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images, or patches, on which the run is trained."""
+        return image_shape(self.config)
+
+    @functools.cached_property
+    def target(self) -> Target:
+        """What is sampled: the model, for images of one size."""
+        return sized(self.model, sample_shape(self.config)[:2])
 
     def build_method(self, config: ConfigDict) -> Method:
         """Builds a method with the `sampling` settings of `config`, and this run's statistics."""

@@ -67,7 +67,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     settings, own_config = config.restoration, with_own_sampler(config)
     run = load_run(config, workdir)
     has_denoiser = trains_denoiser(config.noise.weighting)
-    tasks = _create_tasks(settings, run.model.image_shape, has_denoiser=has_denoiser)
+    tasks = _create_tasks(settings, run.image_shape, has_denoiser=has_denoiser)
     solver = _Solver(
         method=run.build_method(own_config),
         name=settings.sampler,
@@ -75,7 +75,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         sampling=own_config.sampling,
     )
     written = []
-    for problem in _read_problems(config, run.folder, tasks, run.model.image_shape):
+    for problem in _read_problems(config, run.folder, tasks, run.image_shape):
         is_denoising = problem.task.operator is None
         own_solver = _build_denoiser(run) if is_denoising else solver
         restored = _restore(run.model, own_solver.method, problem, config)
@@ -140,6 +140,7 @@ class _Solver:
 def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
     """Hash of what the restored images depend on: weights, settings, and the images themselves."""
     settings = {name: report[name] for name in ("task", "sampler", "start", "sampling")}
+    settings["sampling"] = {k: v for k, v in report["sampling"].items() if k != "image_size"}
     of_solutions = {name: report["settings"][name] for name in ("num_solutions", "seed")}
     images = {"values": problem.values, "originals": problem.originals}
     return run.fingerprint({**settings, **of_solutions, **images})
@@ -149,7 +150,7 @@ def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
     changed = ConfigDict(config.to_dict())
-    changed.sampling.update(own)
+    changed.sampling.update(own, image_size=0)
     with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
         return validate(changed)
 

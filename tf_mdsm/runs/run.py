@@ -69,7 +69,7 @@ class Run(LoadedRun):
         """
         count = whole_number("num_samples", num_samples)
         images = sample(
-            self.model,
+            self.target,
             self.method,
             seeds=range(seed, seed + count),
             batch_size=self.config.sampling.batch_size,
@@ -81,7 +81,7 @@ class Run(LoadedRun):
         values: np.ndarray | tf.Tensor,
         operator: LinearOperator,
         *,
-        seeds: Sequence[int] | np.ndarray,
+        seeds: Sequence[int] | np.ndarray | None = None,
     ) -> np.ndarray:
         """Restores images as `tf_mdsm.restore`, by the method of `config.restoration`."""
         return restore(
@@ -116,7 +116,7 @@ class Run(LoadedRun):
                 weights that has converged.
             RunError: if the flow is not finite.
         """
-        pixels = as_images(images, self.model.image_shape).numpy()
+        pixels = as_images(images, self.image_shape).numpy()
         if method == "ais":
             return self._log_likelihood_by_log_z(pixels)
         with errors_renamed({"config.likelihood.method": "method"}):
@@ -236,6 +236,7 @@ def export(
     path: str | os.PathLike,
     *,
     method: Method | None = None,
+    image_size: int | Sequence[int] | None = None,
     format: str = "saved_model",
     batch_sizes: Sequence[int] = (1, 16),
 ) -> None:
@@ -248,6 +249,9 @@ def export(
         path: the folder to write, which must not exist, "served/1". For a server its name is a
             version number.
         method: how `sample` and `inpaint` sample. None: the run's, or `default_method(model)`.
+        image_size: height and width, or one number for both, of the images that are sampled, for a
+            network of images of any size; StableHLO programs take images of this size only.
+            None: the run's, or the network's own.
         format: "saved_model", for TensorFlow and TensorFlow Serving, or "stablehlo", for XLA
             without TensorFlow (`tf_mdsm.serving.stablehlo_model`).
         batch_sizes: numbers of images for which StableHLO programs are written.
@@ -263,6 +267,7 @@ def export(
         raise InvalidArgument("path", "not exist yet", folder)
     if isinstance(source, Run):
         model, config, default = source.model, source.config, source.method
+        image_size = image_size or source.target.image_shape[:2]
         provenance = run_provenance(source)
     elif isinstance(source, EnergyModel):
         model, config, default = source, default_config(), None
@@ -279,6 +284,7 @@ def export(
             checked_method(model, method or default),
             folder,
             with_overrides(config, settings).export,
+            image_size=image_size,
             provenance=provenance,
         )
 

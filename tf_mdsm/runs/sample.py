@@ -112,7 +112,7 @@ def _write(
     trace = energy_trace(states["chain_energies"], *run.method.schedule)
     write_png(trace, f"{stem}_energy.png")
     endings += [".png", "_energy.png"]
-    if not is_points(run.model.image_shape):
+    if not is_points(run.image_shape):
         _write_states(states["chain_states"], stem)
         endings += ["_chain.png", "_chain.gif"]
     shards.remove()

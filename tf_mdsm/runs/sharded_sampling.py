@@ -106,6 +106,8 @@ def sampling_settings(config: ConfigDict) -> dict[str, Any]:
     sampling = config.sampling.to_dict()
     # Samples are the same whatever other files are written.
     del sampling["extra_files"]
+    if not sampling["image_size"]:  # That of the data, which follows.
+        del sampling["image_size"]
     if sampling["start"] == "images":
         with contextlib.suppress(OSError):  # Whoever reads them says what is wrong.
             path = os.path.expanduser(sampling["start_images"])
@@ -118,7 +120,7 @@ def _shard_function(
     run: LoadedRun, settings: ConfigDict, on_steps: Callable[[int], object]
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """A function from a shard's number to its arrays; the method is compiled once for all."""
-    sample = compile_chain(run.model, run.method, settings.show_every)
+    sample = compile_chain(run.target, run.method, settings.show_every)
     hints = {"annealed_langevin": "; a smaller config.sampling.step_size may help"}
     seeds = settings.seed + np.arange(settings.num_samples)
     size = settings.batch_size

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = import_when_used(
         "ancestral": ["AncestralEuler"],
         "base": ["DenoiserMethod", "Method", "NoiseGridMethod", "Target", "TemperatureMethod"],
         "chain": ["Chain", "compile_chain"],
+        "sized": ["SizedTarget"],
         "coarse_to_fine": ["CoarseToFine"],
         "conditioning": ["KnownData", "KnownPixels"],
         "heun": ["Heun"],

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_method, require_target
+from tf_mdsm.samplers.sized import sized
 
 __all__ = ["Chain", "checked_seeds", "compile_chain", "require_finite"]
 
@@ -38,7 +39,7 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
     does not change the images.
 
     Args:
-        target: what is sampled.
+        target: what is sampled, of one size (`samplers.sized.sized`).
         method: how.
         show_every: steps between the recorded states; 0: a 27th of all steps.
 
@@ -50,6 +51,7 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         InvalidArgument unless the seeds are integers in [0, 2^63), at least one, all different.
     """
     require_target(target)
+    target = sized(target, None)
     require_method(method)
     show_every = show_every or max(1, method.num_steps // 27)
     # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse

@@ -15,6 +15,7 @@ from tf_mdsm.samplers.chain import Chain, checked_seeds, compile_chain, require_
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import falling_sigmas
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.weightings import trains_denoiser
@@ -31,6 +32,7 @@ def sample(
     method: Method | None = None,
     *,
     seeds: Sequence[int] | np.ndarray,
+    image_size: int | Sequence[int] | None = None,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Samples one image for each seed.
@@ -43,24 +45,27 @@ def sample(
         target: what is sampled, an `EnergyModel` for example.
         method: how. None: `default_method(target)`.
         seeds: integers in [0, 2^63), all different: a range, a list, an array.
+        image_size: height and width, or one number for both, for a target of images of any size.
+            None: the target's own.
         batch_size: number of images that are sampled at the same time.
 
     Returns:
         images, not clipped to [0, 1], float32 [N, H, W, C].
 
     Raises:
-        InvalidArgument: for seeds, a target or a method that cannot be used.
+        InvalidArgument: for seeds, a target, a size or a method that cannot be used.
         RunError: if an energy is not finite; the message names the step.
 
     Warns:
         UserWarning: if the target was not trained for the method's noise levels.
     """
     require_target(target)
+    has_variables = isinstance(target, keras.Model | tf.Module)
+    target = sized(target, image_size)
     method = checked_method(target, method)
     checked = checked_seeds(seeds)
     whole_number("batch_size", batch_size)
     warn_beyond_training(target, method, stacklevel=3)
-    has_variables = isinstance(target, keras.Model | tf.Module)
     draw = _compiled_once(target, method) if has_variables else _compiled(target, method)
 
     def sample_batch(seeds: np.ndarray) -> np.ndarray:

@@ -118,8 +118,8 @@ def _noise_level(client: Client, options: argparse.Namespace) -> None:
 def _inpaint(client: Client, options: argparse.Namespace) -> None:
     _require_output(client, options)
     # Unknown pixels are any numbers; known ones must lie in [0, 1], which the client checks.
-    images = read_images(options.files, client.image_shape, floats="any")
-    mask = read_mask(options.mask, client.image_shape, len(images))
+    images = read_images(options.files, client.sample_shape, floats="any")
+    mask = read_mask(options.mask, client.sample_shape, len(images))
     seeds = _seeds(options, len(images))
     images = client.inpaint(images, mask, seeds)
     arrays = {"images": images, "seeds": np.asarray(seeds)}

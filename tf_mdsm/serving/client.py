@@ -56,10 +56,29 @@ class Client(EnergyRequests):
         self._transport = _connect(address, model, timeout, version)
 
     @functools.cached_property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the model's images; requested from the server once."""
-        sizes = self._transport.input_sizes("energy", "images")
-        if len(sizes) != 4 or min(sizes[1:]) < 1:
+    def image_shape(self) -> tuple[int | None, int | None, int]:
+        """Height, width and channels of the model's images; requested from the server once.
+
+        Height and width are None for a model of images of any size.
+        """
+        height, width, channels = self._sizes("energy")
+        if height == width == -1:
+            return None, None, channels
+        return height, width, channels
+
+    @functools.cached_property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images of `sample` and `inpaint`, requested once."""
+        height, width, channels = self.image_shape
+        if height is None or width is None:
+            return self._sizes("inpaint")
+        return height, width, channels
+
+    def _sizes(self, signature: str) -> tuple[int, int, int]:
+        """Height, width and channels of a signature's images; -1 twice for any size."""
+        sizes = self._transport.input_sizes(signature, "images")
+        is_free = signature == "energy" and sizes[1:3] == [-1, -1]
+        if len(sizes) != 4 or min(sizes[3:] if is_free else sizes[1:]) < 1:
             raise self._transport.wrong_model_error(f"its images have the shape {sizes}")
         _, height, width, channels = sizes
         return height, width, channels

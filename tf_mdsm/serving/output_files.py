@@ -27,7 +27,7 @@ def require_output(path: str) -> None:
         raise InvalidArgument("--output", "be a file in a folder that can be written", path)
 
 
-def require_picture(path: str, image_shape: tuple[int, int, int]) -> None:
+def require_picture(path: str, image_shape: tuple[int | None, int | None, int]) -> None:
     """Requires another ending than `.png` if the model's "images" are points of the plane.
 
     Raises:

@@ -31,20 +31,27 @@ def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def checked_images(images: npt.ArrayLike, image_shape: tuple[int, int, int]) -> np.ndarray:
+def checked_images(
+    images: npt.ArrayLike, image_shape: tuple[int | None, int | None, int]
+) -> np.ndarray:
     """Images as float32 [B, H, W, C], all finite, B >= 1.
 
     Args:
         images: floats.
-        image_shape: height, width and channels that the images must have.
+        image_shape: height, width and channels that the images must have; None: any number.
 
     Raises:
         InvalidArgument: for another shape, for values that are not finite in float32, and for
             integers, which usually are pixels in 0 … 255 instead of [0, 1].
     """
     array = np.asarray(images)
-    required = ", ".join(map(str, ("B", *image_shape)))
-    if array.ndim != 4 or array.shape[1:] != tuple(image_shape) or len(array) == 0:
+    sizes = [size or letter for size, letter in zip(image_shape, "HWC", strict=True)]
+    required = ", ".join(map(str, ("B", *sizes)))
+    has_shape = array.ndim == 4 and all(
+        size > 0 if want is None else size == want
+        for size, want in zip(array.shape[1:], image_shape, strict=True)
+    )
+    if not has_shape or len(array) == 0:
         raise InvalidArgument("images", f"be of shape [{required}], B >= 1", list(array.shape))
     if array.dtype.kind != "f":
         raise InvalidArgument("images", "be floats, pixels in [0, 1]", array.dtype)

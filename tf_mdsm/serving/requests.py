@@ -26,8 +26,16 @@ class EnergyRequests(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the model's images."""
+    def image_shape(self) -> tuple[int | None, int | None, int]:
+        """Height, width and channels of the model's images; None for any height and width."""
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images of `sample` and `inpaint`."""
+        height, width, channels = self.image_shape
+        if height is None or width is None:
+            raise NotImplementedError("a model of images of any size names the size of its samples")
+        return height, width, channels
 
     @abc.abstractmethod
     def run(
@@ -57,7 +65,7 @@ class EnergyRequests(abc.ABC):
             images [B, H, W, C] in [0, 1] and their energies [B].
         """
         inputs = {"seed": checked_seeds(seeds)}
-        outputs = self.run("sample", inputs, {"images": self.image_shape, "energy": ()})
+        outputs = self.run("sample", inputs, {"images": self.sample_shape, "energy": ()})
         return outputs["images"], outputs["energy"]
 
     def energy(self, images: npt.ArrayLike) -> np.ndarray:
@@ -68,12 +76,12 @@ class EnergyRequests(abc.ABC):
     def score(self, images: npt.ArrayLike) -> np.ndarray:
         """Scores of images, the negative gradient -dE/dx of the energy, [B, H, W, C]."""
         inputs = {"images": checked_images(images, self.image_shape)}
-        return self.run("score", inputs, {"score": self.image_shape})["score"]
+        return self.run("score", inputs, {"score": inputs["images"].shape[1:]})["score"]
 
     def denoise(self, images: npt.ArrayLike) -> np.ndarray:
         """Denoised images D(x), [B, H, W, C], not clipped to [0, 1]."""
         inputs = {"images": checked_images(images, self.image_shape)}
-        return self.run("denoise", inputs, {"images": self.image_shape})["images"]
+        return self.run("denoise", inputs, {"images": inputs["images"].shape[1:]})["images"]
 
     def noise_level(self, images: npt.ArrayLike) -> np.ndarray:
         """Estimated noise levels of images, [B], in pixel units; on average below the true ones.
@@ -89,18 +97,19 @@ class EnergyRequests(abc.ABC):
         """Samples the unknown pixels of images; known pixels are returned exactly.
 
         Args:
-            images: [B, H, W, C]. Known pixels lie in [0, 1]; unknown pixels are any finite numbers.
+            images: [B, *sample_shape]. Known pixels lie in [0, 1]; unknown ones are any finite
+                numbers.
             mask: [B, H, W, 1], 1 where the image is known, else 0.
             seeds: one integer per image, [B], each in [0, 2^62].
 
         Returns:
             images [B, H, W, C] in [0, 1].
         """
-        images = checked_images(images, self.image_shape)
+        images = checked_images(images, self.sample_shape)
         mask = checked_mask(mask, images)
         require_known_in_range(images, mask)
         seeds = checked_seeds(seeds)
         if len(seeds) != len(images):
             raise InvalidArgument("seeds", f"be one integer per image ({len(images)})", len(seeds))
         inputs = {"images": images, "mask": mask, "seed": seeds}
-        return self.run("inpaint", inputs, {"images": self.image_shape})["images"]
+        return self.run("inpaint", inputs, {"images": self.sample_shape})["images"]

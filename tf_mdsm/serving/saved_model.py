@@ -21,11 +21,16 @@ __all__ = ["write_saved_model"]
 _LOGGER = logging.getLogger(__name__)
 
 
+# Signatures that take images of any size, if the network does.
+_OF_ANY_SIZE = ("energy", "score", "denoise", "noise_level")
+
+
 def write_saved_model(
     served: ServedEnergy,
     folder: str,
     *,
     image_shape: tuple[int, int, int],
+    other_shape: tuple[int, int, int] | None = None,
     provenance: dict[str, Any],
 ) -> None:
     """Writes a SavedModel, atomically: the folder appears only after the following check.
@@ -37,7 +42,9 @@ def write_saved_model(
     Args:
         served: the functions to export.
         folder: the folder to write, which must not exist; its name is the version number.
-        image_shape: height, width and channels of the model's images.
+        image_shape: height, width and channels of the images that it samples.
+        other_shape: another size, which the signatures that take images of any size must answer
+            alike; None if there are none.
         provenance: what the export was made from; written to `assets.extra/tf_mdsm.json`.
 
     Raises:
@@ -60,6 +67,10 @@ def write_saved_model(
                 json.dump(provenance, file, indent=2)
             _LOGGER.info("comparing the export with the model in memory")
             _require_same_answers(served, partial, requests)
+            if other_shape is not None:
+                others = example_requests(other_shape)
+                others = {name: others[name] for name in _OF_ANY_SIZE}
+                _require_same_answers(served, partial, others)
     except (OSError, tf.errors.OpError) as error:
         raise RunError(f"{folder} could not be written ({one_line(error)})") from error
 

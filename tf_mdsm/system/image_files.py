@@ -102,7 +102,7 @@ def image_paths(path: str, field: str = "FILE") -> list[str]:
 
 def read_images(
     paths: Sequence[str],
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int | None, int | None, int],
     field: str = "FILE",
     floats: Literal["clean", "noisy", "any"] = "clean",
 ) -> np.ndarray:
@@ -111,7 +111,8 @@ def read_images(
     Args:
         paths: files and folders of files: pictures (converted to gray or color), `.npy`, or `.npz`
             with an array `images`. Arrays are uint8 or floats; an array holds one image or several.
-        image_shape: height, width and channels that the images must have.
+        image_shape: height, width and channels that the images must have. None for height and
+            width: any, the same for all files.
         field: argument or flag that named the files, for error messages.
         floats: what floats are right: in [0, 1], with or without noise, or any.
 
@@ -126,6 +127,10 @@ def read_images(
     files = [file for path in paths for file in image_paths(path, field)]
     images = [_read_file(path, image_shape, check, field, floats) for path in files]
     check.finish()
+    for path, batch in zip(files, images, strict=True):
+        if batch.shape[1:] != images[0].shape[1:]:
+            first, other = ("{} x {}".format(*one.shape[1:3]) for one in (images[0], batch))
+            raise InvalidArgument(field, f"hold images of one size ({first})", f"{path}, {other}")
     return np.concatenate(images)
 
 
@@ -163,7 +168,11 @@ def read_mask(
 
 
 def _read_file(
-    path: str, image_shape: tuple[int, int, int], check: PixelCheck, field: str, floats: str
+    path: str,
+    image_shape: tuple[int | None, int | None, int],
+    check: PixelCheck,
+    field: str,
+    floats: str,
 ) -> np.ndarray:
     """Returns the images of one file, float32 [N, H, W, C]."""
     if _is_picture(path):
@@ -227,13 +236,22 @@ def _read_array(path: str, name: str, field: str) -> np.ndarray:
         return read_array(path, name)
 
 
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether an array has the wanted shape, where None is any number but 0."""
+    return len(shape) == len(wanted) and all(
+        size > 0 if want is None else size == want for size, want in zip(shape, wanted, strict=True)
+    )
+
+
 def _to_batch(
-    array: np.ndarray, image_shape: tuple[int, int, int], path: str, field: str
+    array: np.ndarray, image_shape: tuple[int | None, int | None, int], path: str, field: str
 ) -> np.ndarray:
     """Returns [N, H, W, C] from one image or several, with or without the axis of one channel."""
     shapes = [image_shape, image_shape[:2]] if image_shape[-1] == 1 else [image_shape]
     for shape in shapes:
-        if array.shape == shape or (array.shape[1:] == shape and len(array)):
-            return array.reshape(-1, *image_shape)
-    size = " x ".join(map(str, image_shape))
+        is_one = _fits(array.shape, shape)
+        if is_one or (_fits(array.shape[1:], shape) and len(array)):
+            height, width = array.shape[0 if is_one else 1 :][:2]
+            return array.reshape(-1, height, width, image_shape[-1])
+    size = " x ".join("any" if side is None else str(side) for side in image_shape)
     raise InvalidArgument(field, f"hold images of {size}", f"{path}, {list(array.shape)}")
