@@ -24,13 +24,18 @@ LANGEVIN = {"sampling.sampler": "annealed_langevin"}
 # Settings that are allowed, a change after which they do not fit together, and the refusal.
 RELATIONS = [
     (
-        {"data.source": "npz", "data.path": "x", "data.patches": True},
+        PATCHES,
         {"data.source": "idx"},
-        "`config.data.source` must be folder or npz for config.data.patches",
+        "`config.data.source` must be one of folder, npz, photographs for",
     ),
-    ({}, {"data.patches": True}, "`config.data.source` must be folder or npz"),
+    ({}, {"data.patches": True}, "`config.data.source` must be one of folder, npz"),
     (
-        {"data.source": "folder", "data.path": "x", "data.patches": True},
+        PATCHES | {"data.source": "photographs"},
+        {"data.patches": False},
+        "`config.data.patches` must be true for source photographs",
+    ),
+    (
+        PATCHES,
         {"data.crop": 5},
         "`config.data.crop` must be 0 for config.data.patches",
     ),

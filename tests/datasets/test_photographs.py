@@ -26,6 +26,21 @@ def folder(tmp_path):
     return path
 
 
+def test_the_bundled_photographs():
+    """In the order of their names in `readers`; astronaut and camera are held out."""
+    training, validation = load_patches("photographs", path="", image_size=64, channels=1)
+    assert (training.num_images, validation.num_images) == (11, 2)
+    # Of 512 x 512 pixels each.
+    assert validation.shape == (2 * 8 * 8, 64, 64, 1)
+    _, images = load_photographs("photographs", path="", channels=3)
+    assert [image.shape for image in images[-2:]] == [(512, 512, 3), (512, 512, 3)]
+    camera = images[-1]
+    np.testing.assert_array_equal(camera[..., 0], camera[..., 1])
+    # Two are smaller than a patch; the others are divided as before.
+    training, validation = load_patches("photographs", path="", image_size=302, channels=1)
+    assert (training.num_images, validation.num_images) == (9, 2)
+
+
 def all_patches(patches) -> np.ndarray:
     return patches[np.arange(len(patches))]
 
@@ -203,7 +218,7 @@ def test_arrays_that_are_no_pixels_are_refused(tmp_path, images, message, cached
 
 
 def test_other_sources_are_refused():
-    with pytest.raises(InvalidArgument, match="`source` must be folder or npz for patches"):
+    with pytest.raises(InvalidArgument, match="`source` must be folder, npz or photographs"):
         load_photographs("digits", path="", channels=1)
 
 

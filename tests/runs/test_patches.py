@@ -37,6 +37,10 @@ def settings_of(photos, **changes) -> dict:
         "data__flip": True,
         "data__turn": True,
         "training__num_steps": 20,
+        "network__name": "unet",
+        "network__head": "distance",
+        "network__channels": 4,
+        "network__unet__num_resolutions": 1,
         **changes,
     }
 
@@ -148,7 +152,7 @@ def test_a_run_stays_one_of_patches(photos, trained, changes):
     [
         ({"data__image_size": 25}, "`config.data.image_size` must not exceed height and width"),
         ({"data__crop": 20}, "`config.data.crop` must be 0 for config.data.patches"),
-        ({"data__source": "digits"}, "`config.data.source` must be folder or npz"),
+        ({"data__source": "digits"}, "`config.data.source` must be one of folder, npz"),
         ({"data__path": "nowhere"}, "`config.data.path` must be a folder"),
         ({"data__patches": "perhaps"}, "`config.data.patches` must be true or false"),
     ],

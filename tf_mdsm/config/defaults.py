@@ -48,7 +48,8 @@ def _data() -> ConfigDict:
     data = ConfigDict()
 
     # Source of the images: "tfds" (TensorFlow Datasets), "digits" (bundled with scikit-learn),
-    # "idx" (a folder of files in MNIST's format), "npz" (an .npz file with an array `images`, or an
+    # "photographs" (eleven that scikit-image bundles; two others are validation images), "idx" (a
+    # folder of files in MNIST's format), "npz" (an .npz file with an array `images`, or an
     # .npy file), "folder" (a folder of image files) or "synthetic" (computed).
     data.source = "tfds"
     # Name of the data set: for "tfds" its name there ("cifar10", "celeb_a", …), for "synthetic"
@@ -75,13 +76,13 @@ def _data() -> ConfigDict:
     # Height and width of the images, in pixels. Smaller images are padded with zeros. Larger images
     # are cropped to their central square and resized.
     data.image_size = 32
-    # Sources "folder" and "npz": train on random patches of image_size x image_size pixels, at the
-    # scale of the images, which may have any sizes, instead of on whole images that are brought to
-    # that size. Every patch of every training image is equally likely, so that large images are
-    # seen as often as they have patches. Images that are smaller than a patch are left out, with a
-    # message that names them. held_out_fraction is a fraction of the images, at least one;
-    # validation images are patches of these that do not overlap, at most 4,096. What needs training
-    # images as a fixed set (statistics, evaluation) uses at most 16,384 random patches.
+    # Sources "folder", "npz" and "photographs": train on random patches of image_size x image_size
+    # pixels, at the scale of the images, which may have any sizes, instead of on whole images that
+    # are brought to that size. Every patch of every training image is equally likely, so that large
+    # images are seen as often as they have patches. Images that are smaller than a patch are left
+    # out, with a message that names them. held_out_fraction is a fraction of the images, at least
+    # one; validation images are patches of these that do not overlap, at most 4,096. What needs
+    # training images as a fixed set (statistics, evaluation) uses at most 16,384 random patches.
     # The network, a U-Net without attention, then takes images of any size.
     data.patches = False
     # Side of the central square that is cut out before resizing, in pixels. 0, and for images that

@@ -64,7 +64,7 @@ _STARTS = ("isotropic", "gaussian", "mixture", "images")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best", "guide"),
-    "data.source": _SOURCES,
+    "data.source": (*_SOURCES, "photographs"),
     "noise.spacing": ("linear", "geometric", "log_normal"),
     "noise.weighting": WEIGHTINGS,
     "network.name": NETWORKS,

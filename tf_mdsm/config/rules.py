@@ -49,7 +49,7 @@ _CHANGEABLE = (
 _SOURCES_WITH_PATH = ("idx", "npz", "folder")
 
 # Sources whose images can be larger than those of the model.
-_SOURCES_OF_PATCHES = ("folder", "npz")
+_SOURCES_OF_PATCHES = ("folder", "npz", "photographs")
 
 _TYPE_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
 
@@ -161,10 +161,12 @@ def _check_data(config: ConfigDict) -> None:
     if source in _SOURCES_WITH_PATH and not config.data.path:
         _refuse(config, "data.path", f"be given for source {source}")
     if not config.data.patches:
+        if source == "photographs":
+            _refuse(config, "data.patches", "be true for source photographs, of several sizes")
         return
     if source not in _SOURCES_OF_PATCHES:
-        names = " or ".join(_SOURCES_OF_PATCHES)
-        _refuse(config, "data.source", f"be {names} for config.data.patches")
+        names = ", ".join(_SOURCES_OF_PATCHES)
+        _refuse(config, "data.source", f"be one of {names} for config.data.patches")
     if config.data.crop:
         _refuse(config, "data.crop", "be 0 for config.data.patches, which are cut anywhere")
 

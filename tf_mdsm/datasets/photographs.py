@@ -42,7 +42,7 @@ def load_patches(
     are the fields of `config.data`.
 
     Args:
-        source: "folder" or "npz".
+        source: "folder", "npz" or "photographs", which scikit-image bundles.
         path: the folder of pictures, or the file with an array of images.
         image_size: height and width of a patch.
         channels: of the patches; images of the other kind become gray or colored.
@@ -69,11 +69,15 @@ def load_patches(
     if small:
         sizes = {numbers[index]: images[index].shape for index in small}
         _warn_of_small_images(source, path, sizes, image_size)
-    large = [image for image, side in zip(images, sides, strict=True) if side >= image_size]
-    training, held_out = split_indices(len(large), held_out_fraction)
+    large = [index for index, side in enumerate(sides) if side >= image_size]
+    if source == "photographs":
+        is_held_out = np.array(numbers)[large] >= len(readers.PHOTOGRAPHS["train"])
+        training, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    else:
+        training, held_out = split_indices(len(large), held_out_fraction)
     return (
-        Patches([large[index] for index in training], image_size),
-        Patches([large[index] for index in held_out], image_size, stride=image_size),
+        Patches([images[large[index]] for index in training], image_size),
+        Patches([images[large[index]] for index in held_out], image_size, stride=image_size),
     )
 
 
@@ -89,13 +93,13 @@ def load_photographs(
         the place of each image in the folder's list of files or in the array, and the images
         [H, W, channels], uint8, or of an array of floats float32 in [0, 1].
     """
-    if source not in ("folder", "npz"):
-        raise InvalidArgument("source", "be folder or npz for patches", source)
+    if source not in ("folder", "npz", "photographs"):
+        raise InvalidArgument("source", "be folder, npz or photographs for patches", source)
 
     def read() -> Iterator[tuple[int, np.ndarray]]:
         return _read(source, path, channels, skip_damaged)
 
-    if cache:
+    if cache and source != "photographs":
         return open_cached(
             cache,
             {"source": source, "path": path},
@@ -127,6 +131,8 @@ def _read(
     """Images one after the other, each with its place in the source; refuses no images."""
     if source == "folder":
         images = readers.read_numbered_folder(path, skip_damaged)
+    elif source == "photographs":
+        images = enumerate(readers.read_photographs())
     else:
         images = enumerate(readers.read_npz(path))
     check, count = PixelCheck("source"), 0

@@ -23,6 +23,7 @@ from tf_mdsm.system.pictures import PICTURE_ENDINGS, PICTURE_READ_ERRORS, read_p
 from tf_mdsm.system.pixel_values import PixelCheck, to_bytes
 
 __all__ = [
+    "PHOTOGRAPHS",
     "folder_files",
     "idx_file",
     "read_digits",
@@ -30,12 +31,31 @@ __all__ = [
     "read_idx",
     "read_npz",
     "read_numbered_folder",
+    "read_photographs",
     "read_tfds",
     "require_disjoint_splits",
     "tfds_full_name",
 ]
 
 _LOGGER = logging.getLogger(__name__)
+
+# Photographs bundled with scikit-image, by split.
+PHOTOGRAPHS = {
+    "train": (
+        "brick.png",
+        "chelsea.png",
+        "clock_motion.png",
+        "coffee.png",
+        "coins.png",
+        "grass.png",
+        "gravel.png",
+        "moon.png",
+        "motorcycle_left.png",
+        "motorcycle_right.png",
+        "rocket.jpg",
+    ),
+    "test": ("astronaut.png", "camera.png"),
+}
 
 # First part of a file's name in an IDX folder, by split.
 _IDX_PREFIXES = {"train": "train", "test": "t10k"}
@@ -52,6 +72,15 @@ def read_digits() -> np.ndarray:
 
     digits: Any = load_digits()
     return (digits.images / 16.0).astype(np.float32)[..., None]
+
+
+def read_photographs() -> Iterator[np.ndarray]:
+    """Reads the photographs of `PHOTOGRAPHS` that scikit-image bundles: uint8 [H, W, 3]."""
+    import skimage
+
+    folder = os.path.join(os.path.dirname(skimage.__file__), "data")
+    for name in (*PHOTOGRAPHS["train"], *PHOTOGRAPHS["test"]):
+        yield to_bytes(read_picture(os.path.join(folder, name)))
 
 
 def read_idx(path: str, split: str, content: str = "images") -> np.ndarray:

@@ -1,0 +1,43 @@
+"""Photographs: an energy that is trained on small patches and restores photographs of any size.
+
+    python -m tf_mdsm.main --config=configs/photos.py
+    python -m tf_mdsm.main --config=configs/photos.py --config.data.source=folder \
+        --config.data.path=DIR --workdir=runs/own_photos
+
+Data: eleven photographs that scikit-image bundles; astronaut and camera are held out. The second
+command trains on a folder of your own. `--config.data.channels=1` trains on gray images.
+Network: U-Net with 24 channels, 454,000 parameters, for images of any size.
+Time: TIME
+Result: RESULT
+"""
+
+from ml_collections import ConfigDict
+
+from tf_mdsm.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """Returns the default settings with the changes of this recipe."""
+    config = default_config()
+    config.data.update(source="photographs", name="", image_size=40, channels=3)
+    config.data.update(patches=True, flip=True, turn=True)
+    config.noise.update(sigma_min=0.02, sigma_max=0.6, num_levels=128, spacing="geometric")
+    config.network.update(name="unet", channels=24, head="distance")
+    config.network.unet.update(patch_size=2, num_resolutions=3, scale_input=True)
+    config.optimizer.update(
+        learning_rate=2e-3,
+        final_learning_rate=1e-5,
+        warmup_steps=200,
+        clip_norm=2_000.0,
+        ema_momentum=0.999,
+    )
+    config.training.update(
+        batch_size=32,
+        num_steps=9_000,
+        checkpoint_every=1_000,
+        log_every=50,
+        validate_every=1_000,
+        sample_every=0,
+    )
+    config.sampling.start = "isotropic"
+    return config
