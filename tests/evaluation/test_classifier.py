@@ -66,8 +66,8 @@ def test_a_deep_classifier_is_kept_beside_the_small_one(tmp_path):
         deep = train_classifier(training, labels, path, 2, kind="deep_classifier")
         features = classifier_features(deep, "digits", "deep_classifier")
         assert features.name == "deep_classifier(digits)"
-        assert features.size == 128
-        assert features.extract(validation[:5])[0].shape == (5, 128)
+        assert features.size == 96
+        assert features.extract(validation[:5])[0].shape == (5, 96)
     assert len(list(tmp_path.glob("classifier_*.keras"))) == 2
 
 

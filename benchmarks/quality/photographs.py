@@ -1,0 +1,184 @@
+"""Denoising whole photographs by a trained energy, beside BM3D and non-local means.
+
+    python -m benchmarks photographs --workdir=runs/photos [--levels=15,25,50]
+        [--methods=energy,bm3d,non_local_means]
+
+Duration: 2 to 5 minutes on two CPU cores, most of it BM3D's.
+
+Writes: WORKDIR/benchmark/photographs.json after every photograph and level, and photographs.md.
+
+WORKDIR is a trained run whose network takes images of any size, as of configs/photos.py. The
+photographs are astronaut and camera of scikit-image, 512 x 512 pixels, with the run's number of
+channels. That recipe does not train on them. Noise is Gaussian; its levels are standard deviations
+in units of 1/255, with seed 0. The energy is not told the level: its image is D(x), one gradient.
+BM3D (the package bm3d, `pip install bm3d`) and non-local means (scikit-image) are told the level.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.command import chosen_names, load_tensorflow, new_parser, run_benchmark
+from benchmarks.quality.trained_run import load_trained_model
+from benchmarks.results import Results, markdown_table
+from tf_mdsm.config.file import get_config
+from tf_mdsm.errors import InvalidArgument
+
+__all__ = ["main", "measure_image", "table"]
+
+# From noisy images [1, H, W, C] and the noise level, in pixel units, to images [1, H, W, C].
+Denoiser = Callable[[np.ndarray, float], np.ndarray]
+
+# Names of the methods in tables.
+_METHODS = {
+    "energy": "energy, blind",
+    "bm3d": "BM3D, told",
+    "non_local_means": "non-local means, told",
+}
+
+
+def measure_image(
+    image: np.ndarray, level: float, denoisers: dict[str, Denoiser]
+) -> dict[str, dict[str, float]]:
+    """PSNR, SSIM and seconds of several methods on one image under noise.
+
+    Args:
+        image: float32 in [0, 1], [H, W, C].
+        level: noise level, in units of 1/255.
+        denoisers: the methods by their names.
+
+    Returns:
+        `psnr` in decibels, `ssim` and `seconds` by the methods' names, and of the noisy image.
+    """
+    from tf_mdsm.evaluation.denoising import add_noise
+    from tf_mdsm.evaluation.image_quality import psnr, ssim
+
+    clean, sigma = image[None], level / 255
+    noisy = add_noise(clean, sigma, seed=0)
+    found = {"noisy": (noisy, 0.0)}
+    for name, denoise in denoisers.items():
+        begin = time.perf_counter()
+        restored = denoise(noisy, sigma)
+        found[name] = restored, time.perf_counter() - begin
+    return {
+        name: {
+            "psnr": float(psnr(clean, restored)[0]),
+            "ssim": float(ssim(clean, restored)[0]),
+            "seconds": seconds,
+        }
+        for name, (restored, seconds) in found.items()
+    }
+
+
+def table(report: dict) -> str:
+    """Markdown: PSNR, SSIM and seconds of each method, by photograph and level."""
+    rows = [["photograph", "noise, of 255", "method", "PSNR, dB", "SSIM", "seconds"]]
+    for row in report["rows"].values():
+        for name, found in row["methods"].items():
+            rows.append(
+                [
+                    row["photograph"],
+                    f"{row['level']:g}",
+                    _METHODS.get(name, name),
+                    f"{found['psnr']:.2f}",
+                    f"{found['ssim']:.3f}",
+                    f"{found['seconds']:.1f}" if found["seconds"] else "",
+                ]
+            )
+    return markdown_table(rows)
+
+
+def _photographs(channels: int) -> dict[str, np.ndarray]:
+    """The validation photographs of `data.source=photographs`, float32 [H, W, C] in [0, 1]."""
+    from tf_mdsm.datasets.photographs import load_photographs
+    from tf_mdsm.datasets.pixels import to_float_array
+    from tf_mdsm.datasets.readers import PHOTOGRAPHS
+
+    names = PHOTOGRAPHS["test"]
+    _, images = load_photographs("photographs", path="", channels=channels)
+    pairs = zip(names, images[-len(names) :], strict=True)
+    return {os.path.splitext(name)[0]: to_float_array(image) for name, image in pairs}
+
+
+def _denoisers(names: list[str], denoise: Denoiser) -> dict[str, Denoiser]:
+    """The methods by their names; `denoise` is the energy's."""
+    from tf_mdsm.evaluation.denoising import BASELINE_DENOISERS
+
+    def non_local_means(noisy: np.ndarray, sigma: float) -> np.ndarray:
+        image = BASELINE_DENOISERS["non-local means"](noisy[0], sigma)
+        return image.reshape(noisy.shape)
+
+    known = {"energy": denoise, "non_local_means": non_local_means}
+    if "bm3d" in names:
+        known["bm3d"] = _bm3d()
+    return {name: known[name] for name in names}
+
+
+def _bm3d() -> Denoiser:
+    try:
+        import bm3d  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        requirement = "not name bm3d unless the package bm3d is installed (pip install bm3d)"
+        raise InvalidArgument("--methods", requirement, "bm3d") from error
+
+    def denoise(noisy: np.ndarray, sigma: float) -> np.ndarray:
+        method = bm3d.bm3d if noisy.shape[-1] == 1 else bm3d.bm3d_rgb
+        image = noisy[0, ..., 0] if noisy.shape[-1] == 1 else noisy[0]
+        return method(image, sigma).reshape(noisy.shape)
+
+    return denoise
+
+
+def main(argv: list[str]) -> int:
+    """Runs the benchmark with these flags, and returns the exit status."""
+    parser = new_parser("photographs", __doc__)
+    parser.add_argument("--workdir", required=True, help="folder of a trained run")
+    parser.add_argument("--levels", default="15,25,50", help="noise levels of 255, by commas")
+    parser.add_argument("--methods", help=f"methods by commas, among {', '.join(_METHODS)}")
+    options = parser.parse_args(argv)
+
+    def benchmark() -> None:
+        names = chosen_names("--methods", options.methods, list(_METHODS))
+        try:
+            levels = [float(level) for level in options.levels.split(",")]
+        except ValueError as error:
+            requirement = "be numbers separated by commas"
+            raise InvalidArgument("--levels", requirement, options.levels) from error
+        if not all(0 < level < float("inf") for level in levels):
+            raise InvalidArgument("--levels", "be positive", options.levels)
+        config = get_config(options.workdir)
+        if not config.data.patches:
+            any_size = "be a run whose network takes images of any size (config.data.patches)"
+            raise InvalidArgument("--workdir", any_size, options.workdir)
+        load_tensorflow()
+        from tf_mdsm.runs.loaded_run import fingerprint
+
+        trained = load_trained_model(config, options.workdir, config.checkpoint)
+        denoisers = _denoisers(names, lambda noisy, _: trained.model.denoise(noisy).numpy())
+        # What is traced at the first call is not timed.
+        photographs = _photographs(config.data.channels)
+        for image in photographs.values():
+            trained.model.denoise(image[None])
+        origin = {
+            "step": trained.step,
+            "weights": fingerprint({}, trained.model),
+            "levels": levels,
+            "methods": names,
+        }
+        path = os.path.join(options.workdir, "benchmark", "photographs.json")
+        with Results(path, origin) as results:
+            for photograph, image in photographs.items():
+                for level in levels:
+                    name = f"{photograph}, {level:g}"
+                    if name in results.rows:
+                        continue
+                    found = measure_image(image, level, denoisers)
+                    row = {"photograph": photograph, "level": level, "methods": found}
+                    results.add(name, row)
+                    shown = (f"{key} {value['psnr']:.2f}" for key, value in found.items())
+                    print(f"{name:15} {', '.join(shown)}", flush=True)
+            results.write_table(table(results.finish()))
+
+    return run_benchmark("photographs", benchmark)

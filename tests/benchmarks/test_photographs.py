@@ -1,0 +1,71 @@
+"""The benchmark of denoised photographs: what it measures, its table, its methods."""
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.photographs import _denoisers, _photographs, main, measure_image, table
+
+
+def test_a_method_that_does_nothing_has_the_psnr_of_the_noise():
+    """10 log10(1 / sigma^2) of gray images, whose noise is hardly ever clipped."""
+    image = np.full((64, 64, 1), 0.5, np.float32)
+    found = measure_image(image, 25, {"nothing": lambda noisy, sigma: noisy})
+    expected = -20 * np.log10(25 / 255)
+    # The relative error of a mean square of 4,096 normal numbers, in decibels.
+    tolerance = 5 * (2 / 4_096) ** 0.5 * 10 / np.log(10)
+    assert found["noisy"]["psnr"] == pytest.approx(expected, abs=tolerance)
+    assert found["nothing"]["psnr"] == found["noisy"]["psnr"]
+    assert found["nothing"]["ssim"] == found["noisy"]["ssim"]
+
+
+def test_methods_are_given_one_noisy_image_and_the_level_in_pixel_units():
+    image, calls = np.zeros((4, 6, 3), np.float32), []
+
+    def clean(noisy, sigma):
+        calls.append((noisy.shape, sigma))
+        return np.zeros_like(noisy)
+
+    found = measure_image(np.tile(image, (2, 2, 1)), 51, {"clean": clean})
+    assert calls == [((1, 8, 12, 3), 0.2)]
+    assert found["clean"]["psnr"] == pytest.approx(120)
+    assert found["clean"]["ssim"] == pytest.approx(1)
+
+
+def test_the_photographs_are_those_of_validation():
+    gray = _photographs(1)
+    assert {name: image.shape for name, image in gray.items()} == {
+        "astronaut": (512, 512, 1),
+        "camera": (512, 512, 1),
+    }
+    assert 0 <= gray["camera"].min() < 0.05 < 0.9 < gray["camera"].max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_non_local_means_removes_noise(channels):
+    image = np.tile(np.linspace(0.2, 0.8, 32, dtype=np.float32)[:, None, None], (1, 32, channels))
+    found = measure_image(image, 25, _denoisers(["non_local_means"], lambda noisy, sigma: noisy))
+    assert found["non_local_means"]["psnr"] > found["noisy"]["psnr"] + 3
+
+
+def test_the_table_has_a_row_for_each_method():
+    methods = {
+        "noisy": {"psnr": 20.0, "ssim": 0.4, "seconds": 0.0},
+        "energy": {"psnr": 29.456, "ssim": 0.8, "seconds": 1.5},
+    }
+    report = {"rows": {"camera, 25": {"photograph": "camera", "level": 25.0, "methods": methods}}}
+    *_, noisy, energy = table(report).strip().splitlines()
+    assert noisy == "| camera | 25 | noisy | 20.00 | 0.400 |  |"
+    assert energy == "| camera | 25 | energy, blind | 29.46 | 0.800 | 1.5 |"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--levels=15,many"], "`--levels` must be numbers separated by commas"),
+        (["--levels=0"], "`--levels` must be positive"),
+        (["--methods=magic"], "`--methods` must name some of energy, bm3d, non_local_means"),
+    ],
+)
+def test_wrong_flags_are_refused(flags, message, tmp_path, capsys):
+    assert main([f"--workdir={tmp_path}", *flags]) == 2
+    assert message in capsys.readouterr().err
