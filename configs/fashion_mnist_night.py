@@ -4,8 +4,8 @@
     python -m tf_mdsm.main --config=configs/fashion_mnist_night.py --mode=sample --config.guidance=2
 
 Data: as configs/fashion_mnist_unet.py, Debian's package dataset-fashion-mnist.
-Network: U-Net with 48 channels, PARAMS parameters.
-Time: STEP_TIME
+Network: U-Net with 48 channels, 1.8 million parameters.
+Time: not measured. A step has four times the multiplications of that recipe, 121 ms on two cores.
 Result: none. It has not been trained to its end.
 
 Other differences from configs/fashion_mnist_unet.py: four times as many steps, averages over twice
