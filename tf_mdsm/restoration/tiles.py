@@ -48,6 +48,7 @@ class TiledEnergy:
         noise: the noise levels that the model was trained for.
         tile_size: height and width of a tile with what it sees around its own pixels.
         overlap: how far a tile looks beyond its own pixels.
+        smallest_side: height and width that images must have at least.
 
     Raises:
         InvalidArgument: for another model, or too little memory.
@@ -59,7 +60,7 @@ class TiledEnergy:
         self.sigma0: float = model.noise.sigma0
         self.image_shape: tuple[None, None, int] = (None, None, model.image_shape[2])
         self._local = local = LocalEnergy.of(network)
-        self._smallest_side = model.smallest_side
+        self.smallest_side = model.smallest_side
         self._padding = MirrorPadding(local.multiple, local.reach, dtype="float32")
         self.overlap = -(-local.reach // local.multiple) * local.multiple
         smallest = 2 * self.overlap + local.multiple
@@ -86,7 +87,7 @@ class TiledEnergy:
             InvalidArgument: for images of another shape, or too small ones.
         """
         images = as_images(images, self.image_shape)
-        require_sides(images.shape[1:3], self._smallest_side)
+        require_sides(images.shape[1:3], self.smallest_side)
         energy, score = self._compiled(images)
         return energy, tf.ensure_shape(score, images.shape)
 
