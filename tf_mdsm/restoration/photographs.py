@@ -9,11 +9,11 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.losses import noise_level
 from tf_mdsm.networks.energy_network import require_sides
 from tf_mdsm.restoration.operators import LinearOperator
-from tf_mdsm.restoration.solve import denoise_blindly, solve
+from tf_mdsm.restoration.solve import known_data
 from tf_mdsm.restoration.tasks import Task, create_task
 from tf_mdsm.restoration.tiles import TiledEnergy
 from tf_mdsm.samplers.base import Method
-from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.sized import sized
 
 __all__ = ["PhotographRestorer", "Restored", "enlargement"]
 
@@ -155,36 +155,32 @@ class PhotographRestorer:
         levels = noise_level(tf.constant(images), tf.constant(one_step)).numpy()
         restored = one_step
         if self.method is not None:
-            assert isinstance(self.method, CoarseToFine)
-            restored = np.concatenate([self._ascend(self.method, image[None]) for image in images])
+            method, seeds = self.method, self._seeds
+            restored = np.concatenate(
+                [method.sample_from(self.target, image[None], seeds).numpy() for image in images]
+            )
         channels = noisy.shape[-1]
         return Restored(
             _photograph(restored, channels), noise_level=float(np.sqrt(np.mean(levels**2)))
         )
 
-    def _ascend(self, method: CoarseToFine, images: np.ndarray) -> np.ndarray:
-        """Denoises images [1, H, W, C] by coarse-to-fine ascent."""
-        solutions = denoise_blindly(
-            self.target, method, images, num_solutions=1, seed=self.seed, batch_size=1
-        )
-        return solutions[:, 0]
-
     def _solve(self, operator: LinearOperator, values: np.ndarray, channels: int) -> np.ndarray:
         """The photograph [H, W, channels] with some values; one image at a time, of one seed."""
         assert self.method is not None
+        size = operator.adjoint(tf.constant(values[:1])).shape[1:3]
+        target = sized(self.target, size)
+        # Step by step: a compiled loop would be compiled anew for each size, which takes seconds.
         solutions = [
-            solve(
-                self.target,
-                self.method,
-                operator,
-                value[None],
-                num_solutions=1,
-                seed=self.seed,
-                batch_size=1,
-            )[:, 0]
+            self.method.sample_given(
+                target, known_data(operator, tf.constant(value[None]), self._seeds)
+            ).numpy()
             for value in values
         ]
         return _photograph(np.concatenate(solutions), channels)
+
+    @property
+    def _seeds(self) -> tf.Tensor:
+        return tf.constant([self.seed], tf.int64)
 
     def _model_images(self, pixels: np.ndarray) -> np.ndarray:
         """A photograph [H, W, c] as images with the model's channels, [N, H, W, C]."""
