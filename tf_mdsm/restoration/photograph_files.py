@@ -143,8 +143,9 @@ def _read(image: Image.Image, path: str) -> Photograph:
         notes.append(f"the upper 8 of {bits_of(image)} bits a channel are read")
     if mode == "CMYK":
         notes.append("converted from CMYK to RGB")
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append(f"the first of {image.n_frames} pictures in the file")
+    num_pictures = getattr(image, "n_frames", 1)
+    if num_pictures > 1:
+        notes.append(f"the first of {num_pictures} pictures in the file")
     return Photograph(_floats(samples), bits, opacity, profile, tuple(notes))
 
 

@@ -1,6 +1,7 @@
 """Restoration of a photograph: any size, gray or color, by a gray or a color model."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.restoration.solve import known_data
 from tf_mdsm.restoration.tasks import Task, create_task
 from tf_mdsm.restoration.tiles import TiledEnergy
-from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.base import Method, Target
 from tf_mdsm.samplers.sized import sized
 
 __all__ = ["PhotographRestorer", "Restored", "enlargement"]
@@ -128,6 +129,20 @@ class PhotographRestorer:
             measured=_photograph(task.operator.adjoint(tf.constant(values)).numpy(), channels),
         )
 
+    def max_tiles(self, shape: tuple[int, ...], *, is_measured: bool) -> int:
+        """The largest number of tiles that are evaluated for a photograph, for a progress bar.
+
+        Args:
+            shape: height, width, channels of the photograph.
+            is_measured: whether it goes to `from_measured`.
+        """
+        factor = enlargement(self.task) if is_measured else 1
+        num_images = shape[-1] if self._channels == 1 else 1
+        evaluations = 0 if self.method is None else self.method.max_gradient_evaluations
+        evaluations += self.task == "denoise"
+        tiles = self.target.num_tiles(factor * shape[0], factor * shape[1])
+        return tiles * num_images * evaluations
+
     @property
     def _channels(self) -> int:
         return self.target.image_shape[-1]
@@ -155,9 +170,9 @@ class PhotographRestorer:
         levels = noise_level(tf.constant(images), tf.constant(one_step)).numpy()
         restored = one_step
         if self.method is not None:
-            method, seeds = self.method, self._seeds
+            method, seeds, target = self.method, self._seeds, self._sized(images)
             restored = np.concatenate(
-                [method.sample_from(self.target, image[None], seeds).numpy() for image in images]
+                [method.sample_from(target, image[None], seeds).numpy() for image in images]
             )
         channels = noisy.shape[-1]
         return Restored(
@@ -167,8 +182,7 @@ class PhotographRestorer:
     def _solve(self, operator: LinearOperator, values: np.ndarray, channels: int) -> np.ndarray:
         """The photograph [H, W, channels] with some values; one image at a time, of one seed."""
         assert self.method is not None
-        size = operator.adjoint(tf.constant(values[:1])).shape[1:3]
-        target = sized(self.target, size)
+        target = self._sized(operator.adjoint(tf.constant(values[:1])).numpy())
         # Step by step: a compiled loop would be compiled anew for each size, which takes seconds.
         solutions = [
             self.method.sample_given(
@@ -177,6 +191,11 @@ class PhotographRestorer:
             for value in values
         ]
         return _photograph(np.concatenate(solutions), channels)
+
+    def _sized(self, images: np.ndarray) -> Target:
+        """The target for images of the size of some, [N, H, W, C]."""
+        target: Any = self.target
+        return sized(target, images.shape[1:3])
 
     @property
     def _seeds(self) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """`--mode=restore` of photographs of any size, by a run that is trained on patches."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 from PIL import Image
+from tqdm import tqdm
 
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, one_line
 from tf_mdsm.evaluation.image_quality import psnr, ssim
@@ -75,9 +77,12 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
     run.folder.require_writable(run.folder.restorations)
     method = None if own_config is None else run.build_method(own_config)
     report = _description(run, own_config, method)
+    progress = _Progress()
     with errors_in_group("config.restoration"):
         restorer = PhotographRestorer(
-            target=TiledEnergy(run.model, memory_gib=settings.memory_gib),
+            target=TiledEnergy(
+                run.model, memory_gib=settings.memory_gib, after_tile=progress.advance
+            ),
             task=settings.task,
             method=method,
             seed=settings.seed,
@@ -94,9 +99,10 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
         report["key"] = key
         with reserved_stem(stem, key) as folder:
             write_json(report | {"files": []}, f"{folder}.json")
+        job = _Job(restorer, progress, settings.measured, folder, key)
         rows = []
         try:
-            for row in _restore_all(restorer, sources, folder, key, settings.measured):
+            for row in _restore_all(job, sources):
                 rows.append(row)
         finally:
             write_json(report | _summary(rows) | {"files": rows}, f"{folder}.json")
@@ -106,6 +112,43 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
             f"{num_refused} of {len(rows)} photographs were not restored; {folder}.json says why"
         )
     return [f"{folder}/", f"{folder}.json"]
+
+
+class _Progress:
+    """The progress bar of the photograph that is being restored."""
+
+    _bar: tqdm | None = None
+
+    @contextlib.contextmanager
+    def of(self, name: str, num_tiles: int) -> Iterator[None]:
+        """Shows a bar during the block; it stays below `num_tiles` if the method ends early."""
+        with progress_bar(name, total=num_tiles, unit="tile") as self._bar:
+            yield
+        self._bar = None
+
+    def advance(self) -> None:
+        """A tile is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What is done with each photograph.
+
+    Attributes:
+        restorer: the restorer.
+        progress: what shows its progress.
+        is_measured: whether the photographs are measured ones.
+        folder: the folder of results.
+        key: hash of what all results depend on.
+    """
+
+    restorer: PhotographRestorer
+    progress: _Progress
+    is_measured: bool
+    folder: str
+    key: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,54 +234,59 @@ def _key(run: LoadedRun, report: dict[str, Any], mask: np.ndarray | None) -> str
     return run.fingerprint({**settings, "sampling": sampling, "mask_pixels": mask})
 
 
-def _restore_all(
-    restorer: PhotographRestorer,
-    sources: list[_Source],
-    folder: str,
-    key: str,
-    are_measured: bool,
-) -> Iterator[dict[str, Any]]:
+def _restore_all(job: _Job, sources: list[_Source]) -> Iterator[dict[str, Any]]:
     """The row of each photograph, after its result is written."""
-    with progress_bar(restorer.task, total=len(sources), unit="photograph") as bar:
-        for source in sources:
-            bar.set_postfix_str(source.name)
-            try:
-                row = _restore_one(restorer, source, folder, key, are_measured)
-            except _REFUSALS as error:
-                row = {"file": source.name, "refused": one_line(error)}
-                _LOGGER.warning("%s: not restored: %s", source.name, row["refused"])
-            yield row
-            bar.update()
+    for number, source in enumerate(sources, start=1):
+        label = f"{number}/{len(sources)} {source.name}"
+        try:
+            row = _finished(job, source) or _restore_one(job, source, label)
+        except _REFUSALS as error:
+            row = {"file": source.name, "refused": one_line(error)}
+            _LOGGER.warning("%s: not restored: %s", label, row["refused"])
+        yield row
 
 
-def _restore_one(
-    restorer: PhotographRestorer, source: _Source, folder: str, key: str, is_measured: bool
-) -> dict[str, Any]:
-    """Restores a photograph, unless its result is there already; returns its row."""
+def _own_key(job: _Job, source: _Source) -> str:
+    """Hash of all that a result depends on."""
     try:
-        own_key = fingerprint(key, source.name, content_of_files([source.path]))[:12]
+        return fingerprint(job.key, source.name, content_of_files([source.path]))[:12]
     except OSError as error:
         raise InvalidArgument("file", "be readable", f"{source.path} ({error})") from error
-    result = os.path.join(folder, source.result)
-    if os.path.lexists(f"{result}.png"):
-        facts = read_facts(f"{result}.png")
-        if facts is None or facts.get("key") != own_key:
-            result = f"{result}_{own_key}"
-            facts = read_facts(f"{result}.png")
-        if facts is not None and facts.get("key") == own_key:
-            return facts
-    result = f"{result}.png"
-    start = time.monotonic()
+
+
+def _result_path(job: _Job, source: _Source, own_key: str) -> str:
+    """Where a result is, or is to be written: never where that of another photograph is."""
+    path = os.path.join(job.folder, source.result)
+    is_free = not os.path.lexists(f"{path}.png")
+    if is_free or (read_facts(f"{path}.png") or {}).get("key") == own_key:
+        return f"{path}.png"
+    return f"{path}_{own_key}.png"
+
+
+def _finished(job: _Job, source: _Source) -> dict[str, Any] | None:
+    """The row of a photograph whose result is there already."""
+    own_key = _own_key(job, source)
+    facts = read_facts(_result_path(job, source, own_key))
+    return facts if facts is not None and facts.get("key") == own_key else None
+
+
+def _restore_one(job: _Job, source: _Source, label: str) -> dict[str, Any]:
+    """Restores a photograph, writes the result, and returns its row."""
+    restorer, start = job.restorer, time.monotonic()
     photograph = read_photograph(source.path)
-    with errors_in_group("config.restoration"):
-        restore_fn = restorer.from_measured if is_measured else restorer.from_original
+    shape = photograph.pixels.shape
+    num_tiles = restorer.max_tiles(shape, is_measured=job.is_measured)
+    with errors_in_group("config.restoration"), job.progress.of(label, num_tiles):
+        restore_fn = restorer.from_measured if job.is_measured else restorer.from_original
         restored = restore_fn(photograph.pixels)
     if not np.isfinite(restored.pixels).all():
         raise RunError("the restored pixels are not finite numbers")
+    own_key = _own_key(job, source)
+    result = _result_path(job, source, own_key)
     row = {
         "file": source.name,
-        "result": os.path.relpath(result, folder),
-        "size": list(photograph.pixels.shape[:2]),
+        "result": os.path.relpath(result, job.folder),
+        "size": list(shape[:2]),
         "restored_size": list(restored.pixels.shape[:2]),
         "channels": restored.pixels.shape[-1],
         "bits": photograph.bits,
@@ -248,7 +296,19 @@ def _restore_one(
         "key": own_key,
     }
     write_photograph(_as_photograph(restored, photograph), result, row)
+    _LOGGER.info("%s: %s", label, _told(row))
     return row
+
+
+def _told(row: dict[str, Any]) -> str:
+    """A row of the report in short."""
+    size, restored_size = ("{} x {}".format(*row[name]) for name in ("size", "restored_size"))
+    parts = [size if size == restored_size else f"{size}, now {restored_size}"]
+    if "noise_level" in row:
+        parts.append(f"noise level {row['noise_level']:.3g}")
+    if "psnr" in row:
+        parts.append(f"PSNR {row['psnr']:.2f} dB, before {row['measured_psnr']:.2f}")
+    return ", ".join([*parts, f"{row['seconds']:.1f} s", *row["notes"]])
 
 
 def _found(restored: Restored) -> dict[str, float]:
