@@ -18,15 +18,14 @@ from tf_mdsm.system.atomic import atomic_write
 from tf_mdsm.system.pictures import (
     PICTURE_READ_ERRORS,
     bits_of,
+    is_gray,
     open_picture,
     pixels_of,
     require_white,
 )
+from tf_mdsm.system.pixel_values import PixelCheck
 
 __all__ = ["Photograph", "read_facts", "read_photograph", "write_photograph"]
-
-# Pillow's modes of gray pictures; those of more than 8 bits begin with "I".
-_GRAY_MODES = ("1", "L", "LA", "La", "F")
 
 # Color spaces of profiles, by the number of channels of the picture.
 _PROFILE_SPACES = {1: b"GRAY", 3: b"RGB "}
@@ -75,11 +74,14 @@ def read_photograph(path: str) -> Photograph:
     gray ones only.
 
     Raises:
-        InvalidArgument: about `file`, if the file cannot be read as a picture.
+        InvalidArgument: about `file`, if the file cannot be read as a picture, or stays far from
+            white (`PixelCheck`).
     """
     try:
         with open_picture(path) as image:
             return _read(image, path)
+    except InvalidArgument:
+        raise
     except (*PICTURE_READ_ERRORS, tf.errors.OpError) as error:
         received = f"{path} ({error})"
         raise InvalidArgument("file", "be readable as a picture", received) from error
@@ -125,20 +127,19 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 def _read(image: Image.Image, path: str) -> Photograph:
     """The photograph in an open picture; raises one of `PICTURE_READ_ERRORS`."""
-    is_gray = image.mode in _GRAY_MODES or image.mode.startswith("I")
-    mode, bits = image.mode, bits_of(image)
+    mode, bits, gray = image.mode, bits_of(image), is_gray(image)
     if bits == 16 and image.format == "PNG" and not mode.startswith("I"):
         samples, alpha = _deep_png(image, path)
     else:
         samples, alpha = _samples(image)
-    if is_gray:
+    if gray:
         samples = samples[..., :1]
     bits = 8 * samples.itemsize
     opacity = None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else _floats(alpha)
     profile, notes = image.info.get("icc_profile"), []
     if profile is not None and profile[16:20] != _PROFILE_SPACES[samples.shape[-1]]:
         profile = None
-        notes.append(f"its color profile is of other pixels than {'gray' if is_gray else 'RGB'}")
+        notes.append(f"its color profile is of other pixels than {'gray' if gray else 'RGB'}")
     if bits_of(image) > bits:
         notes.append(f"the upper 8 of {bits_of(image)} bits a channel are read")
     if mode == "CMYK":
@@ -154,8 +155,10 @@ def _samples(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if image.has_transparency_data:
         require_white(image)
         pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+        _require_white_somewhere(pixels[..., :3])
         return pixels[..., :3], pixels[..., 3]
     pixels = pixels_of(image)
+    _require_white_somewhere(pixels)
     if pixels.dtype == np.uint16 and not image.mode.startswith("I"):
         pixels = (pixels >> 8).astype(np.uint8)
     return pixels, None
@@ -171,7 +174,15 @@ def _deep_png(image: Image.Image, path: str) -> tuple[np.ndarray, np.ndarray | N
     pixels = tf.io.decode_png(content, channels=4 if has_alpha else 3, dtype=tf.uint16).numpy()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     pixels = pixels if turn is None else turn(pixels)
+    _require_white_somewhere(pixels[..., :3])
     return pixels[..., :3], pixels[..., 3] if has_alpha else None
+
+
+def _require_white_somewhere(samples: np.ndarray) -> None:
+    """Refuses integers that stay far from white."""
+    check = PixelCheck("file")
+    check.add(samples)
+    check.finish()
 
 
 def _floats(samples: np.ndarray) -> np.ndarray:

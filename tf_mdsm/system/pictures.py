@@ -21,6 +21,7 @@ __all__ = [
     "PICTURE_READ_ERRORS",
     "bits_of",
     "has_transparency",
+    "is_gray",
     "open_picture",
     "pixels_of",
     "read_picture",
@@ -133,6 +134,12 @@ def bits_of(image: Image.Image) -> int:
     # BMP calls a pixel of 16 bits, all colors together, by the same word.
     is_deep = image.format == "PNG" and ";16" in _layouts(image)
     return 16 if is_deep or image.mode.startswith("I") else 8
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Whether a picture's file has one color channel; a palette counts as color."""
+    is_mode = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return is_mode or "LA;" in _layouts(image)  # Of 16 bits: Pillow makes colors of it.
 
 
 def require_white(image: Image.Image) -> None:
