@@ -144,6 +144,9 @@ def test_what_is_not_kept_is_noted(tmp_path):
     frames = [Image.fromarray(random_uint8(4, 4, seed=seed)) for seed in range(3)]
     animated = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert read(tmp_path, animated).notes == ("the first of 3 pictures in the file",)
+    damaged = encoded(random_uint8(4, 4, 3), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x03\0\1")
+    (note,) = read(tmp_path, damaged).notes
+    assert note.startswith("Corrupt EXIF data")
     deep = b"P6 8 8 65535\n" + random_uint8(8, 8, 6).tobytes()
     photograph = read(tmp_path, deep)
     assert photograph.bits == 8

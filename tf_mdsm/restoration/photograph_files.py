@@ -6,6 +6,7 @@ Kept are 16 bits a channel, gray or color, transparency, and the color profile.
 import dataclasses
 import json
 import struct
+import warnings
 import zlib
 from typing import Any
 
@@ -78,13 +79,19 @@ def read_photograph(path: str) -> Photograph:
             white (`PixelCheck`).
     """
     try:
-        with open_picture(path) as image:
-            return _read(image, path)
+        # Pillow warns of damaged tags, and reads on.
+        with (
+            warnings.catch_warnings(record=True, action="always", category=UserWarning) as warned,
+            open_picture(path) as image,
+        ):
+            photograph = _read(image, path)
     except InvalidArgument:
         raise
     except (*PICTURE_READ_ERRORS, tf.errors.OpError) as error:
         received = f"{path} ({error})"
         raise InvalidArgument("file", "be readable as a picture", received) from error
+    notes = dict.fromkeys(" ".join(str(warning.message).split()) for warning in warned)
+    return dataclasses.replace(photograph, notes=(*photograph.notes, *notes))
 
 
 def write_photograph(photograph: Photograph, path: str, facts: dict[str, Any]) -> None:
