@@ -78,6 +78,16 @@ RELATIONS = [
     ),
     ({}, {"sampling.image_size": 48}, "`config.sampling.image_size` must be 0 or 32"),
     (
+        PATCHES | {"restoration.images": "photos", "restoration.task": "deblur"},
+        {"restoration.task": "all"},
+        "`config.restoration.task` must name another task for photographs",
+    ),
+    (
+        PATCHES | {"restoration.images": "photos.npz", "restoration.start": "gaussian"},
+        {"restoration.images": "photos"},
+        "`config.restoration.start` must be isotropic for photographs",
+    ),
+    (
         {"optimizer.final_learning_rate": 5e-5},
         {"optimizer.final_learning_rate": 6e-5},
         "`config.optimizer.final_learning_rate` must not exceed",

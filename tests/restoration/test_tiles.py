@@ -109,6 +109,24 @@ def test_more_memory_gives_larger_tiles():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux' /proc")
+@pytest.mark.parametrize(("height", "width"), [(9, 8), (70, 41), (33, 200)])
+def test_each_tile_is_counted(height, width):
+    model, tiled = model_and_tiles()
+    done = []
+    memory = tiled.tile_size**2 * _BYTES_PER_VALUE * tiled._local.values_per_pixel * 1.001 / 2**30
+    counted = TiledEnergy(model, memory_gib=memory, after_tile=lambda: done.append(1))
+    images = noisy_images(2, height, width, 2)
+    energy, score = counted.energy_and_score(images)
+    assert len(done) == 2 * counted.num_tiles(height, width)
+    expected_energy, expected_score = tiled.energy_and_score(images)
+    np.testing.assert_array_equal(energy, expected_energy)
+    np.testing.assert_array_equal(score, expected_score)
+    step = tiled.tile_size - 2 * tiled.overlap
+    sides = [side + side % 2 for side in (height, width)]
+    counts = [max(0, -(-(side - tiled.tile_size) // step)) + 1 for side in sides]
+    assert counted.num_tiles(height, width) == counts[0] * counts[1]
+
+
 def test_memory_does_not_grow_with_the_image():
     """Four times the image takes no more than the arrays of its own size."""
     _, tiled = model_and_tiles()

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.helpers.sampler_runs import FAST, model_and_method, settings
 from tf_mdsm.config import default_config
-from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.runs.build_method import build_method, with_ascent, with_own_sampler
 from tf_mdsm.weightings import WEIGHTINGS
 
 
@@ -30,3 +30,15 @@ def test_the_denoising_step_is_left_out_where_nothing_trains_a_denoiser(weightin
     assert build_method(config, None).denoise == (weighting != "score")
     config.sampling.denoise = False
     assert not build_method(config, None).denoise
+
+
+def test_configurations_with_other_samplers():
+    """Those of the call stay as they are."""
+    config = default_config()
+    config.restoration.update(sampler="heun", start="isotropic", max_steps=7, beta=0.3)
+    own, ascent = with_own_sampler(config), with_ascent(config)
+    assert own.sampling.sampler == "heun"
+    assert (own.sampling.max_steps, own.sampling.beta) == (7, 0.3)
+    assert (ascent.sampling.sampler, ascent.sampling.start) == ("coarse_to_fine", "isotropic")
+    assert ascent.sampling.max_steps == config.sampling.max_steps
+    assert config.to_dict()["sampling"] == default_config().to_dict()["sampling"]

@@ -225,3 +225,9 @@ def test_files_of_any_size(tmp_path):
         read_images([*paths, other], (None, None, 3))
     with pytest.raises(InvalidArgument, match="hold images of any x any x 3"):
         read_images([gray], (None, None, 3))
+
+
+def test_a_mask_of_any_size(tmp_path):
+    known = random_uint8(5, 9) % 2
+    mask = read_mask(save(tmp_path, "m.npy", known), (None, None, 1), 1)
+    np.testing.assert_array_equal(mask, known[None, ..., None])

@@ -13,6 +13,8 @@ from tf_mdsm.system.pictures import (
     PICTURE_ENDINGS,
     PICTURE_READ_ERRORS,
     has_transparency,
+    is_gray,
+    open_picture,
     read_picture,
 )
 
@@ -102,3 +104,21 @@ def test_what_is_no_file_is_refused(tmp_path):
 def test_formats_have_endings_and_start_no_program():
     assert set(FORMATS) == {"PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"}
     assert all(ending.startswith(".") and ending.islower() for ending in PICTURE_ENDINGS)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (encoded(random_uint8(8, 8), "PNG"), True),
+        (encoded(random_uint8(8, 8, 2), "PNG"), True),
+        (encoded(random_uint8(8, 8).astype(np.uint16), "PNG"), True),
+        (png(random_uint8(8, 32), 16, 4), True),
+        (png(random_uint8(8, 48), 16, 2), False),
+        (encoded(random_uint8(8, 8, 3), "PNG"), False),
+        (encoded(Image.fromarray(random_uint8(8, 8)).convert("P"), "GIF"), False),
+    ],
+)
+def test_gray_files(tmp_path, content, expected):
+    (tmp_path / "a.png").write_bytes(content)
+    with open_picture(str(tmp_path / "a.png")) as image:
+        assert is_gray(image) == expected

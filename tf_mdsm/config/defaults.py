@@ -377,16 +377,17 @@ def _restoration() -> ConfigDict:
     # coarse_to_fine: in place of sampling.max_steps.
     restoration.max_steps = 150
     # Images of the model's size: a file (a picture, .npy, or .npz with `images`) or a folder of
-    # such files. Arrays are uint8, or floats in [0, 1]. Empty: the validation images.
+    # such files. Arrays are uint8, or floats in [0, 1]. Empty: the validation images. With
+    # data.patches: photographs of any size, a picture or a folder of pictures.
     restoration.images = ""
     # Whether these files hold measurements (small images, gray images, …) instead of originals.
     restoration.measured = False
     # Task "inpaint_mask": a picture in which white pixels are known, or an array of 1 (known) and
     # 0 (missing).
     restoration.mask = ""
-    # Maximum number of images that are restored.
+    # Maximum number of images that are restored; all of photographs.
     restoration.num_images = 8
-    # Solutions of each image, from different seeds.
+    # Solutions of each image, from different seeds; one of a photograph.
     restoration.num_solutions = 3
     # Seed of the solutions, and of random pixels, projections and added noise.
     restoration.seed = 0
@@ -399,6 +400,11 @@ def _restoration() -> ConfigDict:
     restoration.cutoff = 0.15
     # denoise: level of the noise that is added to the originals, in pixel units.
     restoration.noise = 0.3
+    # denoise, photographs: D(x), one gradient evaluation. false: coarse_to_fine, as of other
+    # images, which invents details and takes some 20 times longer.
+    restoration.one_step = True
+    # Photographs: memory for the gradient of the energy in a tile of the photograph, in GiB.
+    restoration.memory_gib = 2.0
     return restoration
 
 

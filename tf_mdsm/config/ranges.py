@@ -170,6 +170,7 @@ INTERVALS: dict[str, Interval] = {
     "restoration.known_share": Interval("(0, 1)"),
     "restoration.cutoff": Interval("(0, 0.7]"),
     "restoration.noise": Interval("(0, 1000]"),
+    "restoration.memory_gib": Interval("(0, 1e6]"),
     "evaluation.num_samples": Interval("[10, 10000000]"),
     "evaluation.num_images": Interval("[10, 1000000]"),
     "evaluation.seed": _SEED,

@@ -11,7 +11,7 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import HEADS_WITH_ONE_GUESS, heads_of
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["check_same_run", "final_sigma", "flatten", "validate"]
+__all__ = ["check_same_run", "final_sigma", "flatten", "restores_photographs", "validate"]
 
 # Settings, and groups of settings, that do not change what is trained.
 _CHANGEABLE = (
@@ -50,6 +50,9 @@ _SOURCES_WITH_PATH = ("idx", "npz", "folder")
 
 # Sources whose images can be larger than those of the model.
 _SOURCES_OF_PATCHES = ("folder", "npz", "photographs")
+
+# Tasks of restoration that depend on one size: "all" names those that fit it.
+_NO_TASKS_OF_PHOTOGRAPHS = ("all", "compressive_sensing")
 
 _TYPE_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "text"}
 
@@ -271,6 +274,18 @@ def _check_restoration(config: ConfigDict) -> None:
         _refuse(config, "restoration.task", f"not be denoise, as {_no_denoiser(config)}")
     if config.restoration.task == "inpaint_mask" and not config.restoration.mask:
         _refuse(config, "restoration.mask", "name a file for task inpaint_mask")
+    if not restores_photographs(config):
+        return
+    if config.restoration.task in _NO_TASKS_OF_PHOTOGRAPHS:
+        _refuse(config, "restoration.task", "name another task for photographs")
+    if config.restoration.start != "isotropic":
+        _refuse(config, "restoration.start", "be isotropic for photographs, which have any size")
+
+
+def restores_photographs(config: ConfigDict) -> bool:
+    """Whether `--mode=restore` restores photographs of any size: pictures, by a run on patches."""
+    images = config.restoration.images
+    return config.data.patches and bool(images) and not images.endswith((".npy", ".npz"))
 
 
 def _check_evaluation(config: ConfigDict) -> None:

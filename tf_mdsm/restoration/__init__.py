@@ -2,7 +2,8 @@
 
 `operators` are linear maps y = A x; `tasks` names them ("inpaint_box", "deblur", …); `conditioning`
 makes a sampler keep y; `solve` restores images; `tiles` evaluates an energy of large images in
-bounded memory; `baselines` are scikit-image's methods.
+bounded memory; `photographs` restores files' pixels of any size, gray or color, and
+`photograph_files` reads and writes them; `baselines` are scikit-image's methods.
 """
 
 from tf_mdsm.public_names import import_when_used

@@ -18,7 +18,7 @@ from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 
-__all__ = ["default_method", "denoise_blindly", "restore", "solve"]
+__all__ = ["default_method", "denoise_blindly", "known_data", "restore", "solve"]
 
 
 def restore(
@@ -191,7 +191,7 @@ _RestoreFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 def _restorer(target: Target, method: Method, operator: LinearOperator) -> _RestoreFn:
     """The function that samples images which agree with values y."""
-    return lambda values, seeds: method.sample_given(target, _known_data(operator, values, seeds))
+    return lambda values, seeds: method.sample_given(target, known_data(operator, values, seeds))
 
 
 def _solutions(
@@ -223,8 +223,14 @@ def _in_batches(
     )
 
 
-def _known_data(operator: LinearOperator, values: tf.Tensor, seeds: tf.Tensor) -> KnownData:
-    """Known data for a method; the pixels that `Inpainting` knows are kept exactly."""
+def known_data(operator: LinearOperator, values: tf.Tensor, seeds: tf.Tensor) -> KnownData:
+    """Known data for a method; the pixels that `Inpainting` knows are kept exactly.
+
+    Args:
+        operator: A.
+        values: the operator's values y, float32 [B, …].
+        seeds: int64 [B].
+    """
     if isinstance(operator, Inpainting):
         return KnownPixels(values, tf.ones_like(values[:, :, :, :1]) * operator.mask, seeds)
     return KnownMeasurement(operator, values, seeds)

@@ -1,5 +1,7 @@
 """The energy of a large image in bounded memory: tile by tile, equal to that of the whole image."""
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -41,6 +43,7 @@ class TiledEnergy:
         memory_gib: memory for a tile, in GiB. Besides, the memory holds about ten arrays of the
             size of the image. The more memory, the larger the tiles, and the fewer pixels are
             computed twice.
+        after_tile: called after each tile, for a progress bar.
 
     Attributes:
         image_shape: (None, None, channels).
@@ -48,18 +51,25 @@ class TiledEnergy:
         noise: the noise levels that the model was trained for.
         tile_size: height and width of a tile with what it sees around its own pixels.
         overlap: how far a tile looks beyond its own pixels.
+        smallest_side: height and width that images must have at least.
 
     Raises:
         InvalidArgument: for another model, or too little memory.
     """
 
-    def __init__(self, model: Any, *, memory_gib: float = 2.0):
+    def __init__(
+        self,
+        model: Any,
+        *,
+        memory_gib: float = 2.0,
+        after_tile: Callable[[], object] | None = None,
+    ):
         network = model.inference_network
         self.noise: NoiseLevels = model.noise
         self.sigma0: float = model.noise.sigma0
         self.image_shape: tuple[None, None, int] = (None, None, model.image_shape[2])
         self._local = local = LocalEnergy.of(network)
-        self._smallest_side = model.smallest_side
+        self.smallest_side = model.smallest_side
         self._padding = MirrorPadding(local.multiple, local.reach, dtype="float32")
         self.overlap = -(-local.reach // local.multiple) * local.multiple
         smallest = 2 * self.overlap + local.multiple
@@ -70,11 +80,17 @@ class TiledEnergy:
             needed = smallest**2 * bytes_per_pixel / 2**30
             requirement = f"be at least {needed:.2g} for this network"
             raise InvalidArgument("memory_gib", requirement, memory_gib)
+        self._after_tile = after_tile
         self._compiled = tf.function(
             self._energy_and_score,
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.float32)],
             autograph=False,
         )
+
+    def num_tiles(self, height: int, width: int) -> int:
+        """The number of tiles in which an image of some size is evaluated."""
+        sides = (side + -side % self._padding.multiple for side in (height, width))
+        return math.prod(int(self._num_tiles(side)) for side in sides)
 
     def energy_and_score(self, images: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """The energies [B] and the scores -dE/dx, [B, H, W, C], as `EnergyModel`.
@@ -86,7 +102,7 @@ class TiledEnergy:
             InvalidArgument: for images of another shape, or too small ones.
         """
         images = as_images(images, self.image_shape)
-        require_sides(images.shape[1:3], self._smallest_side)
+        require_sides(images.shape[1:3], self.smallest_side)
         energy, score = self._compiled(images)
         return energy, tf.ensure_shape(score, images.shape)
 
@@ -132,7 +148,7 @@ class TiledEnergy:
         padded = shape[1:3]
         size = tf.minimum(self.tile_size, padded)
         step = self.tile_size - 2 * self.overlap
-        count = 1 + tf.maximum(-((self.tile_size - padded) // step), 0)
+        count = self._num_tiles(padded)
 
         def add_tile(number, sums):
             image, place = number // (count[0] * count[1]), number % (count[0] * count[1])
@@ -149,6 +165,9 @@ class TiledEnergy:
             energy, by_tile, by_variance = self._tile(
                 tile, variance[image : image + 1], tf.cast(is_own, tf.float32)
             )
+            if self._after_tile is not None:
+                with tf.control_dependencies([energy]):
+                    tf.py_function(self._after_tile, [], [])
             index = ((image * padded[0] + rows)[:, None] * padded[1] + columns)[..., None]
             return number + 1, _Sums(
                 tf.tensor_scatter_nd_add(sums.energy, [[image]], [energy]),
@@ -166,6 +185,11 @@ class TiledEnergy:
             parallel_iterations=1,
         )
         return sums._replace(by_pixels=tf.reshape(sums.by_pixels, shape))
+
+    def _num_tiles(self, padded: Any) -> tf.Tensor:
+        """The number of tiles along sides of padded images."""
+        step = self.tile_size - 2 * self.overlap
+        return 1 + tf.maximum(-((self.tile_size - padded) // step), 0)
 
     def _tile(
         self, tile: tf.Tensor, variance: tf.Tensor, is_own: tf.Tensor

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from tf_mdsm.config.rules import final_sigma
+from tf_mdsm.config.rules import final_sigma, validate
 from tf_mdsm.datasets.image_mixture import ImageMixture
 from tf_mdsm.datasets.image_statistics import ImageStatistics
-from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group
+from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group, errors_renamed
 from tf_mdsm.runs.build_data import sample_shape
 from tf_mdsm.samplers.ancestral import AncestralEuler
 from tf_mdsm.samplers.base import Method
@@ -34,6 +34,8 @@ __all__ = [
     "build_temperatures",
     "first_sigma",
     "mixture_start",
+    "with_ascent",
+    "with_own_sampler",
 ]
 
 
@@ -49,6 +51,22 @@ def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Meth
             cannot be read.
     """
     return BUILDERS[config.sampling.sampler](config, statistics)
+
+
+def with_own_sampler(config: ConfigDict) -> ConfigDict:
+    """The configuration with the sampler of `config.restoration` in `config.sampling`."""
+    own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
+    changed = ConfigDict(config.to_dict())
+    changed.sampling.update(own, image_size=0)
+    with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
+        return validate(changed)
+
+
+def with_ascent(config: ConfigDict) -> ConfigDict:
+    """The configuration with coarse-to-fine ascent in `config.sampling`, for blind denoising."""
+    changed = ConfigDict(config.to_dict())
+    changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
+    return changed
 
 
 def build_temperatures(config: ConfigDict) -> np.ndarray:

@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def restorations(self) -> str:
-        """The folder of restored images, three files for each task."""
+        """The folder of restored images: three files for each task; of photographs a folder."""
         return os.path.join(self.path, "restorations")
 
     @property

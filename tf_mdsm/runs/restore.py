@@ -9,18 +9,20 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from tf_mdsm.config.rules import validate
+from tf_mdsm.config.rules import restores_photographs
 from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group, errors_renamed
+from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
 from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
+from tf_mdsm.runs.build_method import with_ascent, with_own_sampler
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
+from tf_mdsm.runs.restore_photographs import restore_photographs
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
@@ -31,7 +33,7 @@ from tf_mdsm.system.pixel_values import PixelCheck, require_noisy_pixels
 from tf_mdsm.visualization.images import image_grid, write_png
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["restore", "with_own_sampler"]
+__all__ = ["restore"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
     """Restores images by the tasks `config.restoration.task`, with a run's checkpoint.
 
     Solution k of image n follows from the seed `restoration.seed + n num_solutions + k`.
+    Photographs of any size: `restore_photographs`.
 
     Args:
         config: the run's configuration.
@@ -63,6 +66,8 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             wrong values, or if a task does not fit the images.
         RunError: if the checkpoint cannot be read, or restored images are not finite.
     """
+    if restores_photographs(config):
+        return restore_photographs(config, workdir)
     # The model, the tasks and the method. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, with_own_sampler(config)
     run = load_run(config, workdir)
@@ -146,21 +151,10 @@ def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
     return run.fingerprint({**settings, **of_solutions, **images})
 
 
-def with_own_sampler(config: ConfigDict) -> ConfigDict:
-    """The configuration with the sampler of `config.restoration` in `config.sampling`."""
-    own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
-    changed = ConfigDict(config.to_dict())
-    changed.sampling.update(own, image_size=0)
-    with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
-        return validate(changed)
-
-
 def _build_denoiser(run: LoadedRun) -> _Solver:
     """Coarse-to-fine ascent, which estimates the noise level of an image by itself."""
-    changed = ConfigDict(run.config.to_dict())
-    changed.sampling.update(sampler="coarse_to_fine", start="isotropic")
     return _Solver(
-        method=run.build_method(changed),
+        method=run.build_method(with_ascent(run.config)),
         name="coarse_to_fine",
         start="the noisy images",
         sampling=run.config.sampling,

@@ -22,12 +22,12 @@ from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.restoration.solve import restore
 from tf_mdsm.runs.build_likelihood import Fit, build_bound, fit_to_images
+from tf_mdsm.runs.build_method import with_own_sampler
 from tf_mdsm.runs.evaluate import evaluate_run
 from tf_mdsm.runs.export import export_model, run_provenance
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.likelihood_reports import find_likelihood
 from tf_mdsm.runs.loaded_run import LoadedRun, kind_of_weights, load_run
-from tf_mdsm.runs.restore import with_own_sampler
 from tf_mdsm.runs.sharded_sampling import stored_pixels
 from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method

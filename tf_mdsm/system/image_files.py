@@ -135,14 +135,14 @@ def read_images(
 
 
 def read_mask(
-    path: str, image_shape: tuple[int, int, int], count: int, field: str = "--mask"
+    path: str, image_shape: tuple[int | None, int | None, int], count: int, field: str = "--mask"
 ) -> np.ndarray:
     """Reads a mask of known pixels: one for all images, or one for each image.
 
     Args:
         path: a picture (white: known, black: unknown), `.npy`, or `.npz` with an array `mask` of
             ones (known) and zeros.
-        image_shape: height, width and channels of the images.
+        image_shape: height, width and channels of the images. None for height and width: any.
         count: number of images.
         field: argument or flag that named the file, for error messages.
 

@@ -15,7 +15,18 @@ from PIL import Image, ImageOps
 from tf_mdsm.system.npz import ARRAY_READ_ERRORS, require_file
 from tf_mdsm.system.pixel_values import ROUNDING
 
-__all__ = ["FORMATS", "PICTURE_ENDINGS", "PICTURE_READ_ERRORS", "has_transparency", "read_picture"]
+__all__ = [
+    "FORMATS",
+    "PICTURE_ENDINGS",
+    "PICTURE_READ_ERRORS",
+    "bits_of",
+    "has_transparency",
+    "is_gray",
+    "open_picture",
+    "pixels_of",
+    "read_picture",
+    "require_white",
+]
 
 # Endings of the names of pictures, by format.
 _ENDINGS = {
@@ -58,20 +69,25 @@ def read_picture(path: str) -> np.ndarray:
         Exception: one of `PICTURE_READ_ERRORS`, if the file cannot be read as a picture, has more
             than 90 million pixels, or does not say which of its numbers is white.
     """
-    with _open(path) as image:
-        bits, white_is_zero = _bits(image), _tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
-        _require_white(image, bits)
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "F":
-            pixels = _bytes_of_floats(np.asarray(upright))
-        elif upright.mode.startswith("I"):
-            pixels = _sixteen_bits(np.asarray(upright), bits)
-        elif bits > 8:
-            # Pillow has kept the upper byte of each color. The lower one is not known: 255 here,
-            # so that a picture of small numbers does not look black.
-            return _color(upright).astype(np.uint16) * 256 + 255
-        else:
-            return _color(upright)
+    with open_picture(path) as image:
+        return pixels_of(image)
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """The pixels of a picture that is open: the array of `read_picture`, with its errors."""
+    bits, white_is_zero = bits_of(image), _tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
+    require_white(image)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        pixels = _bytes_of_floats(np.asarray(upright))
+    elif upright.mode.startswith("I"):
+        pixels = _sixteen_bits(np.asarray(upright), bits)
+    elif bits > 8:
+        # Pillow has kept the upper byte of each color. The lower one is not known: 255 here,
+        # so that a picture of small numbers does not look black.
+        return _color(upright).astype(np.uint16) * 256 + 255
+    else:
+        return _color(upright)
     if white_is_zero:
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.repeat(pixels[..., None], 3, axis=2)
@@ -79,13 +95,17 @@ def read_picture(path: str) -> np.ndarray:
 
 def has_transparency(path: str) -> bool:
     """Whether a picture has transparent parts, or could have; raises as `read_picture`."""
-    with _open(path) as image:
+    with open_picture(path) as image:
         return image.has_transparency_data
 
 
 @contextlib.contextmanager
-def _open(path: str) -> Iterator[Image.Image]:
-    """Opens a picture; one of more than 90 million pixels is refused."""
+def open_picture(path: str) -> Iterator[Image.Image]:
+    """Opens a picture of one of `FORMATS`; one of more than 90 million pixels is refused.
+
+    Raises:
+        Exception: one of `PICTURE_READ_ERRORS`.
+    """
     require_file(path)
     # Pillow by itself only warns above that size, and refuses from twice that size on.
     with (
@@ -106,7 +126,7 @@ def _layouts(image: Any) -> str:
     return " ".join(str(tile[3]) for tile in image.tile)
 
 
-def _bits(image: Image.Image) -> int:
+def bits_of(image: Image.Image) -> int:
     """Bits of a channel as the file has them: up to 8, 12, 16 or 32."""
     bits = _tag(image, _BITS_PER_SAMPLE)
     if bits:
@@ -116,8 +136,19 @@ def _bits(image: Image.Image) -> int:
     return 16 if is_deep or image.mode.startswith("I") else 8
 
 
-def _require_white(image: Image.Image, bits: int) -> None:
-    """Refuses pictures whose numbers Pillow, or nobody, knows how to show."""
+def is_gray(image: Image.Image) -> bool:
+    """Whether a picture's file has one color channel; a palette counts as color."""
+    is_mode = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return is_mode or "LA;" in _layouts(image)  # Of 16 bits: Pillow makes colors of it.
+
+
+def require_white(image: Image.Image) -> None:
+    """Refuses pictures whose numbers Pillow, or nobody, knows how to show.
+
+    Raises:
+        ValueError: for these.
+    """
+    bits = bits_of(image)
     if _SIGNED in (_tag(image, _SAMPLE_FORMAT) or ()) and bits <= 16:
         raise ValueError(f"it holds signed integers of {bits} bits, and does not say what is white")
     # Pillow compares the transparent gray or color, in the file's bits, with pixels of 8 bits.
