@@ -66,7 +66,7 @@ def start(path):
 class RecordingClient(types.SimpleNamespace):
     """A client that keeps what it would send."""
 
-    image_shape = SHAPE
+    image_shape = sample_shape = SHAPE
 
     def __enter__(self):
         return self
