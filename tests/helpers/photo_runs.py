@@ -1,4 +1,4 @@
-"""Runs on patches, for the restoration of photographs: untrained, with a small U-Net."""
+"""Runs on patches, for images of any size: untrained, with a small U-Net."""
 
 import pathlib
 
@@ -20,7 +20,7 @@ _UNET = {
 }
 
 
-def make_photo_run(folder: pathlib.Path, channels: int) -> pathlib.Path:
+def make_photo_run(folder: pathlib.Path, channels: int, **fields) -> pathlib.Path:
     """A run's folder with a checkpoint of step 0, on patches of 8 x 8 pixels."""
     photos = folder / "photos.npz"
     np.savez(photos, images=random_uint8(20, 10, 12, channels))
@@ -30,6 +30,7 @@ def make_photo_run(folder: pathlib.Path, channels: int) -> pathlib.Path:
         data__patches=True,
         data__channels=channels,
         **_UNET,
+        **fields,
     )
     with open_session(config, str(folder / "run")) as session:
         session.checkpoints.save()

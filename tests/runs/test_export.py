@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.image_data import random_uint8
+from tests.helpers.photo_runs import make_photo_run
 from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
 from tests.helpers.served_model import Core, Model
-from tests.helpers.small_runs import call, small_config
+from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.restoration.operators import Downsampling
 from tf_mdsm.runs.export import export
 from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.run import load
-from tf_mdsm.runs.train import train
 from tf_mdsm.samplers.chain import compile_chain
 
 
@@ -236,24 +235,9 @@ def test_a_network_that_the_authors_do_not_have_has_no_weights_for_pytorch(workd
 
 @pytest.fixture(scope="module")
 def photo_run(tmp_path_factory):
-    """A run on patches of 8 x 8 pixels of larger images."""
+    """A run on patches of 8 x 8 pixels, sampled in two levels."""
     folder = tmp_path_factory.mktemp("photo_run")
-    np.savez(folder / "photos.npz", images=random_uint8(40, 12, 14, 1))
-    config = small_config(
-        data__source="npz",
-        data__path=str(folder / "photos.npz"),
-        data__patches=True,
-        network__name="unet",
-        network__head="distance",
-        network__channels=2,
-        network__unet__num_resolutions=2,
-        network__unet__scale_input=True,
-        training__num_steps=1,
-        sampling__sampler="heun",
-        sampling__num_levels=2,
-    )
-    train(config, str(folder / "run"))
-    return folder / "run"
+    return make_photo_run(folder, 1, sampling__sampler="heun", sampling__num_levels=2)
 
 
 def test_an_export_of_any_size_samples_one(photo_run, written):

@@ -5,35 +5,18 @@ import os
 import numpy as np
 import pytest
 
-from tests.helpers.image_data import random_uint8
+from tests.helpers.photo_runs import make_photo_run
 from tests.helpers.served_inputs import int_seeds
 from tests.helpers.served_model import Model, Refusal
-from tests.helpers.small_runs import small_config
 from tf_mdsm.runs.export import export
 from tf_mdsm.runs.run import load
-from tf_mdsm.runs.train import train
 
 
 @pytest.fixture(scope="module")
 def photo_run(tmp_path_factory):
-    """A run on patches of 8 x 8 pixels of larger images."""
+    """A run on patches of 8 x 8 pixels, sampled in two levels."""
     folder = tmp_path_factory.mktemp("photo_run")
-    np.savez(folder / "photos.npz", images=random_uint8(40, 12, 14, 1))
-    config = small_config(
-        data__source="npz",
-        data__path=str(folder / "photos.npz"),
-        data__patches=True,
-        network__name="unet",
-        network__head="distance",
-        network__channels=2,
-        network__unet__num_resolutions=2,
-        network__unet__scale_input=True,
-        training__num_steps=2,
-        sampling__sampler="heun",
-        sampling__num_levels=2,
-    )
-    train(config, str(folder / "run"))
-    return folder / "run"
+    return make_photo_run(folder, 1, sampling__sampler="heun", sampling__num_levels=2)
 
 
 def test_signatures_of_any_size(photo_run):

@@ -401,7 +401,7 @@ def _restoration() -> ConfigDict:
     # denoise: level of the noise that is added to the originals, in pixel units.
     restoration.noise = 0.3
     # denoise, photographs: D(x), one gradient evaluation. false: coarse_to_fine, as of other
-    # images, which invents details and takes some 20 times longer.
+    # images, which takes up to sampling.max_steps + 2 and samples details instead of their mean.
     restoration.one_step = True
     # Photographs: memory for the gradient of the energy in a tile of the photograph, in GiB.
     restoration.memory_gib = 2.0

@@ -39,8 +39,8 @@ class _Classifier:
     shift: int
 
 
-# By the name of the features in `config.evaluation.features`. On Fashion-MNIST the small one has
-# 90.4 % of the test images right; to it, the best samples are nearly as good as test images.
+# By the name of the features in `config.evaluation.features`. Of Fashion-MNIST's 10,000 test
+# images the small one has 90.4 % right and the deep one 92.0 %.
 CLASSIFIERS = {
     "classifier": _Classifier(network=small_network, steps=1_500, shift=0),
     "deep_classifier": _Classifier(network=deep_network, steps=2_000, shift=2),

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.image_files import fits
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
 
 __all__ = ["checked_images", "checked_mask", "checked_seeds", "require_known_in_range"]
@@ -47,11 +48,7 @@ def checked_images(
     array = np.asarray(images)
     sizes = [size or letter for size, letter in zip(image_shape, "HWC", strict=True)]
     required = ", ".join(map(str, ("B", *sizes)))
-    has_shape = array.ndim == 4 and all(
-        size > 0 if want is None else size == want
-        for size, want in zip(array.shape[1:], image_shape, strict=True)
-    )
-    if not has_shape or len(array) == 0:
+    if not (fits(array.shape[1:], tuple(image_shape)) and len(array)):
         raise InvalidArgument("images", f"be of shape [{required}], B >= 1", list(array.shape))
     if array.dtype.kind != "f":
         raise InvalidArgument("images", "be floats, pixels in [0, 1]", array.dtype)

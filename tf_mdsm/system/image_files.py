@@ -23,7 +23,14 @@ from tf_mdsm.system.pixel_values import (
     to_bytes,
 )
 
-__all__ = ["READABLE_ENDINGS", "files_in_folder", "image_paths", "read_images", "read_mask"]
+__all__ = [
+    "READABLE_ENDINGS",
+    "files_in_folder",
+    "fits",
+    "image_paths",
+    "read_images",
+    "read_mask",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -236,7 +243,7 @@ def _read_array(path: str, name: str, field: str) -> np.ndarray:
         return read_array(path, name)
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     """Whether an array has the wanted shape, where None is any number but 0."""
     return len(shape) == len(wanted) and all(
         size > 0 if want is None else size == want for size, want in zip(shape, wanted, strict=True)
@@ -249,8 +256,8 @@ def _to_batch(
     """Returns [N, H, W, C] from one image or several, with or without the axis of one channel."""
     shapes = [image_shape, image_shape[:2]] if image_shape[-1] == 1 else [image_shape]
     for shape in shapes:
-        is_one = _fits(array.shape, shape)
-        if is_one or (_fits(array.shape[1:], shape) and len(array)):
+        is_one = fits(array.shape, shape)
+        if is_one or (fits(array.shape[1:], shape) and len(array)):
             height, width = array.shape[0 if is_one else 1 :][:2]
             return array.reshape(-1, height, width, image_shape[-1])
     size = " x ".join("any" if side is None else str(side) for side in image_shape)
