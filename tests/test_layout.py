@@ -5,6 +5,7 @@ import functools
 import graphlib
 import importlib
 import pathlib
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -170,6 +171,14 @@ def test_wrong_calls_are_refused_without_tensorflow():
         for module in loaded_with(name):
             libraries = {imported.split(".")[0] for imported in imports_at_start_of(module)}
             assert not libraries & {"tensorflow", "keras", "torch"}, f"{name} loads {module}"
+
+
+def test_the_portable_program_needs_numpy_and_jaxlib_only():
+    """Machines that run StableHLO exports have nothing else."""
+    for module in loaded_with("serving.stablehlo_model"):
+        libraries = {imported.split(".")[0] for imported in imports_at_start_of(module)}
+        unknown = libraries - {"tf_mdsm", "numpy", "jaxlib"} - sys.stdlib_module_names
+        assert not unknown, f"{module} loads {unknown}"
 
 
 def test_networks_are_pure_keras():

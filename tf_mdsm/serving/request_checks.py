@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.system.image_files import fits
 from tf_mdsm.system.seeds import MAX_SEED, SEED_RANGE
+from tf_mdsm.system.shapes import fits
 
 __all__ = ["checked_images", "checked_mask", "checked_seeds", "require_known_in_range"]
 

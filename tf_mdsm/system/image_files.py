@@ -22,11 +22,11 @@ from tf_mdsm.system.pixel_values import (
     require_noisy_pixels,
     to_bytes,
 )
+from tf_mdsm.system.shapes import fits
 
 __all__ = [
     "READABLE_ENDINGS",
     "files_in_folder",
-    "fits",
     "image_paths",
     "read_images",
     "read_mask",
@@ -241,13 +241,6 @@ def _read_array(path: str, name: str, field: str) -> np.ndarray:
         raise InvalidArgument(field, f"end in {', '.join(READABLE_ENDINGS)}", path)
     with errors_about(field):
         return read_array(path, name)
-
-
-def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    """Whether an array has the wanted shape, where None is any number but 0."""
-    return len(shape) == len(wanted) and all(
-        size > 0 if want is None else size == want for size, want in zip(shape, wanted, strict=True)
-    )
 
 
 def _to_batch(
