@@ -3,12 +3,8 @@
 import os
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from tf_mdsm.datasets.image_statistics import ImageStatistics
-from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.runs.build_method import build_method
-from tf_mdsm.runs.loaded_run import fingerprint
+from tf_mdsm.runs.loaded_run import LoadedRun
 from tf_mdsm.runs.sharded_sampling import sampling_settings
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.system.atomic import atomic_write
@@ -18,21 +14,13 @@ from tf_mdsm.visualization.images import to_uint8
 __all__ = ["gradient_evaluations", "kept_samples"]
 
 
-def kept_samples(
-    config: ConfigDict,
-    model: EnergyModel,
-    statistics: ImageStatistics | None,
-    count: int,
-    folder: str,
-) -> dict[str, np.ndarray]:
-    """Samples of `config.sampling`'s sampler for the seeds 0 … count - 1.
+def kept_samples(run: LoadedRun, count: int, folder: str) -> dict[str, np.ndarray]:
+    """Samples of a run's own sampler for the seeds 0 … count - 1.
 
     They are read from `folder` if it holds samples of the same settings and weights.
 
     Args:
-        config: the run's configuration, with the sampler's settings.
-        model: the energy model.
-        statistics: of the training images, for a start at their Gaussian or mixture.
+        run: a trained run.
         count: number of samples.
         folder: where samples are kept.
 
@@ -41,27 +29,20 @@ def kept_samples(
         finite numbers, as an untrained energy may make it do, and the image is gray; `gradients`,
         the gradient evaluations of each image, [count].
     """
-    key = fingerprint(
-        {**sampling_settings(config), "count": count, "statistics": statistics}, model
-    )
-    path = os.path.join(folder, f"{config.sampling.sampler}_{config.sampling.start}_{key}.npz")
+    settings = run.config.sampling
+    key = run.fingerprint({**sampling_settings(run.config), "count": count})
+    path = os.path.join(folder, f"{settings.sampler}_{settings.start}_{key}.npz")
     if not os.path.exists(path):
-        _write_samples(config, model, statistics, count, path)
+        _write_samples(run, count, path)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def _write_samples(
-    config: ConfigDict,
-    model: EnergyModel,
-    statistics: ImageStatistics | None,
-    count: int,
-    path: str,
-) -> None:
+def _write_samples(run: LoadedRun, count: int, path: str) -> None:
     """Generates samples batch by batch, and writes all of them to `path`."""
-    batch_size = config.sampling.batch_size
-    method = build_method(config, statistics)
-    run_sampler = compile_chain(model, method)
+    settings = run.config.sampling
+    batch_size = settings.batch_size
+    run_sampler = compile_chain(run.target, run.method)
     shards = Shards(f"{path}.shards", -(-count // batch_size))
 
     def sample_batch(number: int) -> dict[str, np.ndarray]:
@@ -70,7 +51,7 @@ def _write_samples(
         finite = np.isfinite(samples.images).all(axis=(1, 2, 3))
         images = np.where(finite[:, None, None, None], samples.images, 0.5)
         evaluations = gradient_evaluations(
-            samples.energies, method.max_gradient_evaluations, config.sampling.sampler
+            samples.energies, run.method.max_gradient_evaluations, settings.sampler
         )
         return {"images": to_uint8(images), "finite": finite, "gradients": evaluations}
 

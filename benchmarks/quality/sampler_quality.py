@@ -1,14 +1,16 @@
 """Quality of samples against their cost, for all samplers and starts.
 
     python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
-        [--num_samples=1024] [--only=NAME,...] [--guidance=1] [--without_times]
-        [--features=classifier,deep_classifier]
+        [--num_samples=1024] [--only=NAME,...] [--guidance=1] [--guide_sigmas=LOW,HIGH]
+        [--features=classifier,deep_classifier] [--without_times]
 
 Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
 
 Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_quality.md and .png.
 
-WORKDIR is a trained run. With --guidance=w its guide is used, and w is part of the files' names.
+WORKDIR is a trained run. With --guidance=w its guide is used, in the steps from noise level LOW to
+HIGH, or everywhere (0,0); without --guide_sigmas as in the run's own settings. The names of the
+files tell w and the levels.
 For each setting below: the Fréchet distance of samples to the training images in each of the
 --features, precision and recall in the first of them, the gradient evaluations of an image, and the
 seconds of a batch of 64 images. All batches are timed one after the other, in one call. Classifiers
@@ -22,7 +24,6 @@ import time
 
 from benchmarks.command import chosen_names, load_tensorflow, new_parser, run_benchmark
 from benchmarks.quality.trained_run import FrechetDistance, TrainedModel, load_trained_model
-from benchmarks.recipes import with_sampling
 from benchmarks.results import Results, markdown_table
 from tf_mdsm.config.file import get_config
 from tf_mdsm.config.overrides import with_overrides
@@ -102,11 +103,10 @@ def _sampling(trained: TrainedModel, fields: dict) -> dict:
 
 def seconds_of_batch(trained: TrainedModel, fields: dict) -> float:
     """Seconds of sampling a batch of 64 images, without compilation."""
-    from tf_mdsm.runs.build_method import build_method
     from tf_mdsm.samplers.chain import compile_chain
 
-    config = with_sampling(trained.config, _sampling(trained, fields))
-    run_sampler = compile_chain(trained.model, build_method(config, trained.statistics))
+    run = trained.with_sampling(_sampling(trained, fields))
+    run_sampler = compile_chain(run.target, run.method)
 
     class Compiled(Exception):
         pass
@@ -138,8 +138,7 @@ def measure(
         precision, recall = next(iter(distances.values())).precision_and_recall(kept["images"])
         row = {
             "settings": fields,
-            # With a guide, each evaluation is of two networks.
-            "gradients": float(kept["gradients"].mean()) * (1 + (trained.config.guidance != 1)),
+            "gradients": float(kept["gradients"].mean()) * trained.networks_of_model,
             "distances": {key: distance.of(kept["images"]) for key, distance in distances.items()},
             "precision": precision,
             "recall": recall,
@@ -227,6 +226,24 @@ def write_plot(report: dict, path: str) -> None:
         figure.savefig(partial, dpi=110)
 
 
+def _two_numbers(text: str) -> tuple[float, float]:
+    """Two numbers from "LOW,HIGH"."""
+    low, high = map(float, text.split(","))
+    return low, high
+
+
+def _guide(guidance: float, sigmas: tuple[float, float] | None) -> tuple[dict, str]:
+    """Settings of the guide, and the part of the files' names that tells them."""
+    if guidance == 1:
+        return {"guidance": 1.0}, ""
+    changes, suffix = {"guidance": guidance}, f"_guidance_{guidance:g}"
+    if sigmas is not None:
+        names = ("sampling.guide_sigma_min", "sampling.guide_sigma_max")
+        changes |= dict(zip(names, sigmas, strict=True))
+        suffix += "_from_{:g}_to_{:g}".format(*sigmas)
+    return changes, suffix
+
+
 def main(argv: list[str]) -> int:
     """Runs the benchmark with these flags, and returns the exit status."""
     parser = new_parser("sampler_quality", __doc__)
@@ -234,6 +251,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
     parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
     parser.add_argument("--guidance", type=float, default=1.0, help="weight of a guided energy")
+    parser.add_argument(
+        "--guide_sigmas", type=_two_numbers, help="LOW,HIGH: noise levels at which the guide acts"
+    )
     parser.add_argument(
         "--features", default="classifier", help="as evaluation.features; several by commas"
     )
@@ -244,13 +264,17 @@ def main(argv: list[str]) -> int:
         known = settings()
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
         names = chosen_names("--features", options.features, ["classifier", "deep_classifier"])
-        config = with_overrides(get_config(options.workdir), {"guidance": options.guidance})
-        suffix = "" if options.guidance == 1 else f"_guidance_{options.guidance:g}"
+        changes, suffix = _guide(options.guidance, options.guide_sigmas)
+        config = with_overrides(get_config(options.workdir), changes)
+        is_in_range = config.guidance != 1 and config.sampling.guide_sigma_max
+        if options.only is None and is_in_range:
+            chosen = {n: row for n, row in chosen.items() if row["sampler"] != "coarse_to_fine"}
         load_tensorflow()
         from tf_mdsm.runs.loaded_run import fingerprint
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
-        if options.only is None and not (trained.statistics and trained.statistics.mixture):
+        statistics = trained.run.statistics
+        if options.only is None and not (statistics and statistics.mixture):
             chosen = {name: row for name, row in chosen.items() if row["start"] != "mixture"}
         distances = {}
         for name in names:
@@ -261,7 +285,7 @@ def main(argv: list[str]) -> int:
         origin = {
             "step": trained.step,
             "weights": fingerprint({}, trained.model),
-            "guidance": options.guidance,
+            "guidance": changes,
             "num_samples": options.num_samples,
             "names": list(chosen),
             "features": names,

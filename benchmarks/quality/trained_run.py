@@ -14,8 +14,8 @@ from benchmarks.recipes import with_sampling
 from tf_mdsm.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from tf_mdsm.datasets.image_statistics import ImageStatistics
     from tf_mdsm.energy_model import EnergyModel
+    from tf_mdsm.runs.loaded_run import LoadedRun
 
 __all__ = ["FrechetDistance", "TrainedModel", "load_trained_model", "require_enough_samples"]
 
@@ -110,16 +110,37 @@ class TrainedModel:
     """The model of a training run's checkpoint.
 
     Attributes:
-        config: the run's configuration.
-        model: the energy model.
-        statistics: mean and covariance of the training images.
-        step: the checkpoint's training step.
+        run: the run, loaded.
     """
 
-    config: ConfigDict
-    model: "EnergyModel"
-    statistics: "ImageStatistics | None"
-    step: int
+    run: "LoadedRun"
+
+    @property
+    def config(self) -> ConfigDict:
+        """The run's configuration."""
+        return self.run.config
+
+    @property
+    def model(self) -> "EnergyModel":
+        """The energy model."""
+        return self.run.model
+
+    @property
+    def networks_of_model(self) -> int:
+        """Networks whose gradients an evaluation of the model is: two if it is guided everywhere.
+
+        Where the guide acts in some steps only, the method itself counts them.
+        """
+        return 1 + (self.config.guidance != 1 and self.run.guide is None)
+
+    @property
+    def step(self) -> int:
+        """The checkpoint's training step."""
+        return self.run.step
+
+    def with_sampling(self, settings: dict[str, object]) -> "LoadedRun":
+        """The run with these settings of `config.sampling`."""
+        return dataclasses.replace(self.run, config=with_sampling(self.config, settings))
 
     def denoising_rows(self, images: np.ndarray, sigmas: np.ndarray) -> list[dict[str, float]]:
         """`evaluation.denoising.denoising_rows` of the model: one row for each noise level."""
@@ -137,8 +158,7 @@ class TrainedModel:
         """`samples.kept_samples` with these settings of `config.sampling`, kept in `folder`."""
         from benchmarks.samples import kept_samples
 
-        config = with_sampling(self.config, settings)
-        return kept_samples(config, self.model, self.statistics, count, folder)
+        return kept_samples(self.with_sampling(settings), count, folder)
 
     def outlier_auroc(self, images: np.ndarray) -> dict[str, dict[str, float]]:
         """How well the energy tells out-of-distribution images from validation images.
@@ -194,5 +214,4 @@ def load_trained_model(
 
     config = ConfigDict(config.to_dict())
     config.checkpoint = checkpoint
-    run = load_run(config, workdir)
-    return TrainedModel(config, run.model, run.statistics, run.step)
+    return TrainedModel(load_run(config, workdir))

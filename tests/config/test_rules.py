@@ -120,6 +120,16 @@ RELATIONS = [
     ),
     ({"guidance": 2.0}, {"export.format": "torch"}, "`config.guidance` must be 1 for"),
     (
+        {"sampling.guide_sigma_max": 1.0},
+        {"sampling.guide_sigma_min": 2.0},
+        r"`config.sampling.guide_sigma_min` must not exceed .*guide_sigma_max \(1.0\)",
+    ),
+    (
+        {"sampling.guide_sigma_max": 1.0, "sampling.sampler": "coarse_to_fine"},
+        {"guidance": 2.0},
+        "`config.sampling.guide_sigma_max` must be 0 for coarse_to_fine",
+    ),
+    (
         DENOISER_FIRST,
         {"network.head": "two_guesses"},
         "`config.training.denoiser_steps` must be 0 for other heads than distance or product",

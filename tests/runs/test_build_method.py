@@ -6,7 +6,10 @@ import tensorflow as tf
 
 from tests.helpers.sampler_runs import FAST, model_and_method, settings
 from tf_mdsm.config import default_config
-from tf_mdsm.runs.build_method import build_method, with_ascent, with_own_sampler
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.runs.build_method import build_method, with_ascent, with_guide, with_own_sampler
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.weightings import WEIGHTINGS
 
 
@@ -42,3 +45,27 @@ def test_configurations_with_other_samplers():
     assert (ascent.sampling.sampler, ascent.sampling.start) == ("coarse_to_fine", "isotropic")
     assert ascent.sampling.max_steps == config.sampling.max_steps
     assert config.to_dict()["sampling"] == default_config().to_dict()["sampling"]
+
+
+@pytest.mark.parametrize(
+    ("method", "guided"),
+    [
+        # The last entry is for the final operation, at the last level.
+        (Heun([3.0, 1.0, 0.3, 0.1]), [False, True, True, False]),
+        # Level sigma0 sqrt(T); the final operation is at the level of the last step.
+        (AnnealedLangevin([900.0, 100.0, 4.0], 0.1), [False, True, True, True]),
+        (AnnealedLangevin([900.0, 100.0, 1.0], 0.1), [False, True, False, False]),
+    ],
+)
+def test_steps_that_begin_in_a_range_of_levels_are_guided(method, guided):
+    config = default_config()
+    config.sampling.update(guide_sigma_min=0.2, guide_sigma_max=1.0)
+    assert with_guide(config, method).guided.tolist() == guided
+
+
+def test_a_range_without_a_step_is_refused():
+    config = default_config()
+    config.sampling.update(guide_sigma_min=1.5, guide_sigma_max=2.0)
+    message = r"`config.sampling.guide_sigma_max` must have a noise level .* \(3, 1, 0.1 …\)"
+    with pytest.raises(InvalidArgument, match=message):
+        with_guide(config, Heun([3.0, 1.0, 0.1]))

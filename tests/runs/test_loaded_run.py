@@ -10,9 +10,11 @@ import tensorflow as tf
 from tests.helpers.small_runs import final_weights
 from tf_mdsm import __version__
 from tf_mdsm.config.file import get_config
+from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.loaded_run import fingerprint, load_run
+from tf_mdsm.samplers.guided import Guided
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
 
@@ -69,6 +71,27 @@ def test_a_guided_run_has_the_energy_of_both_checkpoints(run, small_run, tmp_pat
     config.guidance = 3.0
     other = load_run(config, str(tmp_path / "run"))
     assert len({one.weights_hash for one in (run, guide, guided, other)}) == 4
+
+
+def test_a_guide_in_some_steps_leaves_the_energy_as_it_is(run, small_run, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    checkpoints = TrainingCheckpoints(str(tmp_path / "run" / "checkpoints"), guide_of(run), keep=3)
+    checkpoints.keep_as_guide()
+    changes = {"sampling.sampler": "heun", "sampling.num_levels": 3, "sampling.guide_sigma_max": 1}
+    guided, other = (
+        load_run(with_overrides(run.config, changes | {"guidance": w}), str(tmp_path / "run"))
+        for w in (2, 3)
+    )
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_array_equal(guided.model.energy(images), run.model.energy(images))
+    assert guided.weights == "averaged, guided by step 4 with w = 2 from sigma 0 to 1"
+    assert isinstance(guided.method, Guided)
+    assert guided.method.guided.any()
+    assert guided.target.guide is guided.guide
+    assert guided.target.weight == 2
+    # What is computed with it depends on its weights and on w; restoration does not have it.
+    assert len({one.fingerprint({}) for one in (run, guided, other)}) == 3
+    assert not isinstance(guided.build_method(guided.config), Guided)
 
 
 def guide_of(run):

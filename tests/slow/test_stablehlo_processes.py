@@ -89,6 +89,7 @@ def small_runs(tmp_path_factory):
             "network__head": "distance",
             "sampling__sampler": "heun",
             "sampling__start": "gaussian",
+            "training__guide_step": 5,
         },
     }
     for name, fields in kinds.items():
@@ -151,6 +152,7 @@ def test_seeds_give_the_same_random_bits_without_tensorflow(tmp_path):
         ("resnet", {"sampling.sampler": "mala"}),
         ("resnet", {"sampling.sampler": "hmc"}),
         ("unet", {"sampling.churn": "4"}),
+        ("unet", {"guidance": "2", "sampling.guide_sigma_max": "1"}),
     ],
 )
 def test_every_sampler_is_exported(small_runs, name, changes, tmp_path):

@@ -32,6 +32,9 @@ ALL = {
 # The energy of two networks, the first trained as a plain denoiser at first.
 GUIDED = {"guidance": 2.0, "training__guide_step": 2, "training__denoiser_steps": 4}
 
+# The same two networks; the guide acts in one step of the sampler.
+GUIDED_STEPS = {**GUIDED, "sampling__guide_sigma_min": 0.1, "sampling__guide_sigma_max": 1.0}
+
 
 def trained(tmp_path, head, **fields):
     """Settings of a run that has been trained."""
@@ -63,6 +66,7 @@ def test_trained_exported_and_sampled(tmp_path):
         ("two_guesses", {}),
         ("distance", ALL),
         ("distance", GUIDED),
+        ("distance", GUIDED_STEPS),
     ],
 )
 def test_all_that_is_done_with_a_run(head, fields, tmp_path):

@@ -26,8 +26,8 @@ def default_config() -> ConfigDict:
     # "guide" is the one that training.guide_step keeps.
     config.checkpoint = "newest"
     # Autoguidance: weight w of the energy E_w = w E - (w - 1) E_guide, which every mode except
-    # training uses in place of E. E_guide is the checkpoint "guide". Evaluations of E_w take twice
-    # the time. 1: no guide.
+    # training uses in place of E, or samples alone in some steps (sampling.guide_sigma_max).
+    # E_guide is the checkpoint "guide". Evaluations of E_w take twice the time. 1: no guide.
     config.guidance = 1.0
 
     config.data = _data()
@@ -320,6 +320,12 @@ def _sampling() -> ConfigDict:
     # heun: noise that is added between steps (S_churn of EDM). 0: none, so that an image is a
     # function of its start.
     sampling.churn = 0.0
+    # With `guidance`: the guide acts only in the sampler's steps that begin at a noise level from
+    # guide_sigma_min to guide_sigma_max; for all else the energy is E. Not for coarse_to_fine.
+    # 0: no such range, the energy is E_w everywhere.
+    sampling.guide_sigma_max = 0.0
+    # With guide_sigma_max: the smallest such noise level.
+    sampling.guide_sigma_min = 0.0
     # coarse_to_fine: size of the first step, a fraction of the way to the denoised image.
     sampling.h0 = 0.01
     # coarse_to_fine: a step of size h lowers the noise level by the factor 1 - beta h. The smaller

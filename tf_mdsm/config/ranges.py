@@ -151,6 +151,8 @@ INTERVALS: dict[str, Interval] = {
     "sampling.final_steps": Interval("[0, 10000000]"),
     "sampling.sigma_max": Interval("[0, 1000]", "0: noise.sigma_max"),
     "sampling.sigma_min": Interval("[0, 1000]", "0: from noise.sigma_min"),
+    "sampling.guide_sigma_max": Interval("[0, 1000]", "0: everywhere"),
+    "sampling.guide_sigma_min": Interval("[0, 1000]"),
     "sampling.num_levels": Interval("[2, 65536]"),
     "sampling.rho": Interval("[1, 100]"),
     "sampling.churn": Interval("[0, 65536]"),

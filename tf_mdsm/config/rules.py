@@ -223,6 +223,15 @@ def _check_denoiser_steps(config: ConfigDict) -> None:
 def _check_guide(config: ConfigDict) -> None:
     if config.guidance != 1 and config.export.format == "torch":
         _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
+    sampling = config.sampling
+    if not sampling.guide_sigma_max:
+        return
+    if sampling.guide_sigma_min > sampling.guide_sigma_max:
+        at_most = f"not exceed config.sampling.guide_sigma_max ({sampling.guide_sigma_max})"
+        _refuse(config, "sampling.guide_sigma_min", at_most)
+    if config.guidance != 1 and sampling.sampler == "coarse_to_fine":
+        requirement = "be 0 for coarse_to_fine, as its images have noise levels of their own"
+        _refuse(config, "sampling.guide_sigma_max", requirement)
 
 
 def _check_sampling(config: ConfigDict) -> None:

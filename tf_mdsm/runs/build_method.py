@@ -12,8 +12,9 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics
 from tf_mdsm.errors import InvalidArgument, errors_about, errors_in_group, errors_renamed
 from tf_mdsm.runs.build_data import sample_shape
 from tf_mdsm.samplers.ancestral import AncestralEuler
-from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.base import Method, NoiseGridMethod, TemperatureMethod
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
+from tf_mdsm.samplers.guided import Guided
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HMC, MALA
@@ -35,6 +36,7 @@ __all__ = [
     "first_sigma",
     "mixture_start",
     "with_ascent",
+    "with_guide",
     "with_own_sampler",
 ]
 
@@ -57,9 +59,35 @@ def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
     changed = ConfigDict(config.to_dict())
-    changed.sampling.update(own, image_size=0)
+    changed.sampling.update(own, image_size=0, guide_sigma_min=0.0, guide_sigma_max=0.0)
     with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
         return validate(changed)
+
+
+def with_guide(config: ConfigDict, method: Method) -> Guided:
+    """The method with a guide in the steps that `config.sampling.guide_sigma_max` and `_min` name.
+
+    Raises:
+        InvalidArgument: if no step begins at a noise level of their range.
+    """
+    low, high = config.sampling.guide_sigma_min, config.sampling.guide_sigma_max
+    sigmas = _levels_of_steps(method, config.noise.sigma0)
+    guided = (sigmas >= low) & (sigmas <= high)
+    if not guided.any():
+        levels = ", ".join(f"{sigma:.3g}" for sigma in sigmas[:10])
+        requirement = f"have a noise level of the sampler in its range ({levels} …)"
+        raise InvalidArgument("config.sampling.guide_sigma_max", requirement, f"{low} … {high}")
+    return Guided(method, guided)
+
+
+def _levels_of_steps(method: Method, sigma0: float) -> np.ndarray:
+    """Noise level before each step of a method and before its final operation, [num_steps + 1]."""
+    if isinstance(method, TemperatureMethod):
+        temperatures = method.temperatures.astype(float)
+        return sigma0 * np.sqrt(np.append(temperatures, temperatures[-1]))
+    if isinstance(method, NoiseGridMethod):
+        return method.sigmas.astype(float)
+    raise TypeError(f"{type(method).__name__} has no noise level of its steps")
 
 
 def with_ascent(config: ConfigDict) -> ConfigDict:

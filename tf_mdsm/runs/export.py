@@ -3,8 +3,8 @@
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -16,8 +16,9 @@ from tf_mdsm.networks.energy_network import layers_computing_in
 from tf_mdsm.networks.pytorch_weights import to_state_dict
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
-from tf_mdsm.samplers.base import Method
-from tf_mdsm.samplers.sized import sized
+from tf_mdsm.samplers.base import Method, Target
+from tf_mdsm.samplers.guided import GuidedTarget
+from tf_mdsm.samplers.sized import SizedTarget
 from tf_mdsm.serving.answers import BFLOAT16_TOLERANCE, TOLERANCE
 from tf_mdsm.serving.energy_functions import EnergyFunctions
 from tf_mdsm.serving.saved_model import write_saved_model
@@ -66,7 +67,7 @@ def export(config: ConfigDict, workdir: str) -> list[str]:
         run.method,
         folder,
         run.config.export,
-        image_size=run.target.image_shape[:2],
+        target=run.target,
         provenance=run_provenance(run),
     )
     return [folder]
@@ -78,7 +79,7 @@ def export_model(
     folder: str,
     settings: ConfigDict,
     *,
-    image_size: int | Sequence[int] | None = None,
+    target: Target,
     provenance: Mapping[str, Any],
 ) -> None:
     """Writes a trained model, and a method to sample it, as a SavedModel or as StableHLO.
@@ -88,8 +89,8 @@ def export_model(
         method: how signature `sample` and `inpaint` sample it.
         folder: the folder to write, which must not exist. For a server its name is the version.
         settings: `config.export`.
-        image_size: height and width of the images that are sampled, for a network of images of any
-            size, and of all images of StableHLO programs. None: the network's own.
+        target: what is sampled: the model for images of one size, which is also that of all images
+            of StableHLO programs; or with a guide.
         provenance: what the export is made from, besides the versions of the software.
 
     Raises:
@@ -97,7 +98,6 @@ def export_model(
         RunError: if it cannot be written, or if the written model gives other answers than the
             model in memory.
     """
-    target = sized(model, image_size)
     functions = EnergyFunctions(
         energy_fn=model.energy,
         score_fn=model.score,
@@ -105,7 +105,10 @@ def export_model(
         sample_fn=functools.partial(method.sample, target),
         inpaint_fn=functools.partial(method.inpaint, target),
     )
-    weights = {variable.path: variable.value for variable in model.inference_network.variables}
+    energies = [model, *_guides(target)]
+    networks = [energy.inference_network for energy in energies]
+    variables = [variable for network in networks for variable in network.variables]
+    weights = {variable.path: variable.value for variable in variables}
     of_start = getattr(method.start, "variables", [])
     weights |= {variable.name.removesuffix(":0"): variable for variable in of_start}
     versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
@@ -133,10 +136,18 @@ def export_model(
             max_batch_size=settings.max_batch_size,
             weights=weights,
         )
-        if target is not model:
+        if None in model.image_shape:
             height, width, channels = target.image_shape
             described["other_shape"] = (height + 3, width + 1, channels)
         write_saved_model(served, folder, **described)
+
+
+def _guides(target: Target) -> list[EnergyModel]:
+    """The models besides the target's own whose weights its sampling reads."""
+    if not isinstance(target, GuidedTarget):
+        return []
+    guide = target.guide
+    return [cast(EnergyModel, guide.target if isinstance(guide, SizedTarget) else guide)]
 
 
 def run_provenance(run: LoadedRun) -> dict[str, Any]:

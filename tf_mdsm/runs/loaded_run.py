@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,10 +15,11 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.guided import guided_network
 from tf_mdsm.runs.build_data import image_shape, sample_shape
-from tf_mdsm.runs.build_method import build_method
+from tf_mdsm.runs.build_method import build_method, with_guide
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Method, Target
+from tf_mdsm.samplers.guided import GuidedTarget
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.fingerprints import fingerprint as content_hash
 from tf_mdsm.training.checkpoints import restore_weights
@@ -35,6 +36,8 @@ class LoadedRun:
         config: its configuration, overridden by the command line.
         checkpoint: which checkpoint: "newest", "best", "guide" or a step.
         model: the energy with the weights of the checkpoint, guided by `config.guidance`.
+        guide: the energy of the guide, if it acts in some steps of the sampler only; then `model`
+            is not guided. Else None.
         weights: which weights are used: "averaged" (EMA) or "raw"; with a guide, its step too.
         statistics: mean and covariance of the training images; None if the run keeps none.
         step: training step of the checkpoint.
@@ -44,14 +47,16 @@ class LoadedRun:
     config: ConfigDict
     checkpoint: str | int
     model: EnergyModel
+    guide: EnergyModel | None
     weights: str
     statistics: ImageStatistics | None
     step: int
 
     @functools.cached_property
     def method(self) -> Method:
-        """The method of `config.sampling`."""
-        return self.build_method(self.config)
+        """The method of `config.sampling`, with the guide in its steps."""
+        method = self.build_method(self.config)
+        return method if self.guide is None else with_guide(self.config, method)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -60,8 +65,15 @@ class LoadedRun:
 
     @functools.cached_property
     def target(self) -> Target:
-        """What is sampled: the model, for images of one size."""
-        return sized(self.model, sample_shape(self.config)[:2])
+        """What is sampled: the model, with the guide of its steps, for images of one size."""
+        return self.target_of_size(sample_shape(self.config)[:2])
+
+    def target_of_size(self, image_size: int | Sequence[int] | None) -> Target:
+        """As `target`, for images of this size (see `samplers.sized.sized`)."""
+        target = sized(self.model, image_size)
+        if self.guide is None:
+            return target
+        return GuidedTarget(target, sized(self.guide, image_size), self.config.guidance)
 
     def build_method(self, config: ConfigDict) -> Method:
         """Builds a method with the `sampling` settings of `config`, and this run's statistics."""
@@ -83,7 +95,10 @@ class LoadedRun:
         It names intermediate files, so that results of other weights, of other statistics of
         images, or of other settings never mix.
         """
-        return fingerprint({**settings, "statistics": self.statistics}, self.model)
+        settings = {**settings, "statistics": self.statistics}
+        if self.guide is not None:
+            settings |= {"guide": fingerprint({}, self.guide), "guidance": self.config.guidance}
+        return fingerprint(settings, self.model)
 
 
 def arithmetic(config: ConfigDict) -> str:
@@ -124,25 +139,30 @@ def load_run(
         model = build_model(config)
         step = restore_weights(folder.checkpoints, model, which)
         weights = kind_of_weights(model)
+        guide = None
         if config.guidance != 1:
-            model, guide_step = _with_guide(config, folder, model)
+            guide, guide_step = _load_guide(config, folder)
             weights += f", guided by step {guide_step} with w = {config.guidance:g}"
+            low, high = config.sampling.guide_sigma_min, config.sampling.guide_sigma_max
+            if high:
+                weights += f" from sigma {low:g} to {high:g}"
+            else:
+                model, guide = _guided_everywhere(model, guide, config.guidance), None
         statistics = load_statistics(folder.image_statistics)
     return LoadedRun(
         folder=folder,
         config=config,
         checkpoint=which,
         model=model,
+        guide=guide,
         weights=weights,
         statistics=statistics,
         step=step,
     )
 
 
-def _with_guide(
-    config: ConfigDict, folder: RunFolder, model: EnergyModel
-) -> tuple[EnergyModel, int]:
-    """The model of the energy that `config.guidance` combines, and the guide's step."""
+def _load_guide(config: ConfigDict, folder: RunFolder) -> tuple[EnergyModel, int]:
+    """The energy of the checkpoint "guide", and its step."""
     # Exports name weights by their paths: the guide's have a prefix.
     with keras.name_scope("guide"):
         guide = build_model(config)
@@ -151,12 +171,15 @@ def _with_guide(
     except InvalidArgument as error:
         requirement = "be 1, as this run keeps no guide (training.guide_step)"
         raise InvalidArgument("config.guidance", requirement, config.guidance) from error
-    network = guided_network(model.inference_network, guide.inference_network, config.guidance)
-    guided = EnergyModel(
-        network,
+    return guide, step
+
+
+def _guided_everywhere(model: EnergyModel, guide: EnergyModel, weight: float) -> EnergyModel:
+    """The model of the one energy w E - (w - 1) E_guide."""
+    return EnergyModel(
+        guided_network(model.inference_network, guide.inference_network, weight),
         model.noise,
         seed=model.noise_seed,
         compile_gradients=model.compile_gradients,
         accumulation_steps=model.accumulation_steps,
     )
-    return guided, step

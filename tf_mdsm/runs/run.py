@@ -32,6 +32,7 @@ from tf_mdsm.runs.sharded_sampling import stored_pixels
 from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
 from tf_mdsm.samplers.sampling import checked_method, sample
+from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.system.local_paths import local_path
@@ -49,6 +50,7 @@ class Run(LoadedRun):
     Attributes:
         config: its configuration, with the overrides of `load`.
         model: the energy with the weights of the checkpoint, an `EnergyModel`.
+        target: what is sampled: the model, for images of one size, with a guide perhaps.
         method: the method of `config.sampling`.
         step: training step of the checkpoint.
         statistics: mean and covariance of the training images; None if the run keeps none.
@@ -60,7 +62,7 @@ class Run(LoadedRun):
 
         Returns:
             the array `images` of the file that `--mode=sample` writes with these settings, bit for
-            bit: uint8 [N, H, W, C], or float32 for points of the plane. `tf_mdsm.sample(run.model,
+            bit: uint8 [N, H, W, C], or float32 for points of the plane. `tf_mdsm.sample(run.target,
             run.method, seeds=...)` gives the images as float32, not clipped.
 
         Raises:
@@ -267,10 +269,11 @@ def export(
         raise InvalidArgument("path", "not exist yet", folder)
     if isinstance(source, Run):
         model, config, default = source.model, source.config, source.method
-        image_size = image_size or source.target.image_shape[:2]
+        target = source.target if image_size is None else source.target_of_size(image_size)
         provenance = run_provenance(source)
     elif isinstance(source, EnergyModel):
         model, config, default = source, default_config(), None
+        target = sized(model, image_size)
         provenance = {"step": None, "weights": kind_of_weights(source), "config": None}
     else:
         raise InvalidArgument("source", "be a Run or an EnergyModel", type(source).__name__)
@@ -284,7 +287,7 @@ def export(
             checked_method(model, method or default),
             folder,
             with_overrides(config, settings).export,
-            image_size=image_size,
+            target=target,
             provenance=provenance,
         )
 

@@ -108,6 +108,8 @@ def sampling_settings(config: ConfigDict) -> dict[str, Any]:
     del sampling["extra_files"]
     if not sampling["image_size"]:  # That of the data, which follows.
         del sampling["image_size"]
+    if config.guidance == 1 or not sampling["guide_sigma_max"]:
+        del sampling["guide_sigma_min"], sampling["guide_sigma_max"]
     if sampling["start"] == "images":
         with contextlib.suppress(OSError):  # Whoever reads them says what is wrong.
             path = os.path.expanduser(sampling["start_images"])

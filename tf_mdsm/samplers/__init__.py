@@ -5,7 +5,8 @@ A method is how: one per file, `langevin`, `heun`, `ancestral`, `coarse_to_fine`
 (MALA and HMC). Each can be read with `base`, which holds the base classes. The arrays of a method
 come from `schedules`, its starting images from `starts`; `conditioning` makes it keep known pixels;
 `kernels` moves images by Hamiltonian Monte Carlo; `chain` compiles a method and records its
-intermediate states; `sampling` makes images in one call. Methods know no configuration and no
+intermediate states; `guided` adds a guide to some steps of a method; `sampling` makes images in
+one call. Methods know no configuration and no
 model.
 """
 
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = import_when_used(
         "sized": ["SizedTarget"],
         "coarse_to_fine": ["CoarseToFine"],
         "conditioning": ["KnownData", "KnownPixels"],
+        "guided": ["Guided", "GuidedTarget"],
         "heun": ["Heun"],
         "langevin": ["AnnealedLangevin"],
         "metropolis": ["HMC", "MALA"],

@@ -32,9 +32,9 @@ class AncestralEuler(NoiseGridMethod):
     """
 
     @property
-    def max_gradient_evaluations(self) -> int:
-        """Gradient evaluations per image: one for each step, and one for the final image."""
-        return len(self.sigmas)
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations per image in one step: one."""
+        return 1
 
     def step(
         self,

@@ -116,8 +116,18 @@ class Method(Value, abc.ABC):
 
     @property
     @abc.abstractmethod
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations of the energy per image in one step."""
+
+    @property
+    def evaluations_at_end(self) -> int:
+        """Gradient evaluations of the energy per image in `finish`: one."""
+        return 1
+
+    @property
     def max_gradient_evaluations(self) -> int:
         """Maximum number of gradient evaluations of the energy per image, `finish` included."""
+        return self.num_steps * self.evaluations_of_step + self.evaluations_at_end
 
     @property
     @abc.abstractmethod

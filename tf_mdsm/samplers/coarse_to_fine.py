@@ -65,9 +65,9 @@ class CoarseToFine(DenoiserMethod):
         return len(self.step_sizes)
 
     @property
-    def max_gradient_evaluations(self) -> int:
-        """Maximum gradient evaluations per image: one for each step, one for the final image."""
-        return self.num_steps + 1
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations per image in one step: one."""
+        return 1
 
     @property
     def schedule(self) -> tuple[str, np.ndarray]:

@@ -42,9 +42,9 @@ class Heun(NoiseGridMethod):
         self._set(churn=number("churn", self.churn, "not be negative", lambda c: c >= 0))
 
     @property
-    def max_gradient_evaluations(self) -> int:
-        """Gradient evaluations per image: two for each step, and one for the final image."""
-        return 2 * len(self.sigmas) - 1
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations per image in one step: one at each of its ends."""
+        return 2
 
     def step(
         self,

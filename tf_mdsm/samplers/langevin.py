@@ -40,9 +40,14 @@ class AnnealedLangevin(TemperatureMethod):
         self._set(step_size=number("step_size", self.step_size, "be positive", lambda e: e > 0))
 
     @property
-    def max_gradient_evaluations(self) -> int:
-        """Gradient evaluations per image: one for each step, and one for the denoising step."""
-        return self.num_steps + self.denoise
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations per image in one step: one."""
+        return 1
+
+    @property
+    def evaluations_at_end(self) -> int:
+        """Gradient evaluations per image in the denoising step: one, or none without it."""
+        return int(self.denoise)
 
     def step(
         self,

@@ -61,9 +61,9 @@ class Metropolis(TemperatureMethod):
         """
 
     @property
-    def max_gradient_evaluations(self) -> int:
-        """Gradient evaluations per image: start and moves of each step, and the final image."""
-        return self.num_steps * (1 + self.moves * self.gradient_evaluations_per_move) + 1
+    def evaluations_of_step(self) -> int:
+        """Gradient evaluations per image in one step: at its first image, and in its moves."""
+        return 1 + self.moves * self.gradient_evaluations_per_move
 
     def step(
         self,

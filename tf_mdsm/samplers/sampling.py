@@ -12,10 +12,11 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.samplers.base import Method, Target, require_method, require_target
 from tf_mdsm.samplers.chain import Chain, checked_seeds, compile_chain, require_finite
+from tf_mdsm.samplers.guided import Guided, GuidedTarget
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.schedules import falling_sigmas
-from tf_mdsm.samplers.sized import sized
+from tf_mdsm.samplers.sized import SizedTarget, sized
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 from tf_mdsm.weightings import trains_denoiser
@@ -60,7 +61,7 @@ def sample(
         UserWarning: if the target was not trained for the method's noise levels.
     """
     require_target(target)
-    has_variables = isinstance(target, keras.Model | tf.Module)
+    has_variables = _has_variables(target)
     target = sized(target, image_size)
     method = checked_method(target, method)
     checked = checked_seeds(seeds)
@@ -116,9 +117,10 @@ def checked_method(target: Target, method: Method | None) -> Method:
     if not isinstance(noise, NoiseLevels) or trains_denoiser(noise.weighting):
         return method
     reason = f'as the weighting "{noise.weighting}" trains no denoiser'
-    if not isinstance(method, AnnealedLangevin):
-        raise InvalidArgument("method", f"be AnnealedLangevin, {reason}", type(method).__name__)
-    if method.denoise:
+    of_steps = method.method if isinstance(method, Guided) else method
+    if not isinstance(of_steps, AnnealedLangevin):
+        raise InvalidArgument("method", f"be AnnealedLangevin, {reason}", type(of_steps).__name__)
+    if of_steps.denoise:
         raise InvalidArgument("method", f"have denoise=False, {reason}", "denoise=True")
     return method
 
@@ -145,6 +147,15 @@ def warn_beyond_training(target: Target, method: Method, *, stacklevel: int) -> 
             f"trained for {noise.sigma_min:.3g} to {noise.sigma_max:.3g}",
             stacklevel=stacklevel,
         )
+
+
+def _has_variables(target: Target) -> bool:
+    """Whether the state of a target is in variables, so that a compiled chain sees its changes."""
+    if isinstance(target, SizedTarget):
+        return _has_variables(target.target)
+    if isinstance(target, GuidedTarget):
+        return _has_variables(target.target) and _has_variables(target.guide)
+    return isinstance(target, keras.Model | tf.Module)
 
 
 def _compiled(target: Target, method: Method) -> Callable[..., Chain]:
