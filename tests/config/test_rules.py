@@ -207,16 +207,24 @@ def test_flat_names():
 
 @pytest.mark.parametrize(
     ("sampler", "given", "sigma"),
-    [("ancestral", 0.0, 0.05), ("heun", 0.0, 0.005), ("heun", 0.3, 0.3), ("hmc", 0.3, 0.3)],
+    [
+        ("ancestral", 0.0, 0.05),
+        ("heun", 0.0, 0.005),
+        ("multistep", 0.0, 0.025),
+        ("heun", 0.3, 0.3),
+        ("hmc", 0.3, 0.3),
+    ],
 )
 def test_the_level_where_sampling_ends(sampler, given, sigma):
-    """The smallest trained level 0.05, for Heun a tenth of it, or the setting."""
+    """The smallest trained level 0.05, a tenth or half of it for some, or the setting."""
     config = default_config()
     config.sampling.sampler, config.sampling.sigma_min = sampler, given
     assert final_sigma(config) == sigma
 
 
-@pytest.mark.parametrize("sampler", ["heun", "ancestral", "coarse_to_fine", "mala", "hmc"])
+@pytest.mark.parametrize(
+    "sampler", ["heun", "multistep", "ancestral", "coarse_to_fine", "mala", "hmc"]
+)
 def test_denoiser_based_samplers_need_a_denoiser_and_a_range_of_noise(sampler):
     config = default_config()
     config.sampling.sampler = sampler

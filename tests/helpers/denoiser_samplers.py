@@ -11,6 +11,7 @@ from tf_mdsm.samplers.conditioning import NOTHING_KNOWN
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HMC, MALA
+from tf_mdsm.samplers.multistep import Multistep
 from tf_mdsm.samplers.schedules import (
     annealing_temperatures,
     falling_sigmas,
@@ -63,6 +64,7 @@ def methods() -> dict[str, Method]:
         "annealed_langevin": AnnealedLangevin(annealing_temperatures(100.0, 3, 100, 20), 0.07),
         "heun": Heun(sigmas),
         "churned_heun": Heun(sigmas, churn=3.0),
+        "multistep": Multistep(sigmas),
         "ancestral": AncestralEuler(sigmas),
         "coarse_to_fine": CoarseToFine(1.0, 0.02, growing_step_sizes(0.05, 60), beta=0.3),
         "mala": MALA(*tempered, moves=2),
@@ -79,16 +81,17 @@ def advance(target, method, images, first_step=0, num_steps=None, seeds=None):
 
     @tf.function(autograph=False)
     def compiled(images):
-        return method.advance(target, images, seeds, first_step, num_steps)
+        state = method.initial_state(images)
+        return method.advance(target, state, seeds, first_step, num_steps)
 
-    return [result.numpy() for result in compiled(images)]
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), compiled(images))
 
 
 def one_step(target, method, seeds, known=NOTHING_KNOWN):
-    """A compiled function of images and the index of a step, which runs this step."""
+    """A compiled function of a state and the index of a step, which runs this step."""
 
     @tf.function(autograph=False)
-    def compiled(images, index):
-        return method.advance(target, images, seeds, index, 1, known)[0]
+    def compiled(state, index):
+        return method.advance(target, state, seeds, index, 1, known)[0]
 
-    return lambda images, index: compiled(images, tf.constant(index)).numpy()
+    return lambda state, index: compiled(state, tf.constant(index))

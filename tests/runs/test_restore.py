@@ -107,7 +107,9 @@ def test_only_the_images_that_are_restored_are_read(workdir, tmp_path, monkeypat
     np.testing.assert_allclose(levels, [0, 40, 80], rtol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", ["annealed_langevin", "heun", "ancestral", "coarse_to_fine"])
+@pytest.mark.parametrize(
+    "sampler", ["annealed_langevin", "heun", "multistep", "ancestral", "coarse_to_fine"]
+)
 def test_known_pixels_are_unchanged(workdir, sampler):
     saved = arrays(run(workdir, sampler, task="inpaint_half"))
     for solution in range(2):

@@ -36,7 +36,9 @@ def sampled_by_program(workdir, *flags: str) -> np.ndarray:
         return arrays["images"]
 
 
-@pytest.mark.parametrize("sampler", ["annealed_langevin", "heun", "ancestral", "coarse_to_fine"])
+@pytest.mark.parametrize(
+    "sampler", ["annealed_langevin", "heun", "multistep", "ancestral", "coarse_to_fine"]
+)
 def test_samples_are_those_of_the_program(workdir, sampler):
     """Bit for bit, in several batches of which the last is short."""
     settings = {"sampling.sampler": sampler, "sampling.batch_size": 4, "sampling.max_steps": 9}

@@ -55,19 +55,18 @@ def test_known_pixels_have_noise_of_the_current_level(name):
     images = tf.random.stateless_uniform((count, *SHAPE), [5, 6])
     known = KnownPixels(images, upper_part(count), seeds)
     state, step = (
-        method.start_images(target(), seeds, known),
+        method.initial_state(method.start_images(target(), seeds, known)),
         one_step(target(), method, seeds, known),
     )
     pixels = count * SIZE * 6 / 8
     for index, sigma in enumerate(method.sigmas):
-        error = (state - images)[:, :6]
+        error = (method.images_of(state) - images)[:, :6]
         spread = np.std(error)
         assert spread == pytest.approx(sigma, rel=5 / np.sqrt(2 * pixels) + 1e-4), index
         if index < method.num_steps:
-            state = step(tf.constant(state), index)
-    np.testing.assert_allclose(
-        method.finish(target(), state, known)[:, :6], images[:, :6], atol=1e-6
-    )
+            state = step(state, index)
+    final = method.finish(target(), method.images_of(state), known)
+    np.testing.assert_allclose(final[:, :6], images[:, :6], atol=1e-6)
 
 
 def test_project_noisy_adds_noise_to_known_pixels_only():

@@ -11,6 +11,7 @@ from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.guided import Guided, GuidedTarget
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.multistep import Multistep
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.starts import IsotropicStart
 
@@ -35,6 +36,7 @@ EVERYWHERE = target(quadratic(WEIGHT * OWN - (WEIGHT - 1) * GUIDE))
 
 METHODS = {
     "heun": Heun([1.0, 0.5, 0.2, 0.1]),
+    "multistep": Multistep([1.0, 0.5, 0.2, 0.1]),
     "churned": Heun([1.0, 0.5, 0.2, 0.1], churn=2.0),
     "ancestral": AncestralEuler([1.0, 0.5, 0.2, 0.1]),
     "langevin": AnnealedLangevin([3.0, 2.0, 1.0], step_size=0.05),

@@ -276,7 +276,7 @@ def _sampling() -> ConfigDict:
     sampling = ConfigDict()
 
     # "annealed_langevin" is the paper's sampler. These use the denoiser and need tens of gradient
-    # evaluations: "heun" (probability flow), "ancestral" (ancestral Euler) and
+    # evaluations: "heun" and "multistep" (probability flow), "ancestral" (ancestral Euler) and
     # "coarse_to_fine" (stochastic ascent; each image takes as many steps as it needs). Two accept
     # or reject moves by a Metropolis test and so are exact at each temperature: "mala" (Langevin)
     # and "hmc" (Hamiltonian Monte Carlo). The default is the best that was measured at few gradient
@@ -309,13 +309,14 @@ def _sampling() -> ConfigDict:
     # Other samplers: noise level at which sampling starts. 0: noise.sigma_max.
     sampling.sigma_max = 0.0
     # Other samplers: noise level at which sampling ends. 0: noise.sigma_min, or a tenth of it for
-    # "heun", which is better (docs/samplers.md).
+    # "heun" and half of it for "multistep", which is better (docs/samplers.md).
     sampling.sigma_min = 0.0
-    # heun, ancestral: number N of noise levels from sigma_max to sigma_min. "heun" then needs
-    # 2 N - 1 gradient evaluations, "ancestral" needs N. mala, hmc: number of temperatures; level
+    # Number N of noise levels from sigma_max to sigma_min. "heun" then needs 2 N - 1 gradient
+    # evaluations, "multistep" and "ancestral" need N. mala, hmc: number of temperatures; level
     # sigma has the temperature (sigma / sigma0)^2.
     sampling.num_levels = 5
-    # heun, ancestral, mala, hmc: how much denser the levels are near sigma_min. 1: equal distances.
+    # heun, multistep, ancestral, mala, hmc: how much denser the levels are near sigma_min. 1: equal
+    # distances.
     sampling.rho = 7.0
     # heun: noise that is added between steps (S_churn of EDM). 0: none, so that an image is a
     # function of its start.

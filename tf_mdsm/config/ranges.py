@@ -59,7 +59,10 @@ def _parse_bound(text: str) -> float:
 
 
 _SOURCES = ("tfds", "digits", "idx", "npz", "folder", "synthetic")
-_SAMPLERS = ("annealed_langevin", "heun", "ancestral", "coarse_to_fine", "mala", "hmc")
+_SAMPLERS = (
+    *("annealed_langevin", "heun", "multistep", "ancestral", "coarse_to_fine"),
+    *("mala", "hmc"),
+)
 _STARTS = ("isotropic", "gaussian", "mixture", "images")
 
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -106,9 +106,9 @@ def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
             raise InvalidArgument(f"config.{field}", requirement, repr(value))
 
 
-# Samplers that end at a tenth of the smallest trained noise level by default: measured to be
-# better (docs/samplers.md).
-_END_BELOW_TRAINED = ("heun",)
+# Samplers that end this many times below the smallest trained noise level by default: measured to
+# be better (docs/samplers.md). Others end at that level.
+_TIMES_BELOW_TRAINED = {"heun": 10, "multistep": 2}
 
 
 def final_sigma(config: ConfigDict) -> float:
@@ -117,9 +117,9 @@ def final_sigma(config: ConfigDict) -> float:
     The default may lie below the smallest trained level. The denoiser is not given the noise level,
     so it still removes the noise that it sees there.
     """
-    sampling, trained = config.sampling, config.noise.sigma_min
-    is_below = sampling.sampler in _END_BELOW_TRAINED
-    return sampling.sigma_min or (trained / 10 if is_below else trained)
+    sampling = config.sampling
+    times = _TIMES_BELOW_TRAINED.get(sampling.sampler, 1)
+    return sampling.sigma_min or config.noise.sigma_min / times
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, object]:

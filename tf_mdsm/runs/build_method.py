@@ -18,6 +18,7 @@ from tf_mdsm.samplers.guided import Guided
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HMC, MALA
+from tf_mdsm.samplers.multistep import Multistep
 from tf_mdsm.samplers.schedules import (
     annealing_temperatures,
     falling_sigmas,
@@ -135,6 +136,12 @@ def _build_heun(config: ConfigDict, statistics: ImageStatistics | None) -> Heun:
     return Heun(sigmas, churn=config.sampling.churn, start=start)
 
 
+def _build_multistep(config: ConfigDict, statistics: ImageStatistics | None) -> Multistep:
+    """The two-step method over the grid of noise levels."""
+    first, sigmas = _noise_levels(config)
+    return Multistep(sigmas, start=build_start(config, statistics, first, isotropic_sigma=first))
+
+
 def _build_ancestral(config: ConfigDict, statistics: ImageStatistics | None) -> AncestralEuler:
     """Ancestral sampling over the grid of noise levels."""
     first, sigmas = _noise_levels(config)
@@ -234,6 +241,7 @@ def mixture_start(statistics: ImageStatistics, mixture: ImageMixture, sigma: flo
 BUILDERS: dict[str, Callable[..., Method]] = {
     "annealed_langevin": _build_langevin,
     "heun": _build_heun,
+    "multistep": _build_multistep,
     "ancestral": _build_ancestral,
     "coarse_to_fine": _build_coarse_to_fine,
     "mala": _build_mala,

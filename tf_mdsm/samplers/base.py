@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ __all__ = [
     "DenoiserMethod",
     "Method",
     "NoiseGridMethod",
+    "State",
     "Target",
     "TemperatureMethod",
     "denoise",
@@ -24,6 +25,9 @@ __all__ = [
     "require_method",
     "require_target",
 ]
+
+# The images [B, H, W, C] on their way, or a tuple of them and of what a method remembers besides.
+State = Any
 
 
 @runtime_checkable
@@ -161,26 +165,39 @@ class Method(Value, abc.ABC):
         start = self.start or IsotropicStart(self.sigma_range(target)[1])
         return start.noisy_images(seeds, target.image_shape)
 
+    def initial_state(self, images: tf.Tensor) -> State:
+        """What the first step takes: the images, for a method that remembers nothing else.
+
+        Other methods have tensors [B, H, W, C] besides, in a tuple.
+        """
+        return images
+
+    def images_of(self, state: State) -> tf.Tensor:
+        """The images of a state, float32 [B, H, W, C]."""
+        return state
+
     @abc.abstractmethod
     def step(
         self,
         target: Target,
-        images: tf.Tensor,
+        state: State,
         seeds: tf.Tensor,
         step: tf.Tensor,
         known: KnownData,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
+        /,
+    ) -> tuple[State, tf.Tensor, tf.Tensor | bool]:
         """One step of the method.
 
         Args:
             target: what is sampled.
-            images: images before the step, float32 [B, H, W, C].
+            state: the images before the step, float32 [B, H, W, C], or a state as
+                `initial_state` makes it.
             seeds: int64 [B], each >= 0.
             step: index of the step, int32 scalar in [0, num_steps).
             known: data that the final images must agree with.
 
         Returns:
-            the images after the step; the energy at the step's first gradient evaluation,
+            the state after the step; the energy at the step's first gradient evaluation,
             float32 [B]; and whether any image is still unfinished: if none is, further steps would
             not change them.
         """
@@ -188,38 +205,38 @@ class Method(Value, abc.ABC):
     def advance(
         self,
         target: Target,
-        images: tf.Tensor,
+        state: State,
         seeds: tf.Tensor,
         first_step: tf.Tensor | int,
         num_steps: tf.Tensor | int,
         known: KnownData = NOTHING_KNOWN,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[State, tf.Tensor]:
         """Runs `num_steps` consecutive steps, or fewer if all images are finished earlier.
 
         Args:
             target: what is sampled.
-            images: images before these steps, float32 [B, H, W, C].
+            state: the images before these steps, or a state as `initial_state` makes it.
             seeds: int64 [B], each >= 0.
             first_step: index of the first of these steps.
             num_steps: number of steps, at least 1.
             known: data that the final images must agree with.
 
         Returns:
-            the images after the steps, and the energy at each step, float32 [num_steps, B]. Steps
+            the state after the steps, and the energy at each step, float32 [num_steps, B]. Steps
             that were not needed have the energy of the last step that was run.
         """
 
-        def body(i, images, energies, _):
-            images, energy, is_unfinished = self.step(target, images, seeds, first_step + i, known)
-            return i + 1, images, energies.write(i, energy), is_unfinished
+        def body(i, state, energies, _):
+            state, energy, is_unfinished = self.step(target, state, seeds, first_step + i, known)
+            return i + 1, state, energies.write(i, energy), is_unfinished
 
         energies = tf.TensorArray(tf.float32, num_steps, clear_after_read=False)
-        steps_done, images, energies, _ = tf.while_loop(
+        steps_done, state, energies, _ = tf.while_loop(
             lambda i, _, __, is_unfinished: is_unfinished & (i < num_steps),
             body,
-            (tf.constant(0), images, energies, tf.constant(True)),
+            (tf.constant(0), state, energies, tf.constant(True)),
         )
-        return images, energies.gather(tf.minimum(tf.range(num_steps), steps_done - 1))
+        return state, energies.gather(tf.minimum(tf.range(num_steps), steps_done - 1))
 
     @abc.abstractmethod
     def finish(
@@ -251,8 +268,8 @@ class Method(Value, abc.ABC):
 
     def sample_from(self, target: Target, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """As `sample`, from given starting images, float32 [B, H, W, C]."""
-        images, _ = self.advance(target, images, seeds, 0, self.num_steps)
-        return self.finish(target, images)
+        state, _ = self.advance(target, self.initial_state(images), seeds, 0, self.num_steps)
+        return self.finish(target, self.images_of(state))
 
     def sample_given(self, target: Target, known: KnownData) -> tf.Tensor:
         """Samples images that agree with known data, one image for each seed of `known`.
@@ -260,9 +277,9 @@ class Method(Value, abc.ABC):
         Returns:
             images, not clipped, that agree with the known data, float32 [B, H, W, C].
         """
-        images = self.start_images(target, known.seeds, known)
-        images, _ = self.advance(target, images, known.seeds, 0, self.num_steps, known)
-        return known.project(self.finish(target, images, known))
+        state = self.initial_state(self.start_images(target, known.seeds, known))
+        state, _ = self.advance(target, state, known.seeds, 0, self.num_steps, known)
+        return known.project(self.finish(target, self.images_of(state), known))
 
     def inpaint(
         self, target: Target, images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor

@@ -57,23 +57,31 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
     # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse
     # operations in another way, and the last bits of an image would depend on the batch size.
     seeds_spec = tf.TensorSpec([None], tf.int64)
-    images_spec = tf.TensorSpec([None, *target.image_shape], tf.float32)
 
     @tf.function(input_signature=[seeds_spec], autograph=False)
     def start(seeds):
-        return method.start_images(target, seeds)
+        return method.initial_state(method.start_images(target, seeds))
+
+    state_spec = tf.nest.map_structure(
+        lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype),
+        start.get_concrete_function().structured_outputs,
+    )
 
     @tf.function(
-        input_signature=[images_spec, seeds_spec, *[tf.TensorSpec([], tf.int32)] * 2],
+        input_signature=[state_spec, seeds_spec, *[tf.TensorSpec([], tf.int32)] * 2],
         autograph=False,
     )
-    def advance(images, seeds, first_step, num_steps):
-        return method.advance(target, images, seeds, first_step, num_steps)
+    def advance(state, seeds, first_step, num_steps):
+        return method.advance(target, state, seeds, first_step, num_steps)
 
-    @tf.function(input_signature=[images_spec], autograph=False)
-    def finish(images):
-        images = method.finish(target, images)
+    @tf.function(input_signature=[state_spec], autograph=False)
+    def finish(state):
+        images = method.finish(target, method.images_of(state))
         return images, energy_and_score(target, images)[0]
+
+    def kept(state, kept_chains):
+        # Sliced on the device: what is not kept is not copied from it.
+        return method.images_of(state)[:kept_chains].numpy()
 
     def run(
         seeds: Sequence[int],
@@ -81,16 +89,15 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         kept_chains: int | None = None,
     ) -> Chain:
         seed_tensor = tf.constant(checked_seeds(seeds))
-        images = start(seed_tensor)
-        # Sliced on the device: what is not kept is not copied from it.
-        states, energies = [images[:kept_chains].numpy()], []
+        state = start(seed_tensor)
+        states, energies = [kept(state, kept_chains)], []
         for first in range(0, method.num_steps, show_every):
             steps = min(show_every, method.num_steps - first)
-            images, energy = advance(images, seed_tensor, tf.constant(first), tf.constant(steps))
-            states.append(images[:kept_chains].numpy())
+            state, energy = advance(state, seed_tensor, tf.constant(first), tf.constant(steps))
+            states.append(kept(state, kept_chains))
             energies.append(energy.numpy())
             on_steps(steps)
-        images, energy = finish(images)
+        images, energy = finish(state)
         states.append(images[:kept_chains].numpy())
         return Chain(images.numpy(), energy.numpy(), np.stack(states), np.concatenate(energies))
 

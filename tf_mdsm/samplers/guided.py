@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_target
+from tf_mdsm.samplers.base import Method, State, Target, energy_and_score, require_target
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.values import number
 
@@ -150,17 +150,25 @@ class Guided(Method):
         """As the method's."""
         return self.method.start_images(target, seeds, known)
 
+    def initial_state(self, images: tf.Tensor) -> State:
+        """As the method's."""
+        return self.method.initial_state(images)
+
+    def images_of(self, state: State) -> tf.Tensor:
+        """As the method's."""
+        return self.method.images_of(state)
+
     def step(
         self,
         target: Target,
-        images: tf.Tensor,
+        state: State,
         seeds: tf.Tensor,
         step: tf.Tensor,
         known: KnownData,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | bool]:
+    ) -> tuple[State, tf.Tensor, tf.Tensor | bool]:
         """One step of the method, guided or not, as in `Method.step`."""
         target = _guided_if(target, tf.constant(self.guided)[step])
-        return self.method.step(target, images, seeds, step, known)
+        return self.method.step(target, state, seeds, step, known)
 
     def finish(
         self, target: Target, images: tf.Tensor, known: KnownData = NOTHING_KNOWN
