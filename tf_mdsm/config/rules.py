@@ -107,7 +107,7 @@ def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
 
 
 # Samplers that end at a tenth of the smallest trained noise level by default: measured to be
-# better (docs/samplers.md).
+# better (docs/results/samplers.md).
 _END_BELOW_TRAINED = ("heun",)
 
 
