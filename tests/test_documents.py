@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from tests.helpers.readme import assert_example, run_example
+from tests.helpers.readme import assert_examples, run_examples
 from tests.helpers.small_runs import ROOT
 
 
 @pytest.fixture
 def example(small_run, tmp_path, monkeypatch):
-    """The README's example with a small network and few steps; no export is written."""
+    """The examples with a small network and few steps; no export is written."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "digits").symlink_to(small_run)
     monkeypatch.chdir(tmp_path)
@@ -24,12 +24,12 @@ def example(small_run, tmp_path, monkeypatch):
         '"unet", image_shape=(8, 8, 1), channels=24': '"dense", (8, 8, 1), channels=8',
         "epochs=50": "epochs=1",
     }
-    return run_example(small), exported
+    return run_examples(small), exported
 
 
-def test_the_example_of_the_readme_runs(example):
+def test_the_examples_in_python_run(example):
     names, exported = example
-    assert_example(names)
+    assert_examples(names)
     assert exported == ["served/1"]
 
 
