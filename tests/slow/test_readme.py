@@ -1,4 +1,4 @@
-"""The README's example with its own network, for fewer steps, and a whole export (docs/guide/python.md)."""
+"""The examples in Python with their own network, for fewer steps, and with a whole export."""
 
 from tests.helpers.readme import assert_examples, run_examples
 from tests.helpers.served_model import Model
