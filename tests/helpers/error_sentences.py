@@ -58,9 +58,8 @@ def error_sentences() -> list[ErrorSentence]:
     for path in sorted((ROOT / "tf_mdsm").rglob("*.py")):
         for scopes, call in _calls(path.read_text()):
             name = ast.unparse(call.func)
-            is_own_kind = name == "super().__init__" and "RunError" in _class_bases(
-                path.read_text()
-            )
+            is_of_class = "RunError" in _class_bases(path.read_text())
+            is_own_kind = name == "super().__init__" and is_of_class
             if name not in _ERRORS and not is_own_kind:
                 continue
             for text in _sentences(name, call, scopes):
