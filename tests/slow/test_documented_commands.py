@@ -36,6 +36,7 @@ SMALL_UNET = {
 }
 # Put in place of the commands' own.
 FEW = {
+    "export.batch_sizes": "1",
     "evaluation.num_samples": 16,
     "evaluation.num_images": 10,
     "evaluation.features": "none",
