@@ -13,7 +13,7 @@ each of 9 gradient evaluations, have a Fréchet distance of 9.0 to the training 
 7.6 to 9.8), in 64 features of a small classifier, so it is not FID. With the ResNet of
 configs/digits_resnet.py it is 27.8 (21.7 to 32.4) after 1.5 minutes of training. 180 validation
 images have 9.8; the estimate from fewer images is biased upwards, so this number is not directly
-comparable with those of 1,024 samples. Source: docs/ablation.md.
+comparable with those of 1,024 samples. Source: docs/results/ablation.md.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,8 @@ Network: the paper's Res12 with quadratic head, 16 channels (paper: 64). Batch s
 rate are adapted to the size of the images, and the weights are averaged. The noise levels are those
 of the paper for MNIST.
 Time: two minutes of training on two CPU cores.
-Result: the loss falls from 64, the number of pixels, to 11.4. Fréchet distances: docs/ablation.md.
+Result: the loss falls from 64, the number of pixels, to 11.4.
+Fréchet distances: docs/results/ablation.md.
 """
 
 from ml_collections import ConfigDict

@@ -15,7 +15,7 @@ Result: sampling starts at a mixture of 50 Gaussians. 1,024 samples of 9 gradien
 Fréchet distance of 2.8 in features of a small classifier (not FID); started at one Gaussian 4.5.
 With `--config.guidance=2`, the guide being the weights after 2,000 steps, it is 1.6 at twice the
 time. After as many minutes of training, the paper's architecture at a quarter of its width (Res12,
-16 channels, 14,200 steps) has 19.21. Source: docs/samplers.md and docs/ablation.md.
+16 channels, 14,200 steps) has 19.21. Source: docs/results/samplers.md and docs/results/ablation.md.
 """
 
 from ml_collections import ConfigDict

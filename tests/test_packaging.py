@@ -32,6 +32,14 @@ def test_a_wheel_holds_all_files_of_the_package_and_no_others(monkeypatch):
     assert packed_files(monkeypatch) == files
 
 
+def test_the_license_is_named_everywhere():
+    project = read_configuration(ROOT / "pyproject.toml")["project"]
+    assert project["license"] == "Apache-2.0"
+    assert "\nlicense: Apache-2.0\n" in (ROOT / "CITATION.cff").read_text()
+    assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
+    assert "http://www.apache.org/licenses/LICENSE-2.0" in (ROOT / "NOTICE").read_text()
+
+
 def test_the_command_is_the_program():
     scripts = read_configuration(ROOT / "pyproject.toml")["project"]["scripts"]
     ((name, entry),) = scripts.items()

@@ -15,7 +15,7 @@ one level trains the gradient there only, but sampling from noise crosses all sh
 
 Fréchet distances are in features of a small classifier that is trained here
 (tf_mdsm/evaluation/classifier.py): they can be compared with each other only. Results that were
-measured are in docs/noise_levels.md.
+measured are in docs/results/noise_levels.md.
 
 Each run has a folder in WORKDIR. Training continues from the last checkpoint, and complete runs and
 kept samples are used again.

@@ -4,7 +4,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from tf_mdsm.config import default_config
-from tf_mdsm.config.rules import _CHANGEABLE, check_same_run, final_sigma, flatten, validate
+from tf_mdsm.config.rules import CHANGEABLE, check_same_run, final_sigma, flatten, validate
 from tf_mdsm.errors import InvalidArgument
 
 DENOISER_FIRST = {
@@ -298,7 +298,7 @@ def test_a_resumed_run_keeps_what_is_trained(field, value, is_changeable):
 
 def test_what_may_change_is_a_setting_or_a_group():
     fields = flatten(default_config())
-    for name in _CHANGEABLE:
+    for name in CHANGEABLE:
         assert name in fields or (name.endswith(".") and any(f.startswith(name) for f in fields))
 
 

@@ -1,4 +1,4 @@
-"""The README's example of the package in Python."""
+"""The examples of the package in Python: the README's, and the guide's that continues it."""
 
 import re
 
@@ -6,27 +6,30 @@ import numpy as np
 
 from tests.helpers.small_runs import ROOT
 
+_PAGES = ("README.md", "docs/guide/python.md")
 
-def run_example(replacements: dict[str, str]) -> dict[str, object]:
-    """Runs the example with some of its text replaced; returns its variables.
 
-    It loads the run `runs/digits` of the current folder.
+def run_examples(replacements: dict[str, str]) -> dict[str, object]:
+    """Runs the README's example and the guide's with some text replaced; returns their variables.
+
+    They load the run `runs/digits` of the current folder.
     """
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    code = "\n".join(blocks)
+    text = "\n".join((ROOT / page).read_text() for page in _PAGES)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     for old, new in replacements.items():
         assert code.count(old) == 1, old
         code = code.replace(old, new)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    exec(compile(code, _PAGES[0], "exec"), names)  # noqa: S102
     return names
 
 
-def assert_example(names: dict[str, object]) -> None:
-    """Requires what the example says of its results."""
+def assert_examples(names: dict[str, object]) -> None:
+    """Requires what the examples say of their results."""
     samples, drawn, filled = (np.asarray(names[name]) for name in ("samples", "drawn", "filled"))
     images, mask = np.asarray(names["images"]), np.asarray(names["mask"])
     assert samples.shape == (16, 8, 8, 1)
+    assert np.shape(names["clean"]) == images.shape
     assert (drawn.shape, drawn.dtype) == ((16, 8, 8, 1), np.uint8)
     np.testing.assert_array_equal(filled[:, mask], images[:8][:, mask])
     assert np.shape(names["noise"]) == (4, 8, 8, 1)

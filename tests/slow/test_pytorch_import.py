@@ -141,7 +141,7 @@ def bad_files(folder) -> dict[str, str]:
         (folder / f"truncated_{name}").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (folder / "empty").touch()
     (folder / "text").write_text("weights\n")
-    (folder / "picture").write_bytes((ROOT / "docs/digits.png").read_bytes())
+    (folder / "picture").write_bytes((ROOT / "docs/results/digits.png").read_bytes())
     (folder / "folder").mkdir()
     unreadable = ("code_legacy", "code_bare", "truncated_res12", "truncated_res18")
     unreadable += ("empty", "text", "picture")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.small_runs import ROOT, environment, flags
 
-SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "tf_mdsm")
+SOURCES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "NOTICE", "tf_mdsm")
 # An entrance of every floor, and a file that is no module.
 PROGRAM = """
 import importlib.resources
@@ -75,6 +75,10 @@ def test_the_wheel_holds_the_package_alone(wheel):
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         required = archive.read(metadata).decode()
+        for name in ("LICENSE", "NOTICE"):
+            place = metadata.replace("METADATA", f"licenses/{name}")
+            assert archive.read(place) == (ROOT / name).read_bytes()
+    assert "\nLicense-Expression: Apache-2.0\n" in required
     files = (path for path in (ROOT / "tf_mdsm").rglob("*") if path.is_file())
     assert names == {p.relative_to(ROOT).as_posix() for p in files if "__pycache__" not in p.parts}
     for line in (ROOT / "requirements.txt").read_text().splitlines():

@@ -280,7 +280,7 @@ def _sampling() -> ConfigDict:
     # "coarse_to_fine" (stochastic ascent; each image takes as many steps as it needs). Two accept
     # or reject moves by a Metropolis test and so are exact at each temperature: "mala" (Langevin)
     # and "hmc" (Hamiltonian Monte Carlo). The default is the best that was measured at few gradient
-    # evaluations (docs/samplers.md).
+    # evaluations (docs/results/samplers.md).
     sampling.sampler = "heun"
     # Images that --mode=sample draws.
     sampling.num_samples = 64
@@ -309,7 +309,7 @@ def _sampling() -> ConfigDict:
     # Other samplers: noise level at which sampling starts. 0: noise.sigma_max.
     sampling.sigma_max = 0.0
     # Other samplers: noise level at which sampling ends. 0: noise.sigma_min, or a tenth of it for
-    # "heun" and half of it for "multistep", which is better (docs/samplers.md).
+    # "heun" and half of it for "multistep", which is better (docs/results/samplers.md).
     sampling.sigma_min = 0.0
     # Number N of noise levels from sigma_max to sigma_min. "heun" then needs 2 N - 1 gradient
     # evaluations, "multistep" and "ancestral" need N. mala, hmc: number of temperatures; level

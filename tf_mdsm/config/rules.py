@@ -11,10 +11,17 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import HEADS_WITH_ONE_GUESS, heads_of
 from tf_mdsm.weightings import trains_denoiser
 
-__all__ = ["check_same_run", "final_sigma", "flatten", "restores_photographs", "validate"]
+__all__ = [
+    "CHANGEABLE",
+    "check_same_run",
+    "final_sigma",
+    "flatten",
+    "restores_photographs",
+    "validate",
+]
 
 # Settings, and groups of settings, that do not change what is trained.
-_CHANGEABLE = (
+CHANGEABLE = (
     "checkpoint",
     "guidance",
     "sampling.",
@@ -93,7 +100,7 @@ def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
     Raises:
         InvalidArgument: for the first setting that differs and may not.
     """
-    changeable = _CHANGEABLE
+    changeable = CHANGEABLE
     if config.optimizer.schedule == "constant":
         changeable += ("training.num_steps",)
     saved_values = flatten(saved)
@@ -107,7 +114,7 @@ def check_same_run(config: ConfigDict, saved: ConfigDict) -> None:
 
 
 # Samplers that end this many times below the smallest trained noise level by default: measured to
-# be better (docs/samplers.md). Others end at that level.
+# be better (docs/results/samplers.md). Others end at that level.
 _TIMES_BELOW_TRAINED = {"heun": 10, "multistep": 2}
 
 

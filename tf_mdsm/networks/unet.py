@@ -1,7 +1,7 @@
 """A U-Net that guesses the clean image behind a noisy one; `heads.py` computes the energy from it.
 
 It is not in the paper. After equal training time its samples are closer to the data than those of
-the paper's ResNet (docs/ablation.md).
+the paper's ResNet (docs/results/ablation.md).
 """
 
 from collections.abc import Iterator

@@ -88,7 +88,7 @@ class Guided(Method):
     """A method with a guide in some of its steps; its target is a `GuidedTarget`.
 
     In the middle of the way from noise to images a guide gains most. At the end it costs diversity
-    or precision, and everywhere it costs a second gradient (docs/samplers.md).
+    or precision, and everywhere it costs a second gradient (docs/results/samplers.md).
     With known data there is no guide: restoration is worse with it.
 
     Sources: Karras et al. 2024, "Guiding a diffusion model with a bad version of itself";

@@ -24,7 +24,7 @@ from tf_mdsm.weightings import trains_denoiser
 __all__ = ["checked_method", "default_method", "sample", "trained_noise", "warn_beyond_training"]
 
 # Heun's method ends at this share of the smallest trained level, which was measured to be better
-# (docs/samplers.md). Ending below it is taken for a mistake.
+# (docs/results/samplers.md). Ending below it is taken for a mistake.
 _END_SHARE = 0.1
 
 
@@ -81,7 +81,7 @@ def default_method(target: Target) -> Heun:
     """Heun's method in 9 gradient evaluations, over a target's trained noise levels.
 
     It was the best that was measured at few gradient evaluations; `config.sampling` has the same
-    default (docs/samplers.md). A run adds a Gaussian start to it.
+    default (docs/results/samplers.md). A run adds a Gaussian start to it.
 
     Raises:
         InvalidArgument: for a target without noise levels.
