@@ -28,10 +28,12 @@ def free_port() -> int:
 def demonstration(source: object, *flags: str):
     """The address of the demonstration, in a process of its own."""
     port = free_port()
+    # NiceGUI takes another way where it finds itself in a test.
+    variables = {k: v for k, v in environment().items() if not k.startswith("PYTEST")}
     process = subprocess.Popen(
         [sys.executable, "-m", "tf_mdsm.demo", str(source), f"--port={port}", *flags],
         cwd=ROOT,
-        env=environment(),
+        env=variables,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -148,6 +150,21 @@ class Visitor:
     def upload(self, tab: str, path: pathlib.Path) -> None:
         # Quasar puts the field for the file into the page at the first click of its button.
         self._all(f".{tab} .q-uploader input[type=file]")[0].send_keys(str(path))
+
+    def set_slider(self, selector: str, number: int) -> None:
+        """Moves a slider to its smallest value by keys, then so many steps up."""
+        from selenium.webdriver.common.keys import Keys
+
+        field = self.find(f"{selector} .q-slider__track-container, {selector} [tabindex]")
+        field.send_keys(*[Keys.ARROW_LEFT] * 100, *[Keys.ARROW_RIGHT] * number)
+
+    def took(self, tab: str) -> bool:
+        """Whether a tab shows an image that was chosen."""
+        script = """
+            const panel = document.querySelector(arguments[0]);
+            return [...panel.querySelectorAll('img')].some(i => i.src.startsWith('data:image/png'));
+        """
+        return self.browser.execute_script(script, f".q-tab-panel.{tab}, .{tab}")
 
     def picture(self, selector: str) -> bytes:
         """The pixels of a shown picture, by its address; waits until there is one."""

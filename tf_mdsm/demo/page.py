@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from nicegui import app, events, run, ui
 
 from tf_mdsm.demo.masks import lower_half_hidden, mask_overlay, painted
@@ -221,7 +222,7 @@ class _DrawTab:
     def _show(self) -> None:
         if not self._addresses:
             return
-        number, last = int(self._state.value), len(self._addresses) - 1
+        number, last = round(_value(self._state)), len(self._addresses) - 1
         self._grid.set_source(self._addresses[number])
         self._caption.text = "final images" if number == last else f"state {number} of {last}"
 
@@ -230,10 +231,10 @@ class _DrawTab:
         self._timer.activate()
 
     def _next(self) -> None:
-        if self._state.value >= len(self._addresses) - 1:
+        if _value(self._state) >= len(self._addresses) - 1:
             self._timer.deactivate()
         else:
-            self._state.value += 1
+            self._state.value = _value(self._state) + 1
 
 
 class _FillTab:
@@ -289,7 +290,7 @@ class _FillTab:
             event.image_x,
             event.image_y,
             scale=self._scale,
-            brush=int(self._brush.value),
+            brush=round(_value(self._brush)),
             known=not self._hides.value,
         )
         self._show_mask()
@@ -332,14 +333,14 @@ class _DenoiseTab:
             self._caption.text = ""
 
     async def _denoise(self) -> None:
-        image, level, seed = self._choice.image, float(self._added.value), _whole(self._seed)
+        image, level, seed = self._choice.image, _value(self._added), _whole(self._seed)
         if image is None:
             self._work.say("Take an image first.")
             return
         noisy = with_noise(image, level, seed)
         denoised = await self._work.result(lambda: self._model.denoise(noisy[None])[0])
         if denoised is not None:
-            found = float(noise_level(noisy[None], denoised[None])[0])
+            found = float(noise_level(tf.constant(noisy[None]), tf.constant(denoised[None]))[0])
             self._answer.set_source(grid_address(np.stack([image, noisy, denoised]), 3))
             self._caption.text = (
                 f"The image, with noise of {level:.2f}, denoised. "
@@ -396,6 +397,11 @@ def _number(
     if on_enter is not None:
         field.on("keydown.enter", on_enter)
     return field
+
+
+def _value(slider: ui.slider) -> float:
+    """The number at which a slider stands."""
+    return float(slider.value or 0)
 
 
 def _whole(field: ui.number) -> int:
