@@ -37,14 +37,6 @@ def test_a_grid_has_a_place_for_each_image():
     assert grid.shape[1] > 4 * grid.shape[0]
 
 
-def test_noise_has_its_level_and_follows_from_its_seed():
-    image = np.full((64, 64, 3), 0.5, np.float32)
-    noisy = pictures.with_noise(image, 0.3, 7)
-    assert (noisy - image).std() == pytest.approx(0.3, rel=0.02)
-    np.testing.assert_array_equal(noisy, pictures.with_noise(image, 0.3, 7))
-    np.testing.assert_array_equal(pictures.with_noise(image, 0.0, 7), image)
-
-
 def test_the_rank_is_a_share_of_each_set():
     energies = {"digits": np.arange(10.0), "letters": np.arange(4.0)}
     assert pictures.rank_sentence(6.5, energies) == (

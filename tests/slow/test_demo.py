@@ -134,9 +134,9 @@ def use_all_tabs(page) -> None:
         assert page.texts(f".{tab} .error") == []
 
 
-def test_exports_offer_what_their_signatures_allow(run, tmp_path):
-    for kind, folder in (("saved_model", tmp_path / "1"), ("stablehlo", tmp_path / "hlo" / "1")):
-        export(run, folder, format=kind)
+def test_exports_offer_what_their_signatures_allow(exported_run, tmp_path):
+    export(load(exported_run), tmp_path / "1", format="stablehlo")
+    for folder in (exported_run / "export" / "1", tmp_path / "1"):
         with demonstration(folder) as address, visitor(address) as page:
             assert "--images=PATH" in " ".join(page.texts(".remark"))
             use_all_tabs(page)

@@ -19,10 +19,10 @@ from tf_mdsm.demo.pictures import (
     grid_address,
     rank_sentence,
     scale_of,
-    with_noise,
 )
 from tf_mdsm.demo.uploads import MAX_BYTES, read_upload
 from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
+from tf_mdsm.evaluation.denoising import add_noise
 from tf_mdsm.losses import noise_level
 from tf_mdsm.system.seeds import MAX_SEED
 from tf_mdsm.visualization.plots import histograms
@@ -337,11 +337,11 @@ class _DenoiseTab:
         if image is None:
             self._work.say("Take an image first.")
             return
-        noisy = with_noise(image, level, seed)
-        denoised = await self._work.result(lambda: self._model.denoise(noisy[None])[0])
+        noisy = add_noise(image[None], level, seed)
+        denoised = await self._work.result(lambda: self._model.denoise(noisy))
         if denoised is not None:
-            found = float(noise_level(tf.constant(noisy[None]), tf.constant(denoised[None]))[0])
-            self._answer.set_source(grid_address(np.stack([image, noisy, denoised]), 3))
+            found = float(noise_level(tf.constant(noisy), tf.constant(denoised))[0])
+            self._answer.set_source(grid_address(np.stack([image, noisy[0], denoised[0]]), 3))
             self._caption.text = (
                 f"The image, with noise of {level:.2f}, denoised. "
                 f"Noise level that the model finds: {found:.3f}"

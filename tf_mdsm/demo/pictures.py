@@ -8,7 +8,7 @@ from PIL import Image
 
 from tf_mdsm.visualization.images import image_grid, to_uint8
 
-__all__ = ["data_address", "enlarged", "grid_address", "rank_sentence", "scale_of", "with_noise"]
+__all__ = ["data_address", "enlarged", "grid_address", "rank_sentence", "scale_of"]
 
 # Side of an enlarged image on the page, about.
 _SIDE = 320
@@ -35,12 +35,6 @@ def data_address(pixels: np.ndarray) -> str:
 def grid_address(images: np.ndarray, columns: int | None = None) -> str:
     """Images [N, H, W, C] in one grid, as the address of a PNG file."""
     return data_address(image_grid(images, columns))
-
-
-def with_noise(image: np.ndarray, level: float, seed: int) -> np.ndarray:
-    """An image [H, W, C] with normal noise of a level in pixel units, float32."""
-    noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
-    return (image + np.float32(level) * noise).astype(np.float32)
 
 
 def rank_sentence(energy: float, energies: dict[str, np.ndarray]) -> str:
