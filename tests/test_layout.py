@@ -251,6 +251,7 @@ CROSS_CUTTING = {
     "test_documents.py": "the README, WORKSPACE.md and docs/",
     "test_recipes.py": "configs/",
     "test_examples.py": "examples/",
+    "test_tutorial.py": "docs/guide/tutorial.ipynb as it is stored",
     "test_requirements.py": "requirements.txt and requirements.lock",
     "test_packaging.py": "pyproject.toml: what pip installs",
     "test_global_settings.py": "models under global settings of Keras and TensorFlow",
