@@ -37,7 +37,7 @@ def test_a_port_in_use_is_refused_before_a_model_is_loaded(capsys):
 
 def test_a_missing_library_is_named(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert program.main(["nothing"]) == 2
+    assert program.main(["nothing", "--port=0"]) == 2
     assert "pip install 'tf-mdsm[demo]'" in capsys.readouterr().err
 
 

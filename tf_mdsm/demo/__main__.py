@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     try:
         options = _parser().parse_args(arguments)
-        _require_library()
         _require_free(options.port)
+        _require_library()
         tune_process()
         _load_tensorflow()
         from tf_mdsm.demo.opening import comparison_of, open_model
