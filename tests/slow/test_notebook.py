@@ -1,15 +1,14 @@
 """A Jupyter notebook: the package and the program in its cells, with Jupyter's own kernel."""
 
-import os
 import pathlib
-import sys
 
 import pytest
 
-from tests.helpers.small_runs import ROOT, environment, flags
+from tests.helpers.notebooks import execute, texts, variables
+from tests.helpers.small_runs import flags
 
 nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
 PREPARE = """
@@ -57,24 +56,13 @@ print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
     """A function that runs cells in a kernel of this interpreter, and returns their texts."""
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    for name, value in environment().items():
+    for name, value in variables(tmp_path).items():
         monkeypatch.setenv(name, value)
 
     def run(*cells: str) -> list[str]:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-        client = nbclient.NotebookClient(
-            notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}
-        )
-        client.create_kernel_manager()
-        launcher = [sys.executable, "-m", "ipykernel_launcher"]
-        client.km.kernel_cmd = [*launcher, "-f", "{connection_file}"]
-        client.execute()
-        return ["".join(o.get("text", "") for o in cell.outputs) for cell in notebook.cells]
+        execute(notebook, tmp_path)
+        return texts(notebook)
 
     return run
 

@@ -16,7 +16,7 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.system import checksums
-from tf_mdsm.training.checkpoints import TrainingCheckpoints, restore_weights
+from tf_mdsm.training.checkpoints import TrainingCheckpoints, restore_weights, write_averages
 from tf_mdsm.training.optimizers import Adam
 
 
@@ -349,3 +349,21 @@ def test_a_folder_of_any_name_is_read_and_tidied(tmp_path, name):
     # The folder may be moved to a plain name.
     shutil.move(folder, tmp_path / "plain")
     assert restored_step(tmp_path / "plain") == 4
+
+
+def test_averages_alone_are_both_networks_weights_and_are_not_trained_on(tmp_path):
+    model, other = shared_model("saved"), shared_model("restored")
+    set_state(model, 3)
+    write_averages(str(tmp_path), model, step=3)
+    set_state(other, 7)
+    assert restore_weights(str(tmp_path), other) == 3
+    averages = [variable.numpy() for variable in model.ema_network.variables]
+    for network in (other.network, other.ema_network):
+        for variable, average in zip(network.variables, averages, strict=True):
+            np.testing.assert_array_equal(variable, average)
+    with pytest.raises(InvalidArgument, match="not of averaged weights alone"):
+        TrainingCheckpoints(str(tmp_path), model, 3).restore_latest()
+    with pytest.raises(InvalidArgument, match="hold a checkpoint of this network"):
+        restore_weights(str(tmp_path), new_model(channels=5))
+    with pytest.raises(InvalidArgument, match="keep averaged weights"):
+        write_averages(str(tmp_path), new_model(ema_momentum=0.0), step=3)

@@ -5,9 +5,12 @@ import json
 import logging
 import math
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
@@ -15,7 +18,7 @@ from tf_mdsm.system import checksums
 from tf_mdsm.system.atomic import sync, write_json
 from tf_mdsm.system.plain_paths import plain_name
 
-__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights"]
+__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights", "write_averages"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -23,6 +26,8 @@ _LOGGER = logging.getLogger(__name__)
 # that keeps it; and the file in the first that holds its distance.
 _KEPT = {"best": "training.evaluate_every", "guide": "training.guide_step"}
 _DISTANCE_FILE = "distance.json"
+# The tensor of a checkpoint that says which object has which others.
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 class TrainingCheckpoints:
@@ -74,9 +79,13 @@ class TrainingCheckpoints:
         """Restores the model from the newest undamaged checkpoint; does nothing if there is none.
 
         Raises:
-            InvalidArgument: if the checkpoint belongs to another network.
+            InvalidArgument: if the checkpoint belongs to another network, or holds averages alone.
             RunError: if there are checkpoints, and all are damaged.
         """
+        newest = next(iter(_newest_first(self.folder)), None)
+        if newest is not None and _holds_averages_alone(newest):
+            requirement = "hold a checkpoint to train on, not of averaged weights alone"
+            raise InvalidArgument("--workdir", requirement, newest)
         path = _restore_newest(self._checkpoint, self.folder)
         if path:
             self.latest_step = _step_of(path)
@@ -148,8 +157,30 @@ class TrainingCheckpoints:
             ) from error
 
 
+def write_averages(folder: str, model: EnergyModel, *, step: int) -> None:
+    """Writes a checkpoint of the averaged weights alone, a quarter of a whole checkpoint.
+
+    `restore_weights` reads it. Training cannot continue from it.
+
+    Args:
+        folder: an existing folder of checkpoints.
+        model: a model that keeps averaged weights.
+        step: its training step.
+
+    Raises:
+        InvalidArgument: if it keeps no averages.
+        OSError, tf.errors.OpError: if it cannot be written.
+    """
+    if model.ema_network is None:
+        requirement = "keep averaged weights (config.optimizer.ema_momentum)"
+        raise InvalidArgument("model", requirement, "a model without them")
+    _write(tf.train.Checkpoint(ema_network=model.ema_network), folder, keep=1, step=step)
+
+
 def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest") -> int:
     """Loads a checkpoint's weights into a model that is used but not trained any further.
+
+    Of a checkpoint of averaged weights alone (`write_averages`), both networks get the averages.
 
     Args:
         folder: a run's checkpoint folder.
@@ -163,7 +194,7 @@ def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest"
         InvalidArgument: if there is no such checkpoint, or it belongs to another network.
         RunError: if all checkpoints are damaged, or that of the step is.
     """
-    checkpoint = tf.train.Checkpoint(**_networks(model))
+    checkpoint = _Weights(model)
     steps = [_step_of(path) for path in _newest_first(folder)]
     if not steps:
         raise InvalidArgument("--workdir", "hold a checkpoint (train first)", folder)
@@ -185,12 +216,41 @@ def restore_weights(folder: str, model: EnergyModel, which: str | int = "newest"
     return _step_of(path)
 
 
+class _Weights:
+    """A model's networks, restored as by `tf.train.Checkpoint`, or from averages alone."""
+
+    def __init__(self, model: EnergyModel):
+        self._model = model
+
+    def restore(self, path: str) -> Any:
+        """Restores the networks from a checkpoint's path; returns the status of TensorFlow."""
+        averages = self._model.ema_network
+        if averages is None or not _holds_averages_alone(path):
+            return tf.train.Checkpoint(**_networks(self._model)).restore(path)
+        status = tf.train.Checkpoint(ema_network=averages).restore(path)
+        for raw, average in zip(self._model.network.variables, averages.variables, strict=True):
+            raw.assign(average)
+        return status
+
+
 def _networks(model: EnergyModel) -> dict[str, keras.Model]:
     """The model's networks, under their names in a checkpoint."""
     networks = {"network": model.network}
     if model.ema_network is not None:
         networks["ema_network"] = model.ema_network
     return networks
+
+
+def _holds_averages_alone(path: str) -> bool:
+    """Whether `write_averages` wrote a checkpoint; False of one that cannot be read."""
+    try:
+        graph = tf.train.load_checkpoint(path).get_tensor(_OBJECT_GRAPH)
+        root = TrackableObjectGraph.FromString(graph).nodes[0]
+    except (tf.errors.OpError, ValueError, DecodeError, IndexError):
+        return False  # Whoever restores it says why.
+    return {"network", "ema_network"} & {child.local_name for child in root.children} == {
+        "ema_network"
+    }
 
 
 def _smallest_distance(folder: str, measure: str) -> float:
@@ -277,7 +337,7 @@ def _write(checkpoint: tf.train.Checkpoint, folder: str, *, keep: int, step: int
     sync(os.path.join(folder, "checkpoint"))
 
 
-def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
+def _restore_newest(checkpoint: tf.train.Checkpoint | _Weights, folder: str) -> str | None:
     """Restores the newest undamaged checkpoint, with a warning about each damaged newer one.
 
     Returns:
@@ -302,7 +362,7 @@ def _restore_newest(checkpoint: tf.train.Checkpoint, folder: str) -> str | None:
     return None
 
 
-def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+def _restore(checkpoint: tf.train.Checkpoint | _Weights, path: str) -> None:
     """Restores one checkpoint.
 
     Raises:

@@ -97,7 +97,9 @@ def landscapes(energies: dict[str, np.ndarray], points: np.ndarray) -> np.ndarra
     return _pixels(figure)
 
 
-def histograms(values: dict[str, np.ndarray], xlabel: str) -> np.ndarray:
+def histograms(
+    values: dict[str, np.ndarray], xlabel: str, marks: Mapping[str, float] | None = None
+) -> np.ndarray:
     """Plots histograms of several sets of numbers over one axis, each with area 1.
 
     The bins cover the numbers between the 1st and the 99th percentile of every set. So a few
@@ -106,6 +108,7 @@ def histograms(values: dict[str, np.ndarray], xlabel: str) -> np.ndarray:
     Args:
         values: finite numbers of any shape, at least one, by label.
         xlabel: name of the quantity, with its unit.
+        marks: numbers that get a vertical line each, wherever they lie, by label.
 
     Returns:
         uint8 [H, W, 3].
@@ -120,6 +123,8 @@ def histograms(values: dict[str, np.ndarray], xlabel: str) -> np.ndarray:
     for label, numbers in flat.items():
         clipped = np.clip(numbers, edges[0], edges[-1])
         axes.hist(clipped, edges, density=True, histtype="stepfilled", alpha=0.35, label=label)
+    for label, number in (marks or {}).items():
+        axes.axvline(number, color="black", linewidth=1.5, label=label)
     axes.set(xlabel=xlabel, ylabel="density")
     axes.legend()
     return _pixels(figure)

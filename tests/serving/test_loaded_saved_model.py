@@ -1,0 +1,54 @@
+"""A SavedModel in this process: the answers of its functions, limits, other folders."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.helpers.known_export import (
+    LIMIT,
+    known_energy,
+    known_noise_level,
+    served_energy,
+    spelled,
+)
+from tests.helpers.served_inputs import SHAPE, some_images, upper_half_known
+from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.serving.loaded_saved_model import LoadedSavedModel
+from tf_mdsm.serving.saved_model import write_saved_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "1"
+    write_saved_model(served_energy(), str(folder), image_shape=SHAPE, provenance={})
+    return LoadedSavedModel(folder)
+
+
+def test_it_answers_as_the_functions(model):
+    images = some_images(3)
+    assert model.image_shape == model.sample_shape == SHAPE
+    np.testing.assert_allclose(model.energy(images), known_energy(images), rtol=1e-5)
+    np.testing.assert_array_equal(model.denoise(images), images / 2)
+    np.testing.assert_array_equal(model.score(images), -images)
+    np.testing.assert_allclose(model.noise_level(images), known_noise_level(images), rtol=1e-5)
+    np.testing.assert_array_equal(model.sample([5, 2**62])[0], spelled([5, 2**62]))
+    known = upper_half_known(3)
+    filled = model.inpaint(images, known, [0, 1, 2])
+    np.testing.assert_array_equal(filled[:, :4], images[:, :4])
+
+
+def test_wrong_requests_are_refused(model):
+    with pytest.raises(InvalidArgument, match="images"):
+        model.energy(np.zeros((1, 9, 8, 1), np.float32))
+    with pytest.raises(RunError, match=f"energy failed .*batch of 1 to {LIMIT}"):
+        model.energy(some_images(LIMIT + 1))
+    with pytest.raises(InvalidArgument, match="be one that was exported"):
+        model.run("other", {"images": some_images(1)}, {"other": ()})
+
+
+def test_other_folders_are_refused(tmp_path):
+    module = tf.Module()
+    tf.saved_model.save(module, str(tmp_path / "other"))
+    for folder in (tmp_path / "other", tmp_path / "nothing"):
+        with pytest.raises(InvalidArgument, match="`folder` must be a SavedModel of tf_mdsm"):
+            LoadedSavedModel(folder)
