@@ -1,6 +1,5 @@
 """The trained model that comes along: it loads, is today's recipe, and its energies are sane."""
 
-import json
 import os
 import runpy
 import shutil
@@ -11,6 +10,7 @@ import pytest
 import tf_mdsm
 from tests.helpers.recipes import recipe
 from tests.helpers.small_runs import ROOT
+from tf_mdsm.config.file import get_config
 from tf_mdsm.datasets.readers import read_digits
 from tf_mdsm.errors import InvalidArgument
 
@@ -39,7 +39,7 @@ def test_it_is_small_and_has_nothing_but_a_run():
 
 
 def test_its_settings_are_those_of_the_recipe():
-    assert json.loads((DIGITS / "config.json").read_text()) == recipe("digits").to_dict()
+    assert get_config(str(DIGITS)).to_dict() == recipe("digits").to_dict()
 
 
 def test_its_energies_are_sane(run, samples):

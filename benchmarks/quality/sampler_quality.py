@@ -53,6 +53,9 @@ _SHORT_LANGEVIN = {
     "step_size": 0.02 * 10**0.5,
 }
 
+# Spacing of the two-step method's levels, as in configs/fashion_mnist_unet.py.
+_MULTISTEP_RHO = 3.0
+
 # Values of (beta, h0) for coarse-to-fine ascent.
 _COARSE_TO_FINE = ((1.0, 0.03), (1.0, 0.01), (0.5, 0.03), (0.5, 0.01), (0.3, 0.01))
 
@@ -80,6 +83,9 @@ def settings() -> dict[str, dict]:
     # Only in runs that keep a mixture of their training images.
     for count in (3, 4, 5, 9):
         by_name[f"heun {count} mixture"] = _by_levels("heun", count, "mixture")
+    for count, start in ((6, "gaussian"), *((count, "mixture") for count in (5, 6, 8, 12))):
+        levels = _by_levels("multistep", count, start)
+        by_name[f"multistep {count} {start}"] = levels | {"rho": _MULTISTEP_RHO}
     for count in (9, 18):
         churn = {"churn": count / 4}
         by_name[f"churned heun {count} gaussian"] = _by_levels("heun", count, "gaussian") | churn

@@ -228,10 +228,10 @@ def _check_denoiser_steps(config: ConfigDict) -> None:
 
 
 def _check_guide(config: ConfigDict) -> None:
-    if config.guidance != 1 and config.export.format == "torch":
-        _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
     sampling = config.sampling
     if not sampling.guide_sigma_max:
+        if config.guidance != 1 and config.export.format == "torch":
+            _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
         return
     if sampling.guide_sigma_min > sampling.guide_sigma_max:
         at_most = f"not exceed config.sampling.guide_sigma_max ({sampling.guide_sigma_max})"
