@@ -212,7 +212,7 @@ def test_recipes_import_the_configuration_only():
 FIFTEEN = {
     *("EnergyModel", "NoiseLevels", "build_network"),
     *("default_config", "train", "load", "sample", "restore", "export"),
-    *("Heun", "Multistep", "AncestralEuler", "AnnealedLangevin", "CoarseToFine", "MALA", "HMC"),
+    *("Heun", "AncestralEuler", "AnnealedLangevin", "CoarseToFine", "MALA", "HMC"),
 }
 
 

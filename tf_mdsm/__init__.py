@@ -5,7 +5,7 @@
     model    EnergyModel, NoiseLevels, build_network
     runs     default_config, train, load
     use      sample, restore, export
-    methods  Heun, Multistep, AncestralEuler, AnnealedLangevin, CoarseToFine, MALA, HMC
+    methods  Heun, AncestralEuler, AnnealedLangevin, CoarseToFine, MALA, HMC
 
 The packages hold the rest under their own `__all__`: `mdsm.samplers.falling_sigmas`,
 `mdsm.restoration.Inpainting`. Each name is imported when it is first used, so that
@@ -37,7 +37,6 @@ _import_name, __dir__, __all__ = import_when_used(
         "samplers.sampling": ["sample"],
         "restoration.solve": ["restore"],
         "samplers.heun": ["Heun"],
-        "samplers.multistep": ["Multistep"],
         "samplers.ancestral": ["AncestralEuler"],
         "samplers.langevin": ["AnnealedLangevin"],
         "samplers.coarse_to_fine": ["CoarseToFine"],
