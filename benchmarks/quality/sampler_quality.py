@@ -83,7 +83,7 @@ def settings() -> dict[str, dict]:
     # Only in runs that keep a mixture of their training images.
     for count in (3, 4, 5, 9):
         by_name[f"heun {count} mixture"] = _by_levels("heun", count, "mixture")
-    for count, start in ((6, "gaussian"), *((count, "mixture") for count in (5, 6, 8, 12))):
+    for count, start in ((6, "gaussian"), *((count, "mixture") for count in (5, 6, 7, 8, 12))):
         levels = _by_levels("multistep", count, start)
         by_name[f"multistep {count} {start}"] = levels | {"rho": _MULTISTEP_RHO}
     for count in (9, 18):
