@@ -42,6 +42,5 @@ def test_a_missing_library_is_named(monkeypatch, capsys):
 
 
 def test_a_folder_that_is_nothing(tmp_path, capsys):
-    pytest.importorskip("nicegui")
     assert program.main([str(tmp_path), "--port=0"]) == 2
     assert "`SOURCE` must be a folder that holds" in capsys.readouterr().err

@@ -9,7 +9,6 @@ from tests.helpers.demo_models import KnownModel
 from tests.helpers.served_inputs import some_images
 from tf_mdsm.demo.opening import Comparison
 
-nicegui = pytest.importorskip("nicegui")
 # Starlette's test client speaks of its successor.
 pytestmark = pytest.mark.filterwarnings("ignore:.*httpx.*")
 
@@ -18,17 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*httpx.*")
 def html():
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
+    from nicegui import ui
 
     from tf_mdsm.demo.page import lay_out
 
     application, model = FastAPI(), KnownModel()
     comparison = Comparison(model, {"training images": some_images(3)}, "A remark.")
 
-    @nicegui.ui.page("/")
+    @ui.page("/")
     def index() -> None:
         lay_out(model, comparison)
 
-    nicegui.ui.run_with(application)
+    ui.run_with(application)
     with TestClient(application) as client:
         return client.get("/").text
 

@@ -11,7 +11,6 @@ from tf_mdsm.demo.uploads import read_upload
 from tf_mdsm.runs.run import export, load
 
 pytest.importorskip("selenium")
-pytest.importorskip("nicegui")
 if browser_tools() is None:
     pytest.skip("no Chromium here", allow_module_level=True)
 
