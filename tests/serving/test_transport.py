@@ -1,6 +1,7 @@
 """What both connections to a server do alike: its status, its refusals, and errors of one line."""
 
 import socket
+import struct
 import threading
 
 import numpy as np
@@ -170,8 +171,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10
 
 
 @pytest.mark.parametrize("reply", [b"", HEAD, HEAD + b'{"outputs": '])
-@pytest.mark.parametrize("closes", [True, False], ids=["closes", "waits"])
-def test_a_reply_that_stops_half_way(reply, closes):
+@pytest.mark.parametrize("end", ["closes", "resets", "waits"])
+def test_a_reply_that_stops_half_way(reply, end):
     """By REST: the server dies while it answers, or never finishes."""
     with socket.create_server(("localhost", 0)) as listener:
         address = f"http://localhost:{listener.getsockname()[1]}"
@@ -181,7 +182,10 @@ def test_a_reply_that_stops_half_way(reply, closes):
             with listener.accept()[0] as caller:
                 caller.recv(65536)
                 caller.sendall(reply)
-                if not closes:
+                if end == "resets":
+                    # Closed at once, whatever was not sent yet.
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if end == "waits":
                     asked.wait(10)
 
         server = threading.Thread(target=answer)
@@ -192,7 +196,9 @@ def test_a_reply_that_stops_half_way(reply, closes):
         asked.set()
         server.join()
     reason = (
-        "is not available: it closed the connection" if closes else "gave no answer within 0.5 s"
+        "gave no answer within 0.5 s"
+        if end == "waits"
+        else "is not available: it closed the connection"
     )
     assert str(error.value) == f"{address} {reason}"
 

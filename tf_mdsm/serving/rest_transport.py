@@ -16,8 +16,9 @@ __all__ = ["RestTransport"]
 
 _TIMEOUTS = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
 
-# Errors of HTTP in a reply of which a part, or nothing at all, had come.
-_BROKEN_OFF = (http.client.IncompleteRead, http.client.RemoteDisconnected)
+# Errors of a connection that ends before the whole reply has come. `RemoteDisconnected` is a
+# `ConnectionResetError`.
+_BROKEN_OFF = (http.client.IncompleteRead, ConnectionResetError, BrokenPipeError)
 
 
 class RestTransport(Transport):
