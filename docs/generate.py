@@ -235,7 +235,10 @@ def _entry(head: str, docstring: str | None, indent: str = "") -> str:
 
 
 def _class_text(node: ast.ClassDef) -> str:
-    """Constructor, docstring, then the public methods and properties of the class itself."""
+    """Constructor, docstring, then the public methods and properties.
+
+    Those of base classes are among them if the page has no section on the base class.
+    """
     methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
     constructor = next((n for n in methods if n.name == "__init__"), None)
     if constructor is not None:
@@ -246,7 +249,7 @@ def _class_text(node: ast.ClassDef) -> str:
         positional = [field for field, by_keyword in fields if not by_keyword]
         head = _call(node.name, [*positional, *(["*"] if keywords else []), *keywords])
     entries = [_entry(head, ast.get_docstring(node))]
-    for method in methods:
+    for method in methods + _inherited_methods(node):
         if method.name.startswith("_") or not ast.get_docstring(method):
             continue
         if any("property" in ast.unparse(decorator) for decorator in method.decorator_list):
@@ -255,6 +258,27 @@ def _class_text(node: ast.ClassDef) -> str:
         else:
             entries.append(_function_text(method, f".{method.name}", "    "))
     return "\n\n".join(entries)
+
+
+def _inherited_methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    """The methods of base classes that have no section, less those that are overridden."""
+    names = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+    inherited = []
+    for base in map(ast.unparse, node.bases):
+        if base in _public_names() or (found := _classes().get(base)) is None:
+            continue
+        methods = [n for n in found.body if isinstance(n, ast.FunctionDef)]
+        new = [n for n in methods + _inherited_methods(found) if n.name not in names]
+        inherited += new
+        names |= {n.name for n in new}
+    return inherited
+
+
+@functools.cache
+def _public_names() -> set[str]:
+    """The names that have a section."""
+    inits = [PACKAGE / "__init__.py", *(PACKAGE / name / "__init__.py" for name in _PACKAGES)]
+    return {name for path in inits for name in _homes(path)}
 
 
 def _fields(node: ast.ClassDef) -> list[tuple[str, bool]]:

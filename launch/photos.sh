@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Removes noise from the photographs of a folder, or from one photograph:
-#   launch/photos.sh DIR           with a model that is trained here, once, in runs/photos
+#   launch/photos.sh DIR           with a model that is trained here, in color, once, in runs/photos
 #   launch/photos.sh DIR RUN       with the model of a run of configs/photos.py
 # More flags are those of --mode=restore: launch/photos.sh DIR RUN --config.restoration.task=…
 # DIR and RUN are seen from where the command is given. Results: RUN/restorations/denoise/.
+# The program is installed into .venv first (launch/environment.sh).
 if [ $# = 0 ]; then
   echo "Name a folder of photographs: launch/photos.sh DIR [RUN]" >&2
   exit 2

@@ -25,8 +25,8 @@ run's folder, so they need --workdir only, and later edits of the recipe do not 
 settings with their meaning and default. --verbosity=1 shows TensorFlow's messages, and the
 traceback when a run fails.
 
-Exit status: 0 done, or stopped by SIGTERM, SIGHUP or SIGUSR1 after saving; 1 the run failed; 2 the
-call was wrong and nothing was done; 130 interrupted (training saves first).
+Exit status: 0 done, or training was stopped by SIGTERM, SIGHUP or SIGUSR1 and has saved; 1 the run
+failed; 2 the call was wrong and nothing was done; 130 interrupted (training saves first).
 """
 
 import contextlib

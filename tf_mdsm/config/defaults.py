@@ -373,9 +373,10 @@ def _restoration() -> ConfigDict:
     # "colorize" (the gray image is known), or "all": every task that fits the images.
     restoration.task = "inpaint_box"
     # Sampler of the solutions, in place of sampling.sampler. All settings of `sampling` that have
-    # no counterpart here apply. Task "denoise" always uses coarse_to_fine, from the noisy image,
-    # with beta and max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came
-    # nearest to the original images of all that were measured.
+    # no counterpart here apply. Task "denoise" does not use it: photographs of any size take one
+    # step (`one_step`); all other images take coarse_to_fine, from the noisy image, with beta and
+    # max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came nearest to
+    # the original images of all that were measured.
     restoration.sampler = "coarse_to_fine"
     # Starting points, in place of sampling.start.
     restoration.start = "isotropic"
@@ -407,8 +408,9 @@ def _restoration() -> ConfigDict:
     restoration.cutoff = 0.15
     # denoise: level of the noise that is added to the originals, in pixel units.
     restoration.noise = 0.3
-    # denoise, photographs: D(x), one gradient evaluation. false: coarse_to_fine, as of other
-    # images, which takes up to sampling.max_steps + 2 and samples details instead of their mean.
+    # denoise, photographs of any size: the result is D(x), one gradient evaluation. false:
+    # coarse_to_fine, as for all other images, which takes up to sampling.max_steps + 2 evaluations
+    # and samples details instead of their mean.
     restoration.one_step = True
     # Photographs: memory for the gradient of the energy in a tile of the photograph, in GiB.
     restoration.memory_gib = 2.0
