@@ -139,7 +139,9 @@ def python_page() -> str:
 def _homes(path: pathlib.Path) -> dict[str, pathlib.Path]:
     """The public names of a package, and the file that defines each."""
     homes = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    # What a function imports for itself is no public name.
+    statements = [n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef)]
+    for node in (node for statement in statements for node in ast.walk(statement)):
         called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Call) and called == "import_when_used":
             for module, names in ast.literal_eval(node.args[1]).items():
@@ -284,15 +286,23 @@ def _public_names() -> set[str]:
 def _fields(node: ast.ClassDef) -> list[tuple[str, bool]]:
     """The fields of a dataclass as arguments, those of its base classes first.
 
-    Each comes with whether it is given by keyword only.
+    A field that a class defines again keeps its place. Annotations of a class that is no dataclass
+    are no fields. Each field comes with whether it is given by keyword only.
     """
-    fields = []
+    return list(_named_fields(node).values())
+
+
+def _named_fields(node: ast.ClassDef) -> dict[str, tuple[str, bool]]:
+    """The fields by their names, as in `_fields`."""
+    fields = {}
     for base in node.bases:
         if (found := _classes().get(ast.unparse(base))) is not None:
-            fields += _fields(found)
+            fields |= _named_fields(found)
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return fields
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and "ClassVar" not in ast.unparse(statement):
-            fields.append(_field(statement))
+            fields[ast.unparse(statement.target)] = _field(statement)
     return fields
 
 

@@ -64,9 +64,10 @@ class EnergyModel(keras.Model):
     There are no labels, and the loss is the model's own. `train_step` is called by `fit` and by
     the program's own loop. The noise is added on the device. It is a function of (seed, step,
     place in the global batch).
-    The optimizer minimizes the normalized loss divided by sigma0^4, as in the authors' code.
-    Adam's update depends on this factor only through its epsilon. The clipping of a Keras
-    optimizer (`clipnorm`) has the unit of this quotient.
+    The loss is that of `losses`, under the weighting l(sigma) of `noise`. The optimizer minimizes
+    it divided by sigma0^4, as in the authors' code. Adam's update depends on this factor only
+    through its epsilon. The clipping of a Keras optimizer (`clipnorm`) has the unit of this
+    quotient.
 
     Args:
         network: a Keras model from images [B, H, W, C] to energies [B] or [B, 1], as
@@ -80,8 +81,8 @@ class EnergyModel(keras.Model):
         seed: seed of the noise.
         compile_gradients: compile loss and gradients with XLA (not the optimizer).
         clip_norm: largest norm of the gradients over all weights; longer gradients are scaled
-            down to it; 0: no clipping. The unit is that of the normalized loss and of the metric
-            `gradient_norm`, which is the norm before clipping.
+            down to it; 0: no clipping. The unit is that of the loss, before it is divided by
+            sigma0^4, and of the metric `gradient_norm`, which is the norm before clipping.
         accumulation_steps: number of parts into which each replica divides its images of a
             batch. The parts are computed one after the other. The gradients are those of the
             whole batch; the memory is that of one part.
@@ -418,8 +419,8 @@ class EnergyModel(keras.Model):
             data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
 
         Returns:
-            "loss" and "gradient_norm", both of the normalized loss: means over all updates since
-            the metrics were reset.
+            "loss" and "gradient_norm", both of the loss that is not divided by sigma0^4: means over
+            all updates since the metrics were reset.
 
         Raises:
             InvalidArgument: for an optimizer that `compile` refuses, set or changed afterwards.
@@ -488,7 +489,7 @@ class EnergyModel(keras.Model):
         batch_number: tf.Tensor | int,
         share: BatchShare | None = None,
     ) -> tf.Tensor:
-        """Normalized loss of each validation image, [B], by the trained network.
+        """Loss of each validation image, [B], by the trained network.
 
         Args:
             images: clean images in [0, 1], [B, H, W, C].
@@ -528,7 +529,7 @@ class EnergyModel(keras.Model):
     def _normalized_losses(
         self, network: keras.Model, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor
     ) -> tf.Tensor:
-        """Normalized loss of each image under this model's weighting, [b]."""
+        """Loss of each image under this model's weighting, [b]."""
         noise = self.noise
         return losses.mdsm_losses(
             functools.partial(energies_of, network, num_parts=self._num_parts),
@@ -551,10 +552,10 @@ class EnergyModel(keras.Model):
     def _losses_and_gradients(
         self, clean: tf.Tensor, noisy: tf.Tensor, sigma: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Normalized loss of each image, [b], and the gradients of the minimized loss.
+        """Loss of each image, [b], and the gradients of the minimized loss.
 
         The gradients are those with respect to the network's weights. The minimized loss is the
-        mean of the normalized losses, divided by sigma0^4. In the first `denoiser_steps` the losses
+        mean of these losses, divided by sigma0^4. In the first `denoiser_steps` the losses
         are those of a plain denoiser.
         """
         compute = (

@@ -1,13 +1,13 @@
 """The loss: multi-scale denoising score matching (MDSM, section 3), equation by equation.
 
-For clean images x_b and noisy images x_noisy_b = x_b + sigma_b z_b, where z_b ~ N(0, I), the
-normalized loss of a batch is
+For clean images x_b and noisy images x_noisy_b = x_b + sigma_b z_b, where z_b ~ N(0, I), the loss
+of a batch is
 
     L = mean_b  l(sigma_b) ||x_b - x_noisy_b + sigma0^2 dE/dx(x_noisy_b)||^2
 
 `mdsm_losses` computes one term of this mean for each image, `loss_weights` the weight l(sigma),
 and `kernel_variances` the factor of the gradient: sigma0^2, or sigma^2 for the weighting "score".
-With l = 1/sigma^2 and dE/dx near 0, as in an untrained network, L is about d = H W C, the
+With l = 1/sigma^2 and dE/dx near 0, as in an untrained ResNet, L is about d = H W C, the
 number of values of an image. The optimizer minimizes L / sigma0^4 (`energy_model`).
 
 Source: Z. Li, Y. Chen, F. T. Sommer, "Learning Energy-Based Models in High-Dimensional Spaces
@@ -46,7 +46,7 @@ def mdsm_losses(
     kernel_variance: tf.Tensor,
     weight: tf.Tensor,
 ) -> tf.Tensor:
-    """Normalized loss of each image: weight ||x - x_noisy + kernel_variance dE/dx(x_noisy)||^2.
+    """Loss of each image: weight ||x - x_noisy + kernel_variance dE/dx(x_noisy)||^2.
 
     Args:
         energy_fn: function from images [B, H, W, C] to energies [B].

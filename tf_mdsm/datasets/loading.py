@@ -48,8 +48,9 @@ def load_images(
     skip_damaged: bool = False,
     cache: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loads training images and validation images; the arguments are the fields of `config.data`.
+    """Loads training images and validation images of one size.
 
+    Each argument is the setting of `config.data` of the same name (docs/reference/settings.md).
     Images are resized to [image_size, image_size, channels]. A source with splits gives its two
     splits; of other sources, a random fraction of the images is used for validation.
 
