@@ -157,6 +157,8 @@ class Visitor:
 
         field = self.find(f"{selector} .q-slider__track-container, {selector} [tabindex]")
         field.send_keys(*[Keys.ARROW_LEFT] * 100, *[Keys.ARROW_RIGHT] * number)
+        # The page sends a slider's last value up to 0.05 s after the last key.
+        time.sleep(1)
 
     def took(self, tab: str) -> bool:
         """Whether a tab shows an image that was chosen."""

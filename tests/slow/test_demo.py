@@ -137,7 +137,7 @@ def test_exports_offer_what_their_signatures_allow(exported_run, tmp_path):
     export(load(exported_run), tmp_path / "1", format="stablehlo")
     for folder in (exported_run / "export" / "1", tmp_path / "1"):
         with demonstration(folder) as address, visitor(address) as page:
-            assert "--images=PATH" in " ".join(page.texts(".remark"))
+            page.wait(lambda: "--images=PATH" in " ".join(page.texts(".remark")), "the remark")
             use_all_tabs(page)
 
 
