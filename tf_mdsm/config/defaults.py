@@ -409,7 +409,7 @@ def _restoration() -> ConfigDict:
     restoration.cutoff = 0.15
     # denoise: level of the noise that is added to the originals, in pixel units.
     restoration.noise = 0.3
-    # denoise, photographs of any size: the result is D(x), one gradient evaluation. false:
+    # denoise: of a photograph of any size, the result is D(x), one gradient evaluation. false:
     # coarse_to_fine, as for all other images, which takes up to sampling.max_steps + 2 evaluations
     # and samples details instead of their mean.
     restoration.one_step = True
