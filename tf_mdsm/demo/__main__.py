@@ -22,9 +22,9 @@ import logging
 import os
 import socket
 import sys
-from typing import NoReturn
 
 from tf_mdsm.errors import InvalidArgument, RunError, ServingError, one_line
+from tf_mdsm.system.argument_parser import ArgumentParser
 from tf_mdsm.system.cpu_tuning import tune_process
 from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.stderr import quiet_stderr
@@ -83,16 +83,8 @@ def _load_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser that raises `InvalidArgument` instead of printing the usage and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises the error that argparse found."""
-        raise InvalidArgument("the command line", "be valid (see --help)", message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("source")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--images", default="")

@@ -32,13 +32,13 @@ Exit status: 0 success; 1 the server cannot be reached, refused the request or f
 import argparse
 import os
 import sys
-from typing import NoReturn
 
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.serving.client import Client
 from tf_mdsm.serving.output_files import require_output, require_picture, write_answer
+from tf_mdsm.system.argument_parser import ArgumentParser
 from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.image_files import read_images, read_mask
 from tf_mdsm.system.local_paths import local_path
@@ -158,17 +158,9 @@ def _seeds(options: argparse.Namespace, count: int) -> list[int]:
     return list(range(options.seed, options.seed + count))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser that raises `InvalidArgument` instead of printing the usage and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises the error that argparse found."""
-        raise InvalidArgument("the command line", "be valid (see --help)", message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=ArgumentParser)
     for name in _COMMANDS:
         command = commands.add_parser(name, add_help=False, allow_abbrev=False)
         command.add_argument("--address", default="grpc://localhost:8500")

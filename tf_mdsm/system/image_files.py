@@ -24,13 +24,7 @@ from tf_mdsm.system.pixel_values import (
 )
 from tf_mdsm.system.shapes import fits
 
-__all__ = [
-    "READABLE_ENDINGS",
-    "files_in_folder",
-    "image_paths",
-    "read_images",
-    "read_mask",
-]
+__all__ = ["READABLE_ENDINGS", "files_in_folder", "image_paths", "read_images", "read_mask"]
 
 _LOGGER = logging.getLogger(__name__)
 
