@@ -7,7 +7,7 @@ Data: TensorFlow Datasets downloads them.
 Network: U-Net with 128 channels, 50.6 million parameters (the paper's network: 62.3), with
 self-attention at 16x16 pixels and below.
 Time: not measured.
-Result: none. It has not been trained. docs/results/ablation.md has what such choices gain on
+Result: none. It has not been trained. docs/results/ablation.md has what these choices gain on
 Fashion-MNIST.
 
 Other differences from configs/cifar.py: random flips, noise levels up to 3 with equal ratios, EDM

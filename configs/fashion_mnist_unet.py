@@ -49,7 +49,8 @@ def get_config() -> ConfigDict:
         validate_every=1_000,
         sample_every=0,
     )
-    # The two-step method, with the guide in its three steps from 1.85 to 0.51: 9 gradients.
+    # The two-step method, with the guide in its three steps from 1.85 to 0.51: 9 gradient
+    # evaluations.
     config.sampling.update(sampler="multistep", start="mixture", num_levels=6, rho=3.0)
     config.sampling.update(guide_sigma_min=0.3, guide_sigma_max=2.5)
     config.guidance = 3.0

@@ -9,7 +9,7 @@ command trains on a folder of your own. `--config.data.channels=1` trains on gra
 Network: U-Net with 24 channels, 456,000 parameters, for images of any size.
 Time: 41 minutes of training in gray, on one core of an AMD EPYC that other work used as well.
 Result: first numbers, of gray photographs. Under noise of 25 of 255 camera comes back with 28.4 dB,
-where BM3D, told the level, has 29.9 (docs/guide/photographs.md).
+where BM3D, given the level, has 29.9 (docs/guide/photographs.md).
 """
 
 from ml_collections import ConfigDict

@@ -13,7 +13,7 @@
                  detection and denoising                            evaluation/metrics.json
     likelihood   bits per dimension: a bound by the sampler, the    evaluation/likelihood*.json
                  density of its flow, or log Z of the energy
-    export       writes a SavedModel for TensorFlow Serving, or     export/
+    export       writes a SavedModel, StableHLO programs, or        export/
                  PyTorch weights
     import       starts a run from the authors' PyTorch weights     checkpoints/, config.json
                  (--torch_checkpoint=FILE)

@@ -10,7 +10,7 @@ SOURCE     a run's folder, runs/digits; a version of an export, runs/digits/expo
 --model    the model's name on a server
 
 The page draws images by seed and shows their way from noise, fills in what a visitor paints over,
-removes noise and says how much there is, and shows the energy of an image beside those of others.
+removes noise and says how much there is, and compares the energy of an image with those of others.
 An export and a server show no way from noise. Nothing is written, and nothing leaves this machine.
 
 Exit status: 0 stopped; 1 a checkpoint or a server that does not answer; 2 wrong call.

@@ -349,7 +349,7 @@ class _DenoiseTab:
 
 
 class _EnergyTab:
-    """Shows the energy of an image beside those of many others."""
+    """Compares the energy of an image with those of many others."""
 
     def __init__(self, model: Model, comparison: Comparison):
         self._model, self._energies = model, comparison.energies

@@ -59,8 +59,8 @@ def train_classifier(
 ) -> keras.Model:
     """Trains a convolutional classifier, or loads it from its file.
 
-    On one machine the same images and labels give the same classifier. The output of its layer
-    called `features` is what classes are told by.
+    On one machine the same images and labels give the same classifier. Its last layer
+    computes the classes from the output of the layer `features`.
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].
