@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 from scipy import integrate
 
-from docs.figures import closed_forms, plane
+from docs.figures import closed_forms, levels, plane
 from docs.figures.style import new_figure, write
 from tf_mdsm.datasets.synthetic import mixture_energy
 
@@ -148,6 +148,26 @@ def test_the_field_in_the_plane_is_the_blend_of_the_recipe():
     np.testing.assert_array_equal(energy, np.zeros(5))
     denoised = points + field.sigma0**2 * score
     np.testing.assert_allclose(denoised.numpy().reshape(-1, 2), blend, rtol=1e-4, atol=1e-5)
+
+
+def test_paths_end_at_the_modes_closer_than_the_data():
+    ends = plane.sampled_paths(200)[-1]
+    distances = np.linalg.norm(ends[:, None] - plane.MIXTURE.means, axis=2)
+    assert set(distances.argmin(1)) == set(range(8))
+    spread = np.sqrt(np.mean(distances.min(1) ** 2))
+    # The data have this distance times the root of 2, in two dimensions.
+    assert spread < plane.MIXTURE.std / 4
+
+
+def test_many_levels_are_nearly_the_best_at_every_level():
+    """Whereas a level alone is several times worse at the other end."""
+    sigmas = np.array([0.1, 0.25, 0.5, 1.0, 3.0])
+    best = closed_forms.best_error(0.25, sigmas)
+    assert (levels.blend_errors(sigmas) < 1.1 * best).all()
+    for trained in (0.1, 0.5, 3.0):
+        ratio = closed_forms.one_level_error(0.25, sigmas, trained) / best
+        assert ratio.min() == pytest.approx(1)
+        assert ratio.max() > 5
 
 
 def test_a_figure_becomes_a_file(tmp_path):

@@ -98,7 +98,8 @@ def mixed_energy(mixture: GaussianMixture, points: np.ndarray, sigmas: np.ndarra
     """The energy that the weighting "score" learns: -log of sum sigma_k^2 p_k / sum sigma_k^2."""
     energies = np.stack([mixture.energy(points, sigma) for sigma in sigmas], axis=1)
     squares = np.square(sigmas)
-    return -special.logsumexp(-energies, axis=1, b=squares / squares.sum())
+    log_density = special.logsumexp(-energies, axis=1, b=squares / squares.sum())
+    return -np.asarray(log_density)
 
 
 def energy_along_a_line(places: np.ndarray, denoised: np.ndarray, sigma0: float) -> np.ndarray:
@@ -122,7 +123,7 @@ def distance_density(distances: np.ndarray, dimension: int, sigma: float) -> np.
     return stats.chi.pdf(distances / sigma, dimension) / sigma
 
 
-def one_level_error(std: float, sigma: np.ndarray, trained_sigma: float) -> np.ndarray:
+def one_level_error(std: float, sigma: np.ndarray, trained_sigma: float | np.ndarray) -> np.ndarray:
     """Mean square error of a value, at noise sigma, of the best denoiser of another level.
 
     The data are N(m, std^2 I). There the denoiser of level s keeps the share

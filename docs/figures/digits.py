@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure
 
 import tf_mdsm
@@ -43,8 +44,9 @@ def noisy_copies(images: np.ndarray, sigma: float, *, seed: int) -> np.ndarray:
 
 def denoised_and_levels(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """D(x) of each image, and the noise level |x - D(x)| / sqrt(d) that it finds, [N]."""
-    denoised = _run().model.denoise(images)
-    return np.asarray(denoised), np.asarray(losses.noise_level(images, denoised))
+    noisy = tf.constant(images)
+    denoised = _run().model.denoise(noisy)
+    return denoised.numpy(), losses.noise_level(noisy, denoised).numpy()
 
 
 def blind_denoiser() -> Figure:
@@ -91,7 +93,8 @@ def from_noise_to_image() -> Figure:
     run = _run()
     states = compile_chain(run.target, run.method, show_every=1)(_SEEDS).states
     guesses = np.stack([np.asarray(run.model.denoise(images)) for images in states[:-1]])
-    titles = [f"{SIGMA} = {sigma:.2g}" for sigma in run.method.sigmas]
+    first_sigma, *sigmas = run.method.sigmas
+    titles = [f"{SIGMA} = {first_sigma:.2g}", *(f"{sigma:.2g}" for sigma in sigmas)]
     halves = (
         ("the image x on its way", states, [*titles, "end"]),
         ("the guess D(x) of each", guesses, titles),
@@ -109,7 +112,7 @@ def from_noise_to_image() -> Figure:
         for row, column in np.ndindex(len(_SEEDS), len(images)):
             show(axes[row, first + column], images[column, row])
         for column, title in enumerate(names):
-            axes[0, first + column].set_title(title, fontsize=9)
+            axes[0, first + column].set_title(title, fontsize=10.5)
         axes[-1, first + 2].set_xlabel(name, fontsize=11)
     return figure
 

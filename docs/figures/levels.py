@@ -20,7 +20,7 @@ from docs.figures.closed_forms import (
 from docs.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SIGMA, new_figure
 from tf_mdsm import NoiseLevels
 
-__all__ = ["learned_energies", "one_level", "shells"]
+__all__ = ["blend_errors", "learned_energies", "one_level", "shells"]
 
 # As in configs/digits.py: 8 by 8 pixels, whose standard deviation is about 0.25.
 _DIMENSION, _STD = 64, 0.25

@@ -34,7 +34,7 @@ SIGMA = r"$\sigma$"
 # A page shows a figure 900 pixels wide; the file has twice as many.
 WIDTH, _PIXELS_PER_INCH, _COLORS = 9.0, 200, 128
 
-_LOOK: dict[str, Any] = {
+_LOOK: Any = {
     "font.size": 10.5,
     "axes.titlesize": 11,
     "axes.labelsize": 10.5,
