@@ -249,6 +249,7 @@ def test_packages_are_reached_without_an_import():
 CROSS_CUTTING = {
     "test_layout.py": "imports of the whole package, and the places of the tests",
     "test_documents.py": "the README, WORKSPACE.md and docs/",
+    "test_figures.py": "docs/figures: the closed forms behind the figures of a page",
     "test_troubleshooting.py": "docs/guide/troubleshooting.md: the errors of the whole package",
     "test_recipes.py": "configs/",
     "test_examples.py": "examples/",
