@@ -2,6 +2,10 @@
 # source this file. The locked dependencies are installed there, and the package itself, editable.
 # If .venv exists, each is installed again only after a change of the files that it depends on.
 set -euo pipefail
+# A training that is stopped by a signal saves and exits with 0. The script then ends too.
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+trap 'exit 138' USR1
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python="${PYTHON:-python3}"

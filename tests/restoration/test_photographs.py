@@ -102,6 +102,23 @@ def test_known_pixels_stay_and_unknown_ones_do_not_matter(model_channels, channe
     assert np.abs(restored - pixels)[~known].max() > 1e-3
 
 
+def test_only_the_surroundings_of_missing_pixels_are_looked_at():
+    """Two scratches: the left one is filled in as in a photograph that ends with its window."""
+    margin = 2 * target(1).overlap
+    pixels = photo(1, 3 * margin, 6 * margin)
+    mask = np.ones_like(pixels)
+    mask[2:5, 3:9] = mask[-1, -7:] = 0
+    inpaint = restorer(1, "inpaint_mask", mask=mask)
+    restored = inpaint.from_measured(pixels).pixels
+    np.testing.assert_array_equal(restored[mask == 1], pixels[mask == 1])
+    assert np.abs(restored - pixels)[mask == 0].min() > 0
+    left = slice(0, 5 + margin), slice(0, 9 + margin)
+    alone = dataclasses.replace(inpaint, mask=mask[left]).from_measured(pixels[left]).pixels
+    np.testing.assert_array_equal(restored[left], alone)
+    # Two steps and the last evaluation, in each of two windows.
+    assert inpaint.max_tiles(pixels.shape, is_measured=True) == 2 * 3
+
+
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize(("model_channels", "channels"), [(1, 3), (3, 1), (3, 3)])
 def test_small_photographs_are_enlarged(factor, model_channels, channels):

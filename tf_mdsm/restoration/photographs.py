@@ -9,10 +9,11 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.losses import noise_level
 from tf_mdsm.networks.energy_network import require_sides
-from tf_mdsm.restoration.operators import LinearOperator
+from tf_mdsm.restoration.operators import Inpainting, LinearOperator
 from tf_mdsm.restoration.solve import known_data
 from tf_mdsm.restoration.tasks import Task, create_task
 from tf_mdsm.restoration.tiles import TiledEnergy
+from tf_mdsm.restoration.windows import windows_around
 from tf_mdsm.samplers.base import Method, Target
 from tf_mdsm.samplers.sized import sized
 
@@ -50,6 +51,10 @@ class PhotographRestorer:
 
     A gray model restores each channel of a color photograph by itself. A color model restores a
     gray photograph in three equal channels, and the result is their mean.
+
+    Missing pixels are filled in window by window: the score at a pixel depends on pixels within
+    twice the network's reach, and on the noise variance of the window. So scratches in a large
+    photograph take the time of their surroundings, not that of the photograph.
 
     Attributes:
         target: the energy.
@@ -135,12 +140,23 @@ class PhotographRestorer:
         Args:
             shape: height, width, channels of the photograph.
             is_measured: whether it goes to `from_measured`.
+
+        Raises:
+            InvalidArgument: as `from_measured`.
         """
         factor = enlargement(self.task) if is_measured else 1
         num_images = shape[-1] if self._channels == 1 else 1
         evaluations = 0 if self.method is None else self.method.max_gradient_evaluations
         evaluations += self.task == "denoise"
-        tiles = self.target.num_tiles(factor * shape[0], factor * shape[1])
+        height, width = (factor * side for side in shape[:2])
+        operator = self._create_task(height, width).operator
+        windows = [(slice(0, height), slice(0, width))]
+        if isinstance(operator, Inpainting):
+            windows = self._windows(operator)
+        tiles = sum(
+            self.target.num_tiles(rows.stop - rows.start, columns.stop - columns.start)
+            for rows, columns in windows
+        )
         return tiles * num_images * evaluations
 
     @property
@@ -180,17 +196,40 @@ class PhotographRestorer:
         )
 
     def _solve(self, operator: LinearOperator, values: np.ndarray, channels: int) -> np.ndarray:
-        """The photograph [H, W, channels] with some values; one image at a time, of one seed."""
+        """The photograph [H, W, channels] with some values."""
+        if isinstance(operator, Inpainting):
+            return _photograph(self._fill_in(operator, values), channels)
+        return _photograph(self._sample(operator, values), channels)
+
+    def _fill_in(self, operator: Inpainting, values: np.ndarray) -> np.ndarray:
+        """Images [N, H, W, C] with known pixels, from images that are 0 at the missing ones."""
+        filled, mask = values.copy(), operator.mask.numpy()
+        for rows, columns in self._windows(operator):
+            window = Inpainting(mask[rows, columns])
+            filled[:, rows, columns] = self._sample(window, values[:, rows, columns])
+        return filled
+
+    def _windows(self, operator: Inpainting) -> list[tuple[slice, slice]]:
+        """The windows around the missing pixels of a photograph."""
+        return windows_around(
+            operator.mask.numpy()[..., 0] < 0.5,
+            margin=2 * self.target.overlap,
+            multiple=self.target.multiple,
+        )
+
+    def _sample(self, operator: LinearOperator, values: np.ndarray) -> np.ndarray:
+        """Images [N, H, W, C] with some values; one image at a time, all of the same seed."""
         assert self.method is not None
         target = self._sized(operator.adjoint(tf.constant(values[:1])).numpy())
         # Step by step: a compiled loop would be compiled anew for each size, which takes seconds.
-        solutions = [
-            self.method.sample_given(
-                target, known_data(operator, tf.constant(value[None]), self._seeds)
-            ).numpy()
-            for value in values
-        ]
-        return _photograph(np.concatenate(solutions), channels)
+        return np.concatenate(
+            [
+                self.method.sample_given(
+                    target, known_data(operator, tf.constant(value[None]), self._seeds)
+                ).numpy()
+                for value in values
+            ]
+        )
 
     def _sized(self, images: np.ndarray) -> Target:
         """The target for images of the size of some, [N, H, W, C]."""

@@ -51,6 +51,8 @@ class TiledEnergy:
         noise: the noise levels that the model was trained for.
         tile_size: height and width of a tile with what it sees around its own pixels.
         overlap: how far a tile looks beyond its own pixels.
+        multiple: a side that this number divides is not padded. A part of an image whose first row
+            and column are multiples has the parts of the energy that it has in the image.
         smallest_side: height and width that images must have at least.
 
     Raises:
@@ -70,6 +72,7 @@ class TiledEnergy:
         self.image_shape: tuple[None, None, int] = (None, None, model.image_shape[2])
         self._local = local = LocalEnergy.of(network)
         self.smallest_side = model.smallest_side
+        self.multiple = local.multiple
         self._padding = MirrorPadding(local.multiple, local.reach, dtype="float32")
         self.overlap = -(-local.reach // local.multiple) * local.multiple
         smallest = 2 * self.overlap + local.multiple

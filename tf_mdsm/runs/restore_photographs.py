@@ -275,10 +275,11 @@ def _restore_one(job: _Job, source: _Source, label: str) -> dict[str, Any]:
     restorer, start = job.restorer, time.monotonic()
     photograph = read_photograph(source.path)
     shape = photograph.pixels.shape
-    num_tiles = restorer.max_tiles(shape, is_measured=job.is_measured)
-    with errors_in_group("config.restoration"), job.progress.of(label, num_tiles):
-        restore_fn = restorer.from_measured if job.is_measured else restorer.from_original
-        restored = restore_fn(photograph.pixels)
+    restore_fn = restorer.from_measured if job.is_measured else restorer.from_original
+    with errors_in_group("config.restoration"):
+        num_tiles = restorer.max_tiles(shape, is_measured=job.is_measured)
+        with job.progress.of(label, num_tiles):
+            restored = restore_fn(photograph.pixels)
     if not np.isfinite(restored.pixels).all():
         raise RunError("the restored pixels are not finite numbers")
     own_key = _own_key(job, source)
