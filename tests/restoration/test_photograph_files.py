@@ -106,6 +106,23 @@ def test_facts_of_other_files(tmp_path):
     assert read_facts(str(tmp_path / "nowhere.png")) is None
 
 
+def test_a_result_of_any_size_says_what_it_is(tmp_path, monkeypatch):
+    """Twice as many pixels as an original may have, and more."""
+    path = str(tmp_path / "a.png")
+    write_photograph(Photograph(np.zeros((20, 20, 1), np.float32)), path, {"key": "a"})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_facts(path) == {"key": "a"}
+    with pytest.raises(InvalidArgument, match="`file` must be readable as a picture"):
+        read_photograph(path)
+
+
+def test_dark_floats_are_pixels(tmp_path):
+    """Of floats 1 is white, so that they cannot be integers that nobody scaled."""
+    Image.fromarray(np.full((4, 4), 0.1, np.float32)).save(tmp_path / "a.tif")
+    photograph = read_photograph(str(tmp_path / "a.tif"))
+    np.testing.assert_allclose(photograph.pixels, 0.1, atol=0.5 / 255)
+
+
 def test_opaque_files_have_no_alpha(tmp_path):
     pixels = random_uint8(4, 4, 4)
     pixels[..., 3] = 255

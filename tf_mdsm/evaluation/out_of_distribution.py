@@ -1,8 +1,8 @@
-"""Out-of-distribution detection by an energy: scores, AUROC and AUPR; images to detect.
+"""Out-of-distribution detection by an energy: outlier scores, AUROC and AUPR; images to detect.
 
-Outliers are the positive class, and a higher score means more of an outlier. Images that are
-simpler than the training images (mostly black ones, for example) may score below them. So an
-area near 0 is no mistake.
+Outliers are the positive class, and a higher outlier score means more of an outlier. Images that
+are simpler than the training images (mostly black ones, for example) may have lower ones. So an
+area near 0 is no mistake. The score -dE/dx is another thing.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ def detection_scores(
     sigma0: float | None,
     batch_size: int = 256,
 ) -> dict[str, np.ndarray]:
-    """Scores by which outliers can be detected, from one gradient evaluation for each image.
+    """Outlier scores: numbers that are high for outliers, from one gradient evaluation an image.
 
-    The last two are one score in two units, and rank images alike: since
+    The last two are one number in two units, and rank images alike: since
     x - D(x) = sigma0^2 dE/dx, the noise level is sigma0^2 / sqrt(d) times the gradient norm. A
     table needs only one of them.
 
@@ -71,14 +71,14 @@ def detection_scores(
 
 
 def detection_metrics(inliers: np.ndarray, outliers: np.ndarray) -> dict[str, float]:
-    """AUROC and AUPR of a score that should be higher for outliers than for inliers.
+    """AUROC and AUPR of an outlier score, which should be higher for outliers than for inliers.
 
     Args:
-        inliers: scores of validation images, [N].
-        outliers: scores of out-of-distribution images, the positive class, [M].
+        inliers: outlier scores of validation images, [N].
+        outliers: those of out-of-distribution images, the positive class, [M].
 
     Returns:
-        `auroc`, the probability that an outlier scores above an inlier (0.5 is chance); `aupr`,
+        `auroc`, the probability that an outlier has the higher one (0.5 is chance); `aupr`,
         the average precision (chance is the fraction of outliers, M / (N + M)).
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.system.atomic import atomic_write
@@ -76,7 +77,7 @@ def read_photograph(path: str) -> Photograph:
 
     Raises:
         InvalidArgument: about `file`, if the file cannot be read as a picture, or stays far from
-            white (`PixelCheck`).
+            white (`PixelCheck`). Floats do not: of them 1 is white.
     """
     try:
         # Pillow warns of damaged tags, and reads on.
@@ -117,9 +118,12 @@ def write_photograph(photograph: Photograph, path: str, facts: dict[str, Any]) -
 
 
 def read_facts(path: str) -> dict[str, Any] | None:
-    """What `write_photograph` was given as facts; None if the file says nothing, or is damaged."""
+    """What `write_photograph` was given as facts; None if the file says nothing, or is damaged.
+
+    No pixels are read. So a result may have any number of them, as enlarged photographs do.
+    """
     try:
-        with open_picture(path) as image:
+        with PngImageFile(path) as image:
             facts = json.loads(image.info[_FACTS])
     except (*PICTURE_READ_ERRORS, KeyError):
         return None
@@ -165,7 +169,8 @@ def _samples(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         _require_white_somewhere(pixels[..., :3])
         return pixels[..., :3], pixels[..., 3]
     pixels = pixels_of(image)
-    _require_white_somewhere(pixels)
+    if image.mode != "F":
+        _require_white_somewhere(pixels)
     if pixels.dtype == np.uint16 and not image.mode.startswith("I"):
         pixels = (pixels >> 8).astype(np.uint8)
     return pixels, None

@@ -52,10 +52,16 @@ class Target(Protocol):
 
     @property
     def sigma0(self) -> float:
-        """Noise level at which exp(-E) is the density, in pixel units.
+        """The constant of the denoised image D(x) = x + sigma0^2 score(x), in pixel units.
 
-        Then x + sigma0^2 score(x) is the denoised image D(x), and exp(-E / T) is the density under
-        noise of level sigma0 sqrt(T). For an `EnergyModel`, the fixed kernel width of its loss.
+        If exp(-E) is the density of the images under noise of level sigma0, as for the Gaussian
+        above, D is the best denoiser of that level (Tweedie's formula).
+
+        For an `EnergyModel` it is the fixed constant of the loss. Its D denoises at all trained
+        levels, except with the weighting "score". With no weighting is exp(-E) exactly the density
+        under one noise level (see `NoiseLevels`).
+
+        Samplers that follow exp(-E / T) take T = (sigma / sigma0)^2 for noise of level sigma.
         """
         ...
 

@@ -78,7 +78,7 @@ def sample(
 
 
 def default_method(target: Target) -> Heun:
-    """Heun's method in 9 gradient evaluations, over a target's trained noise levels.
+    """Heun's method with 9 gradient evaluations, over a target's trained noise levels.
 
     It was the best that was measured at few gradient evaluations; `config.sampling` has the same
     default (docs/results/samplers.md). A run adds a Gaussian start to it.
