@@ -237,6 +237,7 @@ WRONG_REQUESTS = {
     "images of another size": ("energy", {"images": some_images(2)[:, :5]}, INVALID),
     "no axis of the batch": ("energy", {"images": some_images(1)[0]}, INVALID),
     "a pixel that is not a number": ("energy", {"images": some_images(2) * np.nan}, INVALID),
+    "an infinite pixel": ("energy", {"images": some_images(2) + np.inf}, INVALID),
     "no image": ("energy", {"images": some_images(0)}, INVALID),
     "more images than a request may hold": ("energy", {"images": some_images(65)}, INVALID),
     "more seeds than a request may hold": ("sample", {"seed": np.arange(65)}, INVALID),
@@ -249,6 +250,7 @@ WRONG_REQUESTS = {
     "a mask between 0 and 1": ("inpaint", inpainting(mask=upper_half_known(2) / 2), INVALID),
     "known pixels outside [0, 1]": ("inpaint", inpainting(images=some_images(2) + 1), INVALID),
     "another number of seeds": ("inpaint", inpainting(seed=int_seeds(0, 1, 2)), INVALID),
+    "another number of masks": ("inpaint", inpainting(mask=upper_half_known(3)), INVALID),
     "an input that is missing": ("inpaint", {"images": some_images(2)}, INVALID),
     "an unknown signature": (
         "draw",
