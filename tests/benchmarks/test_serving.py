@@ -40,3 +40,26 @@ def test_the_newest_export_is_the_one_of_the_largest_number(tmp_path):
     for name in ("9", "10", "notes"):
         (tmp_path / "export" / name).mkdir(parents=True)
     assert serving.newest_export(str(tmp_path)) == f"{tmp_path}/export/10"
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(64, [1, 8, 64]), (63, [1, 8]), (7, [1])])
+def test_only_requests_that_the_export_takes_are_measured(tmp_path, limit, expected):
+    (tmp_path / "assets.extra").mkdir()
+    provenance = {"config": {"export": {"max_batch_size": limit}}}
+    (tmp_path / "assets.extra" / "tf_mdsm.json").write_text(json.dumps(provenance))
+    assert serving.batch_sizes(str(tmp_path)) == expected
+
+
+def test_the_table_shows_median_slowest_and_images_a_second():
+    seconds = {"grpc": [0.5, 1.0, 0.25]}
+    report = {
+        "export": "export/1",
+        "image_shape": [8, 8, 1],
+        "start_seconds": 3.0,
+        "load_seconds": 2.0,
+        "warm_up_seconds": 1.0,
+        "first_request_seconds": {"cold": 0.2, "after_warm_up": 0.1},
+        "rows": {"8": {"seconds": seconds, "median_ratio": {"grpc": 0.9}}},
+    }
+    *_, row = serving.table(report).splitlines()
+    assert row.split() == ["8", "grpc", "0.5000", "1.0000", "16.0", "0.900"]

@@ -19,7 +19,7 @@ def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     numbers = json.loads(output.read_text())
-    assert set(numbers["rows"]) == {"1", "8"}
+    assert set(numbers["rows"]) == {"1", "8", "64"}
     for batch in numbers["rows"].values():
         assert set(batch["seconds"]) == {"in_process", "grpc", "rest"}
         assert all(len(seconds) == 1 for seconds in batch["seconds"].values())

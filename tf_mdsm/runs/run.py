@@ -61,8 +61,9 @@ class Run(LoadedRun):
         """Samples images by the run's own method. Image n has the seed `seed + n`.
 
         Returns:
-            the array `images` of the file that `--mode=sample` writes with these settings, bit for
-            bit: uint8 [N, H, W, C], or float32 for points of the plane. `tf_mdsm.sample(run.target,
+            the array `images` of the file that `--mode=sample` writes with these settings: uint8
+            [N, H, W, C], or float32 for points of the plane. It is the same bit for bit, but up to
+            rounding on two cores, where the program divides batches. `tf_mdsm.sample(run.target,
             run.method, seeds=...)` gives the images as float32, not clipped.
 
         Raises:

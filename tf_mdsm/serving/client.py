@@ -17,9 +17,9 @@ __all__ = ["Client"]
 class Client(EnergyRequests):
     """Client of a TensorFlow Serving server that has loaded an export of tf_mdsm.
 
-    Images are float32 [B, H, W, C], pixels in [0, 1], for any B. More than `batch_size` images are
-    sent in several requests, one after the other. Several threads may use a client at the same
-    time.
+    Images are float32 [B, H, W, C] for any B; 0 is black and 1 is white. Pixels are any finite
+    numbers, but known pixels of `inpaint` lie in [0, 1]. More than `batch_size` images are sent in
+    several requests, one after the other. Several threads may use a client at the same time.
 
     Args:
         address: scheme, host and port, always all three: `grpc://host:8500`,

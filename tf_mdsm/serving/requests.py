@@ -20,8 +20,10 @@ __all__ = ["EnergyRequests"]
 class EnergyRequests(abc.ABC):
     """Samples, energies, scores, denoised images, noise levels and inpainting of an export.
 
-    Images are float32 [B, H, W, C], pixels in [0, 1], for any B >= 1. Every method raises
-    `InvalidArgument` for invalid arguments, before anything is computed; see `request_checks`.
+    Images are float32 [B, H, W, C] for any B >= 1; 0 is black and 1 is white. Pixels are any finite
+    numbers, as noisy images have them, but known pixels of `inpaint` lie in [0, 1]. Every method
+    raises `InvalidArgument` for invalid arguments, before anything is computed; see
+    `request_checks`.
     """
 
     @property
