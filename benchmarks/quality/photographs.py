@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from benchmarks.command import chosen_names, load_tensorflow, new_parser, run_benchmark
 from benchmarks.quality.trained_run import load_trained_model
@@ -26,7 +27,7 @@ from benchmarks.results import Results, markdown_table
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["main", "measure_image", "table"]
+__all__ = ["main", "measure_image", "require_any_size", "table", "validation_photographs"]
 
 # From noisy images [1, H, W, C] and the noise level, in pixel units, to images [1, H, W, C].
 Denoiser = Callable[[np.ndarray, float], np.ndarray]
@@ -90,7 +91,7 @@ def table(report: dict) -> str:
     return markdown_table(rows)
 
 
-def _photographs(channels: int) -> dict[str, np.ndarray]:
+def validation_photographs(channels: int) -> dict[str, np.ndarray]:
     """The validation photographs of `data.source=photographs`, float32 [H, W, C] in [0, 1]."""
     from tf_mdsm.datasets.photographs import load_photographs
     from tf_mdsm.datasets.pixels import to_float_array
@@ -100,6 +101,13 @@ def _photographs(channels: int) -> dict[str, np.ndarray]:
     _, images = load_photographs("photographs", path="", channels=channels)
     pairs = zip(names, images[-len(names) :], strict=True)
     return {os.path.splitext(name)[0]: to_float_array(image) for name, image in pairs}
+
+
+def require_any_size(config: ConfigDict, workdir: str) -> None:
+    """Raises InvalidArgument unless a run's network takes images of any size."""
+    if not config.data.patches:
+        any_size = "be a run whose network takes images of any size (config.data.patches)"
+        raise InvalidArgument("--workdir", any_size, workdir)
 
 
 def _denoisers(names: list[str], denoise: Denoiser) -> dict[str, Denoiser]:
@@ -149,16 +157,14 @@ def main(argv: list[str]) -> int:
         if not all(0 < level < float("inf") for level in levels):
             raise InvalidArgument("--levels", "be positive", options.levels)
         config = get_config(options.workdir)
-        if not config.data.patches:
-            any_size = "be a run whose network takes images of any size (config.data.patches)"
-            raise InvalidArgument("--workdir", any_size, options.workdir)
+        require_any_size(config, options.workdir)
         load_tensorflow()
         from tf_mdsm.runs.loaded_run import fingerprint
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         denoisers = _denoisers(names, lambda noisy, _: trained.model.denoise(noisy).numpy())
         # What is traced at the first call is not timed.
-        photographs = _photographs(config.data.channels)
+        photographs = validation_photographs(config.data.channels)
         for image in photographs.values():
             trained.model.denoise(image[None])
         origin = {

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.photographs import _denoisers, _photographs, main, measure_image, table
+from benchmarks.quality.photographs import (
+    _denoisers,
+    main,
+    measure_image,
+    table,
+    validation_photographs,
+)
 
 
 def test_a_method_that_does_nothing_has_the_psnr_of_the_noise():
@@ -32,7 +38,7 @@ def test_methods_are_given_one_noisy_image_and_the_level_in_pixel_units():
 
 
 def test_the_photographs_are_those_of_validation():
-    gray = _photographs(1)
+    gray = validation_photographs(1)
     assert {name: image.shape for name, image in gray.items()} == {
         "astronaut": (512, 512, 1),
         "camera": (512, 512, 1),

@@ -92,7 +92,7 @@ class PhotographRestorer:
             InvalidArgument: for a photograph that is too small, or of another size than the mask.
         """
         height, width = (enlargement(self.task) * side for side in pixels.shape[:2])
-        task = self._create_task(height, width)
+        task = self.create_task(height, width)
         if task.operator is None:
             return self._denoise(pixels)
         channels = pixels.shape[-1]
@@ -118,7 +118,7 @@ class PhotographRestorer:
         factor = enlargement(self.task)
         height, width = (side - side % factor for side in pixels.shape[:2])
         original = pixels[:height, :width]
-        task = self._create_task(height, width)
+        task = self.create_task(height, width)
         if task.operator is None:
             noise = np.random.default_rng(self.seed).standard_normal(original.shape, np.float32)
             noisy = original + np.float32(self.noise) * noise
@@ -149,7 +149,7 @@ class PhotographRestorer:
         evaluations = 0 if self.method is None else self.method.max_gradient_evaluations
         evaluations += self.task == "denoise"
         height, width = (factor * side for side in shape[:2])
-        operator = self._create_task(height, width).operator
+        operator = self.create_task(height, width).operator
         windows = [(slice(0, height), slice(0, width))]
         if isinstance(operator, Inpainting):
             windows = self._windows(operator)
@@ -163,8 +163,12 @@ class PhotographRestorer:
     def _channels(self) -> int:
         return self.target.image_shape[-1]
 
-    def _create_task(self, height: int, width: int) -> Task:
-        """The task for restored photographs of a size."""
+    def create_task(self, height: int, width: int) -> Task:
+        """The task for restored photographs of a size.
+
+        Raises:
+            InvalidArgument: for a size that is too small, or is not the mask's.
+        """
         require_sides((height, width), self.target.smallest_side)
         if self.mask is not None and self.mask.shape[:2] != (height, width):
             requirement = f"be of the photograph's size, {height} x {width}"
