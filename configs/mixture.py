@@ -7,9 +7,9 @@ Data: computed points.
 Network: "dense", fully connected, 128 units wide.
 Time: less than a minute of training on two CPU cores.
 Result: two energy landscapes in samples/, the learned one and the true one. The relative error of
-the learned score is 11 %. With the weighting "score", the exact optimum of the loss is the energy
-of the smoothed data, so the two can be compared. Samples follow the smoothed density, which is
-broader than the data.
+the learned score is 11 % (docs/results/agreement.md). With the weighting "score", the exact optimum
+of the loss is the energy of the smoothed data, so the two can be compared. Samples follow the
+smoothed density, which is broader than the data.
 
 Noise levels up to 0.5 also train the energy far from the data, so that Langevin chains that start
 there return. With noise up to 0.3, some of them escape. The paper has no such data set: all

@@ -208,6 +208,14 @@ def test_recipes_import_the_configuration_only():
                 assert node.module in ("ml_collections", "tf_mdsm.config"), path.name
 
 
+def test_random_numbers_are_those_of_seed_and_stream():
+    """Generators of TensorFlow and Keras hold a state, which a resumed run would not have."""
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                assert ast.unparse(node) not in ("tf.random", "keras.random"), module
+
+
 # What a reader of the paper needs first; the packages hold the rest.
 FIFTEEN = {
     *("EnergyModel", "NoiseLevels", "build_network"),

@@ -10,7 +10,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 # What a line of a code block begins with if it is a command.
 _PROGRAMS = re.compile(
-    r"(\.venv/bin/)?(python3?|tf-mdsm|mkdocs|tensorboard|pip|jupyter|ruff|pytest) "
+    r"(\.venv/bin/)?(python3?|tf-mdsm|mkdocs|tensorboard|pip|jupyter|ruff|pyright|pytest) "
     r"|launch/|\./|bash |sh |source |sbatch |kubectl |docker |git |curl |export |apt-get "
 )
 

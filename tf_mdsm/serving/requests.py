@@ -88,7 +88,7 @@ class EnergyRequests(abc.ABC):
     def noise_level(self, images: npt.ArrayLike) -> np.ndarray:
         """Estimated noise levels of images, [B], in pixel units; on average below the true ones.
 
-        SavedModels of earlier versions do not have it.
+        SavedModels of earlier states of the code do not have it.
         """
         inputs = {"images": checked_images(images, self.image_shape)}
         return self.run("noise_level", inputs, {"noise_level": ()})["noise_level"]
