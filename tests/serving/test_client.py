@@ -205,6 +205,7 @@ def test_invalid_requests_are_not_sent(server):
         ({"address": "ftp://localhost:8500"}, "address"),
         ({"address": "grpc://localhost"}, "address"),
         ({"address": "https://localhost"}, "address"),
+        ({"address": "grpc://me:secret@localhost:8500"}, "address"),
         ({"address": "http://localhost:8501/v1"}, "address"),
         ({"address": "http://localhost:99999"}, "address"),
         ({"address": None}, "address"),
@@ -222,8 +223,9 @@ def test_invalid_requests_are_not_sent(server):
     ],
 )
 def test_invalid_arguments_of_a_client(options, field):
-    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must") as error:
         Client(**{"address": "http://localhost:8501", **options})
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http", "https"])

@@ -36,10 +36,15 @@ PAGES = {
 }
 
 
+# What the requests to these pages had as their header "Authorization".
+authorizations = []
+
+
 class _Page(http.server.BaseHTTPRequestHandler):
     """A web server that is not TensorFlow Serving."""
 
     def do_GET(self):
+        authorizations.append(self.headers.get("Authorization"))
         status, kind, text = PAGES[self.path.removeprefix("/v1/models/")]
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -87,6 +92,17 @@ def test_the_status_of_another_program(pages):
         Client(pages, model="json").status()
     (status,) = Client(pages, model="loading").status()
     assert (status.version, status.state, status.message) == (2, "LOADING", "")
+
+
+def test_a_password_of_the_address_or_of_netrc_is_sent_and_not_shown(pages, tmp_path, monkeypatch):
+    """As Basic authentication, which a proxy before the server may ask for; else nothing is."""
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(ServingError, match=f"at {pages} is not"):
+        Client(pages.replace("//", "//me:secret@"), model="json").status()
+    Client(pages, model="loading").status()
+    (tmp_path / "netrc").write_text("machine localhost login me password secret")
+    Client(pages, model="loading").status()
+    assert authorizations[-3:] == ["Basic bWU6c2VjcmV0", None, "Basic bWU6c2VjcmV0"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.helpers.small_runs import ROOT
 from tf_mdsm.serving import Client, InvalidArgument, ServingError, VersionStatus
 from tf_mdsm.serving.grpc_transport import GrpcTransport
 from tf_mdsm.serving.rest_transport import RestTransport
-from tf_mdsm.serving.transport import clean_message
+from tf_mdsm.serving.transport import clean_message, without_credentials
 
 
 def connection(**changes) -> RestTransport:
@@ -45,6 +45,20 @@ def connection(**changes) -> RestTransport:
 )
 def test_a_message_is_one_short_line(message, expected):
     assert clean_message(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://localhost:8501", "http://localhost:8501"),
+        ("https://me:secret@host:443", "https://host:443"),
+        ("https://me:se@cret@host:443", "https://host:443"),
+        ("'https://me:secret@host'", "'https://host'"),
+        ("None", "None"),
+    ],
+)
+def test_messages_show_no_password(address, shown):
+    assert without_credentials(address) == shown
 
 
 def test_each_error_names_the_server_and_the_reason():

@@ -256,7 +256,7 @@ def export(
             network of images of any size; StableHLO programs take images of this size only.
             None: the run's, or the network's own.
         format: "saved_model", for TensorFlow and TensorFlow Serving, or "stablehlo", for XLA
-            without TensorFlow (`tf_mdsm.serving.stablehlo_model`).
+            without TensorFlow (`tf_mdsm.serving.StableHloModel`).
         batch_sizes: numbers of images for which StableHLO programs are written.
 
     Raises:

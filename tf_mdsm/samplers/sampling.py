@@ -38,9 +38,9 @@ def sample(
 ) -> np.ndarray:
     """Samples one image for each seed.
 
-    An image depends on the target, the method and its own seed only. A target whose state is in
-    variables, a Keras model or `tf.Module`, is compiled once for each method; the last few are
-    kept. Any other target is compiled at each call.
+    An image depends on the target, the method and its own seed only; in a batch of another size it
+    may differ by rounding. A target whose state is in variables, a Keras model or `tf.Module`, is
+    compiled once for each method; the last few are kept. Any other target is compiled at each call.
 
     Args:
         target: what is sampled, an `EnergyModel` for example.

@@ -8,12 +8,13 @@ and inpainted images:
     images, energy = Client("grpc://localhost:8500").sample(seeds=range(16))
 
 It is also a command: `python -m tf_mdsm.serving --help`. Exports for a server are written by
-`tf_mdsm.serving.saved_model`. `stablehlo_export` writes programs for XLA, and `stablehlo_model`
-runs them without TensorFlow.
+`tf_mdsm.serving.saved_model`. `stablehlo_export` writes programs for XLA, and `StableHloModel` runs
+them without TensorFlow.
 """
 
 from tf_mdsm.errors import InvalidArgument, ServingError
 from tf_mdsm.serving.client import Client
+from tf_mdsm.serving.stablehlo_model import StableHloModel
 from tf_mdsm.serving.transport import VersionStatus
 
-__all__ = ["Client", "InvalidArgument", "ServingError", "VersionStatus"]
+__all__ = ["Client", "InvalidArgument", "ServingError", "StableHloModel", "VersionStatus"]

@@ -38,6 +38,7 @@ import numpy as np
 from tf_mdsm.errors import InvalidArgument, ServingError, one_line
 from tf_mdsm.serving.client import Client
 from tf_mdsm.serving.output_files import require_output, require_picture, write_answer
+from tf_mdsm.serving.transport import without_credentials
 from tf_mdsm.system.argument_parser import ArgumentParser
 from tf_mdsm.system.help_text import help_text
 from tf_mdsm.system.image_files import read_images, read_mask
@@ -130,7 +131,8 @@ def _status(client: Client, options: argparse.Namespace) -> None:
     versions = client.status()
     print_lines(f"version {v.version}  {v.state}  {v.message}".rstrip() for v in versions)
     if not any(status.state == "AVAILABLE" for status in versions):
-        raise ServingError(f"no version of {options.model} is available at {options.address}")
+        address = without_credentials(options.address)
+        raise ServingError(f"no version of {options.model} is available at {address}")
 
 
 _COMMANDS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.serving.requests import EnergyRequests
-from tf_mdsm.serving.transport import Transport, VersionStatus
+from tf_mdsm.serving.transport import Transport, VersionStatus, without_credentials
 
 __all__ = ["Client"]
 
@@ -23,7 +23,9 @@ class Client(EnergyRequests):
 
     Args:
         address: scheme, host and port, always all three: `grpc://host:8500`,
-            `http://host:8501`, or `https://host:443` if a proxy adds TLS.
+            `http://host:8501`, or `https://host:443` if a proxy adds TLS. gRPC sends no password
+            and does not encrypt; by REST, `https://name:password@host:443` is Basic
+            authentication.
         model: the model's name on the server.
         timeout: seconds until a request is given up. By gRPC, this is the limit of the whole
             request. By REST, it is the limit of connecting, and then of each time in which the
@@ -131,11 +133,13 @@ def _connect(address: str, model: str, timeout: float, version: int | None) -> T
         is_complete = bool(parts.hostname and parts.port) and parts.path in ("", "/")
     except (ValueError, AttributeError):
         is_complete = False
+    if is_complete and parts.scheme == "grpc" and "@" in parts.netloc:
+        is_complete = False  # This connection sends no password.
     if not is_complete or parts.scheme not in ("grpc", "http", "https"):
         raise InvalidArgument(
             "address",
             "be like grpc://localhost:8500 or http://localhost:8501, with a port",
-            repr(address),
+            without_credentials(repr(address)),
         )
     server = f"{parts.scheme}://{parts.netloc}"
     if parts.scheme == "grpc":

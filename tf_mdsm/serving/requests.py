@@ -61,7 +61,8 @@ class EnergyRequests(abc.ABC):
         """Samples one image for each seed.
 
         Args:
-            seeds: integers [B], each in [0, 2^62]. The same model and seed give the same image.
+            seeds: integers [B], each in [0, 2^62]. The same model and seed give the same noise,
+                bit for bit. In a batch of another size the pixels may differ by rounding.
 
         Returns:
             images [B, H, W, C] in [0, 1] and their energies [B].

@@ -81,7 +81,7 @@ class RestTransport(Transport):
     def _url(self) -> str:
         """The model's URL on the server."""
         version = "" if self.version is None else f"/versions/{self.version}"
-        return f"{self.address}/v1/models/{quote(self.model, safe='')}{version}"
+        return f"{self.url}/v1/models/{quote(self.model, safe='')}{version}"
 
     def _call(self, method: str, url: str, body: str | None = None) -> Any:
         """Sends a request and returns the JSON of the reply."""

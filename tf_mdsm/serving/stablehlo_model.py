@@ -1,6 +1,6 @@
 """Runs a StableHLO export without TensorFlow: needs NumPy and jaxlib only.
 
-    from tf_mdsm.serving.stablehlo_model import StableHloModel
+    from tf_mdsm.serving import StableHloModel
 
     model = StableHloModel("runs/digits/export/stablehlo/1")
     images, energy = model.sample(seeds=range(16))

@@ -2,12 +2,13 @@
 
 import abc
 import dataclasses
+import re
 
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument, ServingError
 
-__all__ = ["Transport", "VersionStatus", "clean_message"]
+__all__ = ["Transport", "VersionStatus", "clean_message", "without_credentials"]
 
 # Seconds: 11.6 days. Sockets count milliseconds, and overflow from 25 days on.
 _MAX_TIMEOUT = 1_000_000
@@ -34,7 +35,8 @@ class Transport(abc.ABC):
     """Connection to one model of one server; all methods raise `ServingError` and nothing else.
 
     Args:
-        address: scheme, host and port.
+        address: scheme, host and port; the attribute `url` keeps it as it is, and `address`, for
+            messages, leaves out a name and a password.
         model: the model's name on the server.
         timeout: seconds, at most 1,000,000, until a request is given up. gRPC: for the whole
             request. REST: for connecting, and then for each time without any data.
@@ -50,7 +52,8 @@ class Transport(abc.ABC):
             raise InvalidArgument("timeout", requirement, timeout)
         if version is not None and not (isinstance(version, int) and 0 <= version <= _MAX_VERSION):
             raise InvalidArgument("version", "be a whole number in [0, 2^63 - 1]", version)
-        self.address, self.model, self.timeout, self.version = address, model, timeout, version
+        self.url, self.address = address, without_credentials(address)
+        self.model, self.timeout, self.version = model, timeout, version
 
     @abc.abstractmethod
     def predict(
@@ -117,6 +120,11 @@ class Transport(abc.ABC):
             f"model {self.model} at {self.address} is not an export of tf_mdsm: "
             f"{clean_message(detail)}"
         )
+
+
+def without_credentials(address: str) -> str:
+    """An address without the name and the password before its host, for messages."""
+    return re.sub(r"//[^/]*@", "//", address)
 
 
 def clean_message(message: str) -> str:
