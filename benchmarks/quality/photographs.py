@@ -5,7 +5,8 @@
 
 Duration: 2 to 5 minutes on two CPU cores, most of it BM3D's.
 
-Writes: WORKDIR/benchmark/photographs.json after every photograph and level, and photographs.md.
+Writes: WORKDIR/benchmark/photographs.json after every photograph and level, a picture of each
+(the middle 256 x 256 pixels: original, noisy, each method), and photographs.md.
 
 WORKDIR is a trained run whose network takes images of any size, as of configs/photos.py. The
 photographs are astronaut and camera of scikit-image, 512 x 512 pixels, with the run's number of
@@ -42,7 +43,7 @@ _METHODS = {
 
 def measure_image(
     image: np.ndarray, level: float, denoisers: dict[str, Denoiser]
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], np.ndarray]:
     """PSNR, SSIM and seconds of several methods on one image under noise.
 
     Args:
@@ -51,7 +52,8 @@ def measure_image(
         denoisers: the methods by their names.
 
     Returns:
-        `psnr` in decibels, `ssim` and `seconds` by the methods' names, and of the noisy image.
+        `psnr` in decibels, `ssim` and `seconds` by the methods' names, and of the noisy image; and
+        the images: the clean one, the noisy one, and those of the methods, [2 + methods, H, W, C].
     """
     from tf_mdsm.evaluation.denoising import add_noise
     from tf_mdsm.evaluation.image_quality import psnr, ssim
@@ -63,7 +65,7 @@ def measure_image(
         begin = time.perf_counter()
         restored = denoise(noisy, sigma)
         found[name] = restored, time.perf_counter() - begin
-    return {
+    quality = {
         name: {
             "psnr": float(psnr(clean, restored)[0]),
             "ssim": float(ssim(clean, restored)[0]),
@@ -71,6 +73,7 @@ def measure_image(
         }
         for name, (restored, seconds) in found.items()
     }
+    return quality, np.concatenate([clean, *(restored for restored, _ in found.values())])
 
 
 def table(report: dict) -> str:
@@ -108,6 +111,12 @@ def require_any_size(config: ConfigDict, workdir: str) -> None:
     if not config.data.patches:
         any_size = "be a run whose network takes images of any size (config.data.patches)"
         raise InvalidArgument("--workdir", any_size, workdir)
+
+
+def _middle(images: np.ndarray, side: int = 256) -> np.ndarray:
+    """The middle of images, [N, side, side, C]."""
+    top, left = ((size - side) // 2 for size in images.shape[1:3])
+    return images[:, top : top + side, left : left + side]
 
 
 def _denoisers(names: list[str], denoise: Denoiser) -> dict[str, Denoiser]:
@@ -160,6 +169,7 @@ def main(argv: list[str]) -> int:
         require_any_size(config, options.workdir)
         load_tensorflow()
         from tf_mdsm.runs.loaded_run import fingerprint
+        from tf_mdsm.visualization.images import image_grid, to_uint8, write_png
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         denoisers = _denoisers(names, lambda noisy, _: trained.model.denoise(noisy).numpy())
@@ -173,14 +183,18 @@ def main(argv: list[str]) -> int:
             "levels": levels,
             "methods": names,
         }
-        path = os.path.join(options.workdir, "benchmark", "photographs.json")
-        with Results(path, origin) as results:
+        folder = os.path.join(options.workdir, "benchmark")
+        with Results(os.path.join(folder, "photographs.json"), origin) as results:
             for photograph, image in photographs.items():
                 for level in levels:
                     name = f"{photograph}, {level:g}"
                     if name in results.rows:
                         continue
-                    found = measure_image(image, level, denoisers)
+                    found, images = measure_image(image, level, denoisers)
+                    write_png(
+                        image_grid(to_uint8(_middle(images)), columns=len(images)),
+                        os.path.join(folder, f"{photograph}_{level:g}.png"),
+                    )
                     row = {"photograph": photograph, "level": level, "methods": found}
                     results.add(name, row)
                     shown = (f"{key} {value['psnr']:.2f}" for key, value in found.items())

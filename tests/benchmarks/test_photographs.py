@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.quality.photographs import (
     _denoisers,
+    _middle,
     main,
     measure_image,
     table,
@@ -15,7 +16,9 @@ from benchmarks.quality.photographs import (
 def test_a_method_that_does_nothing_has_the_psnr_of_the_noise():
     """10 log10(1 / sigma^2) of gray images, whose noise is hardly ever clipped."""
     image = np.full((64, 64, 1), 0.5, np.float32)
-    found = measure_image(image, 25, {"nothing": lambda noisy, sigma: noisy})
+    found, images = measure_image(image, 25, {"nothing": lambda noisy, sigma: noisy})
+    np.testing.assert_array_equal(images[0], image)
+    np.testing.assert_array_equal(images[1], images[2])
     expected = -20 * np.log10(25 / 255)
     # The relative error of a mean square of 4,096 normal numbers, in decibels.
     tolerance = 5 * (2 / 4_096) ** 0.5 * 10 / np.log(10)
@@ -31,7 +34,7 @@ def test_methods_are_given_one_noisy_image_and_the_level_in_pixel_units():
         calls.append((noisy.shape, sigma))
         return np.zeros_like(noisy)
 
-    found = measure_image(np.tile(image, (2, 2, 1)), 51, {"clean": clean})
+    found, _ = measure_image(np.tile(image, (2, 2, 1)), 51, {"clean": clean})
     assert calls == [((1, 8, 12, 3), 0.2)]
     assert found["clean"]["psnr"] == pytest.approx(120)
     assert found["clean"]["ssim"] == pytest.approx(1)
@@ -49,7 +52,7 @@ def test_the_photographs_are_those_of_validation():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_non_local_means_removes_noise(channels):
     image = np.tile(np.linspace(0.2, 0.8, 32, dtype=np.float32)[:, None, None], (1, 32, channels))
-    found = measure_image(image, 25, _denoisers(["non_local_means"], lambda noisy, sigma: noisy))
+    found, _ = measure_image(image, 25, _denoisers(["non_local_means"], lambda noisy, sigma: noisy))
     assert found["non_local_means"]["psnr"] > found["noisy"]["psnr"] + 3
 
 
@@ -75,3 +78,8 @@ def test_the_table_has_a_row_for_each_method():
 def test_wrong_flags_are_refused(flags, message, tmp_path, capsys):
     assert main([f"--workdir={tmp_path}", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_pictures_show_the_middle():
+    images = np.arange(2 * 8 * 10).reshape(2, 8, 10, 1)
+    np.testing.assert_array_equal(_middle(images, 4), images[:, 2:6, 3:7])
