@@ -20,10 +20,11 @@ from tf_mdsm.config import default_config
 def get_config() -> ConfigDict:
     """Returns the default settings with the changes of this recipe."""
     config = default_config()
-    config.data.update(source="photographs", name="", image_size=40, channels=3)
+    config.data.update(source="photographs", name="", image_size=64, channels=3)
     config.data.update(patches=True, flip=True, turn=True)
     config.noise.update(sigma_min=0.02, sigma_max=0.6, num_levels=128, spacing="geometric")
-    config.network.update(name="unet", channels=24, head="distance")
+    config.noise.weighting = "edm"
+    config.network.update(name="unet", channels=32, head="distance")
     config.network.unet.update(patch_size=2, num_resolutions=3, scale_input=True)
     config.optimizer.update(
         learning_rate=2e-3,
@@ -33,8 +34,9 @@ def get_config() -> ConfigDict:
         ema_momentum=0.999,
     )
     config.training.update(
-        batch_size=32,
-        num_steps=9_000,
+        batch_size=14,
+        num_steps=14_000,
+        denoiser_steps=5_000,
         checkpoint_every=1_000,
         log_every=50,
         validate_every=1_000,

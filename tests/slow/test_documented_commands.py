@@ -66,7 +66,7 @@ def folder(tmp_path, monkeypatch) -> pathlib.Path:
             save(tmp_path / name / f"{number}.png", random_uint8(8, 8, seed=number))
     for name in ("DIR", "DIR_OR_FILE"):
         for number in range(20):
-            save(tmp_path / name / f"{number}.png", random_uint8(50, 60, 3, seed=number))
+            save(tmp_path / name / f"{number}.png", random_uint8(70, 80, 3, seed=number))
     mask = np.zeros((8, 8), np.uint8)
     mask[:4] = 255
     save(tmp_path / "mask.png", mask)
