@@ -113,5 +113,7 @@ def test_a_command_of_the_program(text, folder, small_run):
 def test_a_command_of_the_client(text, folder, model_server):
     text = text.replace("grpc://localhost:8500", model_server.grpc)
     text = text.replace("http://localhost:8501", model_server.rest)
+    text = text.replace("--version=2", "--version=1")  # The test's server has one version.
     assert client(text.removeprefix(CLIENT).split()) == 0
-    assert (folder / re.search(r"--output=(\S+)", text)[1]).exists()
+    output = re.search(r"--output=(\S+)", text)
+    assert output is None or (folder / output[1]).exists()
