@@ -2,7 +2,7 @@
 
     python -m benchmarks photograph_tasks --workdir=runs/photos [--tasks=box,scratches]
 
-Duration: 10 to 20 minutes on one CPU core; `box` and `scratches` alone take two.
+Duration: `box` and `scratches` take two minutes on one CPU core; the other tasks were not timed.
 
 Writes: WORKDIR/benchmark/photograph_tasks.json after every photograph and task, a picture of each
 (original, what is known, energy, scikit-image), and photograph_tasks.md.
@@ -52,7 +52,7 @@ _BASELINE = "scikit-image"
 
 
 def scratches(height: int, width: int, *, count: int = 24, seed: int = 0) -> np.ndarray:
-    """Mask of straight lines, 3 pixels wide, from side to side, [H, W, 1]: 0 on a line, else 1."""
+    """Mask of straight lines, 3 pixels wide, from top to bottom, [H, W, 1]: 0 on a line, else 1."""
     from skimage import draw, morphology
 
     random = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.helpers.small_runs import ROOT
+from tests.helpers.script_project import script_project
 
 PYTHON = """#!/bin/bash
 printf '%s\\n' "$*" >> "$LOG"
@@ -14,18 +14,7 @@ printf '%s\\n' "$*" >> "$LOG"
 @pytest.fixture
 def project(tmp_path):
     """A copy of the script in a project whose environment is ready."""
-    project = tmp_path / "project"
-    for name in ("launch/environment.sh", "launch/demo.sh"):
-        copy = project / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text((ROOT / name).read_text())
-    for name in ("requirements.lock", "requirements.txt", "pyproject.toml"):
-        (project / name).write_text("1")
-    python = project / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(PYTHON)
-    python.chmod(0o755)
-    return project
+    return script_project(tmp_path, "demo.sh", PYTHON)
 
 
 def started(project, *arguments: str) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.helpers.small_runs import ROOT
+from tests.helpers.script_project import script_project
 
 # A training that waits for a signal, and then exits with 0; all else ends at once.
 PYTHON = """#!/bin/bash
@@ -22,18 +22,7 @@ fi
 @pytest.fixture
 def project(tmp_path):
     """A copy of the script in a project whose environment is ready."""
-    project = tmp_path / "project"
-    for name in ("launch/environment.sh", "launch/photos.sh"):
-        copy = project / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text((ROOT / name).read_text())
-    for name in ("requirements.lock", "requirements.txt", "pyproject.toml"):
-        (project / name).write_text("1")
-    python = project / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(PYTHON)
-    python.chmod(0o755)
-    return project
+    return script_project(tmp_path, "photos.sh", PYTHON)
 
 
 def start(project, *arguments: str, **environment: str) -> subprocess.Popen:
