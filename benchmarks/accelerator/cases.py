@@ -12,14 +12,22 @@ _FASHION_MNIST = {
     "data.name": "",
     "data.path": "/usr/share/datasets/fashion-mnist",
 }
-# With the recipe's learning rate of 2e-3 a network of this width leaves the finite numbers. No
-# mixture and no guide is made there.
+# With the recipe's learning rate of 2e-3 a network of this width leaves the finite numbers.
 _WIDE = {
     "training.guide_step": 0,
     "sampling.start": "gaussian",
     "network.channels": 64,
     "training.batch_size": 128,
     "optimizer.learning_rate": 8e-4,
+}
+# Wider than the recipe's network, so with a smaller learning rate; three times as many steps
+# of twice as many patches.
+_PHOTOGRAPHS = {
+    "network.channels": 48,
+    "optimizer.learning_rate": 1e-3,
+    "training.batch_size": 32,
+    "training.num_steps": 45_000,
+    "training.denoiser_steps": 15_000,
 }
 _BFLOAT16 = {"training.precision": "mixed_bfloat16"}
 
@@ -69,6 +77,21 @@ CASES = {
         chain_steps=90,
         checked_steps=5,
     ),
+    # Likewise, with what large recipes need besides: patches, a denoiser at first, a guide.
+    "small_patches": _case(
+        "photos",
+        {
+            "data.channels": 1,
+            "data.image_size": 16,
+            "network.channels": 8,
+            "training.batch_size": 4,
+            "training.num_steps": 40,
+            "training.denoiser_steps": 2,
+            "training.guide_step": 20,
+        },
+        steps_per_call=10,
+        checked_steps=5,
+    ),
     # The paper's network and recipe for Fashion-MNIST.
     "res12": _case("fashion_mnist", _FASHION_MNIST, samples=1_000, chain_steps=90, checked_steps=5),
     "res12_tf32": _case(
@@ -96,4 +119,11 @@ CASES = {
         "fashion_mnist_unet", _WIDE, samples=1_000, checked_steps=5, tensor_float_32=True
     ),
     "unet_bfloat16": _case("fashion_mnist_unet", _WIDE, _BFLOAT16),
+    # The recipe for a night on two cores.
+    "night_tf32": _case("fashion_mnist_night", checked_steps=5, tensor_float_32=True),
+    # Photographs: longer than on two cores, by a wider network.
+    "photos_gray_tf32": _case(
+        "photos", _PHOTOGRAPHS, {"data.channels": 1}, checked_steps=5, tensor_float_32=True
+    ),
+    "photos_color_tf32": _case("photos", _PHOTOGRAPHS, checked_steps=5, tensor_float_32=True),
 }

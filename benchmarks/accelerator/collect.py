@@ -4,9 +4,10 @@
 
 Duration: 47 s on two cores of an Intel Xeon, most of it the training of a small classifier.
 
-Writes: the run folder: config.json, a checkpoint at the step that was reached, the statistics of
-the training images, and accelerator.json: the Fréchet distances of the images in the classifier's
-features. Every mode takes the folder: sample, evaluate, restore, export, train.
+Writes: the run folder: config.json, a checkpoint at the step that was reached, the guide if the
+recipe keeps one, the statistics of the training images, and accelerator.json: the Fréchet distances
+of the images that `run` drew, if any, in the classifier's features. Every mode takes the folder:
+sample, evaluate, restore, export, train.
 
 `--folder` is what `prepare` wrote, `--results` is what `run` wrote. The optimizer's averages stayed
 on the accelerator: further training begins with fresh ones.
@@ -46,9 +47,16 @@ def main(argv: list[str]) -> int:
         if os.path.exists(flags.workdir):
             raise InvalidArgument("--workdir", "not exist yet", flags.workdir)
         weights = read_weights(flags.results, flags.case)
+        guide = None
+        if case[flags.case]["config"]["training"]["guide_step"]:
+            guide = read_weights(flags.results, flags.case, "guide")
         load_tensorflow()
-        config = collect(case[flags.case], _trained_steps(findings[key]), weights, flags.workdir)
-        distances = measure(config, _drawn_images(flags.results, flags.case), flags.workdir)
+        steps = _trained_steps(findings[key])
+        config = collect(case[flags.case], steps, weights, flags.workdir, guide)
+        drawn = _drawn_images(flags.results, flags.case)
+        if not drawn:
+            return
+        distances = measure(config, drawn, flags.workdir)
         write_json(distances, os.path.join(flags.workdir, "accelerator.json"))
         for name, distance in distances.items():
             print(f"{name}: {distance:.2f}")
@@ -71,16 +79,21 @@ def _trained_steps(job: dict[str, Any]) -> int:
     raise InvalidArgument("--results", "hold a training that came to its end", job["status"])
 
 
-def read_weights(results: str, case: str) -> np.ndarray:
+def read_weights(results: str, case: str, name: str = "weights") -> np.ndarray:
     """All weights one after the other, from the files that `run` wrote.
+
+    Args:
+        results: what `run` wrote.
+        case: the case's name.
+        name: "weights", or "guide": those that guide others.
 
     Raises:
         InvalidArgument: if there are none.
     """
-    stem = os.path.join(glob.escape(results), f"{case}_weights_")
+    stem = os.path.join(glob.escape(results), f"{case}_{name}_")
     paths = sorted(glob.glob(f"{stem}*.npy"), key=lambda path: int(path[:-4].rsplit("_", 1)[1]))
     if not paths:
-        raise InvalidArgument("--results", f"hold weights of {case}", results)
+        raise InvalidArgument("--results", f"hold {name} of {case}", results)
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
@@ -117,7 +130,13 @@ def measure(config: Any, drawn: dict[str, np.ndarray], workdir: str) -> dict[str
     }
 
 
-def collect(case: dict[str, Any], step: int, weights: np.ndarray, workdir: str) -> Any:
+def collect(
+    case: dict[str, Any],
+    step: int,
+    weights: np.ndarray,
+    workdir: str,
+    guide: np.ndarray | None = None,
+) -> Any:
     """Writes the run folder of a case.
 
     Args:
@@ -125,6 +144,7 @@ def collect(case: dict[str, Any], step: int, weights: np.ndarray, workdir: str) 
         step: training steps of the weights.
         weights: those of all arrays of the network, one after the other.
         workdir: the run's folder.
+        guide: the weights of the guide, likewise; None: the run keeps none.
 
     Returns:
         the run's configuration.
@@ -134,9 +154,10 @@ def collect(case: dict[str, Any], step: int, weights: np.ndarray, workdir: str) 
     """
     from tf_mdsm.config import default_config
     from tf_mdsm.config.file import save_config
-    from tf_mdsm.datasets.image_statistics import fit_statistics, save_statistics
+    from tf_mdsm.datasets.image_statistics import save_statistics
     from tf_mdsm.runs.build_data import build_images
     from tf_mdsm.runs.build_model import build_model, build_optimizer
+    from tf_mdsm.runs.build_statistics import build_statistics
     from tf_mdsm.runs.folder import RunFolder
     from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
@@ -145,9 +166,28 @@ def collect(case: dict[str, Any], step: int, weights: np.ndarray, workdir: str) 
     config.training.num_steps = step
     model = build_model(config)
     model.compile(build_optimizer(config))
-    if weights.size != model.network.count_params():
-        wanted = f"hold {model.network.count_params()} weights"
-        raise InvalidArgument("--results", wanted, weights.size)
+    for numbers in (weights, guide):
+        if numbers is not None and numbers.size != model.network.count_params():
+            wanted = f"hold {model.network.count_params()} weights"
+            raise InvalidArgument("--results", wanted, numbers.size)
+    folder = RunFolder(workdir)
+    os.makedirs(folder.checkpoints)
+    checkpoints = TrainingCheckpoints(folder.checkpoints, model, config.training.keep_checkpoints)
+    if guide is not None:
+        _assign(model, guide)
+        model.optimizer.iterations.assign(config.training.guide_step)
+        checkpoints.keep_as_guide()
+    _assign(model, weights)
+    model.optimizer.iterations.assign(step)
+    checkpoints.save()
+    images = build_images(config)[0]
+    save_statistics(build_statistics(config, images), folder.image_statistics)
+    save_config(config, folder.config)
+    return config
+
+
+def _assign(model: Any, weights: np.ndarray) -> None:
+    """Gives weights, one after the other, to a model's network and its averages."""
     networks = [network for network in (model.network, model.ema_network) if network is not None]
     first = 0
     for group in zip(*(network.variables for network in networks), strict=True):
@@ -155,10 +195,3 @@ def collect(case: dict[str, Any], step: int, weights: np.ndarray, workdir: str) 
         for variable in group:
             variable.assign(weights[first : first + size].reshape(variable.shape))
         first += size
-    model.optimizer.iterations.assign(step)
-    folder = RunFolder(workdir)
-    os.makedirs(folder.checkpoints)
-    save_statistics(fit_statistics(build_images(config)[0]), folder.image_statistics)
-    TrainingCheckpoints(folder.checkpoints, model, config.training.keep_checkpoints).save()
-    save_config(config, folder.config)
-    return config

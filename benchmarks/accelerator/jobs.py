@@ -12,7 +12,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -20,14 +20,16 @@ import numpy as np
 
 from benchmarks.accelerator.findings import summary, tell, time_in_turns
 from benchmarks.accelerator.initial_state import fill_all
+from benchmarks.accelerator.inputs import read_batches
 from benchmarks.accelerator.program import load_program, peak_mib
 from benchmarks.accelerator.projections import projections
 from tf_mdsm.serving.stablehlo_model import StableHloProgram
 
 __all__ = ["run_job"]
 
-# Share of a job's time that is spent on training, and calls of which the time of one is measured.
-_TRAINING_SHARE, _TRIAL_CALLS = 0.6, 10
+# Share of a job's time that may be spent on training, with sampling after it and without; and calls
+# of which the time of one is measured.
+_TRAINING_SHARE, _TRAINING_SHARE_WITHOUT_SAMPLING, _TRIAL_CALLS = 0.6, 0.9, 10
 
 # Largest file that is written: larger arrays are divided.
 _MAX_FILE_BYTES = 15 * 2**20
@@ -76,15 +78,18 @@ class Case:
 
     def batches(self) -> Callable[[int], np.ndarray]:
         """A function from a step to the images of one call, [K, B, H, W, C]."""
-        count, size = self.facts["steps_per_call"], self.facts["batch_size"]
-        if self.facts["random_images"]:
-            shape = (count, size, *self.facts["image_shape"])
+        count, files = self.facts["steps_per_call"], self.facts["inputs"]
+        if files is None:
+            shape = (count, *self.facts["batch_shape"])
             random = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             return lambda step: random
-        with np.load(os.path.join(self.folder, "images.npz")) as arrays:
-            images = arrays["images"]
-        order = np.load(os.path.join(self.folder, f"order_{size}.npy"))
-        return lambda step: images[order[(step + np.arange(count)) % len(order)]]
+        read = read_batches(self.folder, files, self.facts["config"]["data"]["image_size"])
+        return lambda step: read(step, count)
+
+    def averages(self) -> dict[str, jax.Array]:
+        """The averaged weights; the weights themselves, if no averages are kept."""
+        prefix = "ema/" if any(name.startswith("ema/") for name in self.state) else "network/"
+        return {name: array for name, array in self.state.items() if name.startswith(prefix)}
 
     def train(self, program: StableHloProgram, batches: np.ndarray, num_steps: int) -> jax.Array:
         """Trains; returns mean loss and gradient norm after each step of the call, [K, 2]."""
@@ -174,7 +179,7 @@ def _time_training(case: Case, program: StableHloProgram, batches: np.ndarray) -
         history.block_until_ready()
 
     seconds = [value / count for value in time_in_turns(train)]
-    rate = case.facts["batch_size"] / statistics.median(seconds)
+    rate = case.facts["batch_shape"][0] / statistics.median(seconds)
     tell(job="train", **summary(seconds), images_per_second=rate)
 
 
@@ -182,30 +187,41 @@ def _time_training(case: Case, program: StableHloProgram, batches: np.ndarray) -
 
 
 def train_and_sample(case: Case) -> None:
-    """Checks, times, trains for a share of the time left, writes the weights, and samples."""
+    """Checks, times, trains for the recipe's steps or a share of the time left, and samples.
+
+    Writes the averaged weights at the end, and those of the guide if the recipe keeps one.
+    """
     program = check_and_time(case)
-    count = case.facts["steps_per_call"]
+    count, samples = case.facts["steps_per_call"], case.facts["samples"]
     start = time.monotonic()
     list(_train(case, program, _TRIAL_CALLS))
     seconds_per_call = (time.monotonic() - start) / _TRIAL_CALLS
-    calls = int(_TRAINING_SHARE * case.seconds_left() / seconds_per_call)
-    losses = []
-    for means in _train(case, program, calls):
-        losses.append(means)
-        if not math.isfinite(means[0]):
+    share = _TRAINING_SHARE if samples else _TRAINING_SHARE_WITHOUT_SAMPLING
+    settings = case.facts["config"]["training"]
+    calls = int(share * case.seconds_left() / seconds_per_call)
+    calls = min(calls, settings["num_steps"] // count)
+    losses, averages = [], case.averages()
+    for last, averages in _train(case, program, calls):
+        losses.append(last)
+        if not math.isfinite(last[0]):
             tell(diverged_at=count * len(losses), losses=losses)
             return
+        if count * len(losses) == settings["guide_step"]:
+            _write_in_parts(averages, os.path.join(case.output, f"{case.name}_guide"))
     tell(trained_steps=count * len(losses), losses=losses)
-    prefix = "ema/" if any(name.startswith("ema/") for name in case.state) else "network/"
-    names = [name for name in case.state if name.startswith(prefix)]
-    weights = {name: np.asarray(case.state[name]) for name in names}
-    _write_in_parts(weights, os.path.join(case.output, f"{case.name}_weights"))
-    for draw in (_draw_by_heun, _draw_by_chain):
-        draw(case)
+    _write_in_parts(averages, os.path.join(case.output, f"{case.name}_weights"))
+    if samples:
+        for draw in (_draw_by_heun, _draw_by_chain):
+            draw(case)
 
 
-def _train(case: Case, program: StableHloProgram, calls: int) -> Iterator[list[float]]:
-    """Trains from the start for some calls; yields a call's mean loss and gradient norm."""
+def _train(
+    case: Case, program: StableHloProgram, calls: int
+) -> Iterator[tuple[list[float], dict[str, jax.Array]]]:
+    """Trains from the start; yields a call's last loss and gradient norm, and the averages then.
+
+    The device computes the next call meanwhile.
+    """
     case.reset()
     count, batches = case.facts["steps_per_call"], case.batches()
     if "schedule/num_steps" in case.state:
@@ -215,14 +231,14 @@ def _train(case: Case, program: StableHloProgram, calls: int) -> Iterator[list[f
     for call in range(calls):
         history = case.train(program, batches(call * count), count)
         if pending is not None:
-            yield _last_means(pending)
-        pending = history
+            yield _last(pending[0]), pending[1]
+        pending = history, case.averages()
     if pending is not None:
-        yield _last_means(pending)
+        yield _last(pending[0]), pending[1]
     tell(training_seconds=time.monotonic() - start)
 
 
-def _last_means(history: jax.Array) -> list[float]:
+def _last(history: jax.Array) -> list[float]:
     loss, norm = np.asarray(history)[-1].tolist()
     return [round(loss, 3), round(norm, 3)]
 
@@ -290,9 +306,9 @@ def _write_images(case: Case, sampler: str, images: list[np.ndarray]) -> None:
     np.savez_compressed(path, images=pixels)
 
 
-def _write_in_parts(arrays: dict[str, np.ndarray], stem: str) -> None:
+def _write_in_parts(arrays: Mapping[str, jax.Array], stem: str) -> None:
     """Writes all numbers, array after array, to `STEM_0.npy`, `STEM_1.npy`, …: small files."""
-    numbers = np.concatenate([array.ravel() for array in arrays.values()])
+    numbers = np.concatenate([np.asarray(array).ravel() for array in arrays.values()])
     size = _MAX_FILE_BYTES // numbers.itemsize
     for number, first in enumerate(range(0, numbers.size, size)):
         np.save(f"{stem}_{number}.npy", numbers[first : first + size])

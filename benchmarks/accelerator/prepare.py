@@ -1,12 +1,15 @@
 """Writes the folder that `run` carries to an accelerator: compiled programs, images, expectations.
 
-    python -m benchmarks prepare --output=DIR [--cases=res12,…]
+    python -m benchmarks prepare --output=DIR [--cases=res12,…] [--photographs=FOLDER]
 
 Duration: three minutes on two cores for all cases; most of it are the training steps that
 TensorFlow computes for comparison.
 
-Writes: DIR/CASE_*.stablehlo.gz and .json, DIR/images.npz, DIR/order_BATCH.npy,
-DIR/cases.json, DIR/expected_CASE.npz; 53 MB for all cases but `small`, whose images are others.
+Writes: DIR/CASE_*.stablehlo.gz and .json, DIR/images.npz, DIR/order_images_BATCH.npz,
+DIR/patches_CHANNELS.npz, DIR/order_patches_CHANNELS_BATCH.npz, DIR/cases.json,
+DIR/expected_CASE.npz. A folder holds one set of images: `small` needs one of its own.
+
+The cases of photographs take those of scikit-image, or all that are in FOLDER.
 
 Needs TensorFlow, JAX (`pip install -e '.[peers]'`) and Debian's package dataset-fashion-mnist; no
 accelerator. The programs are those that a run executes: noise, both gradients, the optimizer and
@@ -28,33 +31,34 @@ from tf_mdsm.system.atomic import write_json
 
 __all__ = ["main"]
 
-# Training steps whose images are written: as many as the folder has room for. Of large batches
-# only the times are measured, so they need fewer.
-_MAX_STEPS, _LARGE_BATCH, _FEW_STEPS = 60_000, 256, 100
-
-# Steps whose images are computed at a time.
-_ORDER_PART = 500
-
 
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit status."""
     parser = new_parser("prepare", __doc__)
     parser.add_argument("--output", required=True, metavar="DIR")
-    at_scale = [name for name in CASES if name != "small"]
+    at_scale = [name for name in CASES if not name.startswith("small")]
     parser.add_argument("--cases", default=",".join(at_scale))
+    parser.add_argument("--photographs", default="", metavar="FOLDER")
     flags = parser.parse_args(argv)
 
     def benchmark() -> None:
         names = chosen_names("--cases", flags.cases, CASES)
         load_tensorflow()
         os.makedirs(flags.output, exist_ok=True)
-        prepare({name: CASES[name] for name in names}, flags.output)
+        prepare({name: CASES[name] for name in names}, flags.output, flags.photographs)
 
     return run_benchmark("prepare", benchmark)
 
 
-def prepare(cases: dict[str, AcceleratorCase], folder: str) -> None:
-    """Writes all files of some cases, beside those of others that are there."""
+def prepare(cases: dict[str, AcceleratorCase], folder: str, photographs: str = "") -> None:
+    """Writes all files of some cases, beside those of others that are there.
+
+    Args:
+        cases: the cases by their names.
+        folder: where the files are written.
+        photographs: a folder of the photographs to be trained on, if the recipe trains on patches;
+            empty: those of the recipe.
+    """
     path = os.path.join(folder, "cases.json")
     descriptions = {}
     if os.path.exists(path):
@@ -62,40 +66,45 @@ def prepare(cases: dict[str, AcceleratorCase], folder: str) -> None:
             descriptions = json.load(file)
     for name, case in cases.items():
         print(name, flush=True)
-        descriptions[name] = _prepare_case(name, case, folder)
+        descriptions[name] = _prepare_case(name, case, folder, photographs)
         write_json(descriptions, path)
 
 
-def _prepare_case(name: str, case: AcceleratorCase, folder: str) -> dict[str, Any]:
+def _prepare_case(
+    name: str, case: AcceleratorCase, folder: str, photographs: str
+) -> dict[str, Any]:
     """Writes the programs of one case; returns what `run` needs to know of it."""
     import tensorflow as tf
 
+    from benchmarks.accelerator.inputs import read_batches, write_inputs
     from benchmarks.recipes import load_recipe
     from tf_mdsm.config.overrides import with_overrides
     from tf_mdsm.datasets.image_statistics import fit_statistics
+    from tf_mdsm.datasets.pixels import to_float
+    from tf_mdsm.runs.build_data import image_shape
 
     # The rule is part of the lowered program; on a CPU it changes nothing.
     tf.config.experimental.enable_tensor_float_32_execution(case.tensor_float_32)
     config = with_overrides(load_recipe(case.recipe), case.overrides)
-    batch_size = config.training.batch_size
+    if config.data.patches and photographs:
+        config.data.update(source="folder", path=os.path.abspath(photographs))
     images = _images(config, case)
     model, variables = _build(config)
     states = _describe_state(variables)
     _assign(variables, fill_all(states))
-    _lower_training(name, case, model, variables, batch_size, images, folder)
-    if not case.random_images:
-        order = _write_images(images, batch_size, config.seed, folder)
-        if case.samples:
-            _lower_samplers(name, case, config, model, variables, fit_statistics(images), folder)
-        if case.checked_steps:
-            batches = [tf.constant(images[rows]) for rows in order[: case.checked_steps]]
-            expected = _expected(model, variables, batches)
-            np.savez(os.path.join(folder, f"expected_{name}.npz"), **expected)
+    batch_shape = (config.training.batch_size, *image_shape(config))
+    _lower_training(name, case, model, variables, tf.TensorSpec(batch_shape, images.dtype), folder)
+    files = None if case.random_images else write_inputs(config, images, folder)
+    if case.samples:
+        _lower_samplers(name, case, config, model, variables, fit_statistics(images), folder)
+    if case.checked_steps and files:
+        batches = read_batches(folder, files, config.data.image_size)(0, case.checked_steps)
+        expected = _expected(model, variables, [to_float(tf.constant(b)) for b in batches])
+        np.savez(os.path.join(folder, f"expected_{name}.npz"), **expected)
     return {
         "config": json.loads(config.to_json()),
-        "image_shape": list(model.image_shape),
-        "batch_size": batch_size,
-        "random_images": case.random_images,
+        "batch_shape": batch_shape,
+        "inputs": files,
         "steps_per_call": case.steps_per_call,
         "samples": case.samples,
         "chain_steps": case.chain_steps,
@@ -103,12 +112,12 @@ def _prepare_case(name: str, case: AcceleratorCase, folder: str) -> dict[str, An
     }
 
 
-def _images(config, case: AcceleratorCase) -> np.ndarray:
-    """The training images; or a batch of random numbers, of which only the times are measured."""
-    from tf_mdsm.runs.build_data import build_images, image_shape
+def _images(config, case: AcceleratorCase) -> Any:
+    """What batches are drawn from; or random numbers, of which only the times are measured."""
+    from tf_mdsm.runs.build_data import build_run_images, image_shape
 
     if not case.random_images:
-        return build_images(config)[0]
+        return build_run_images(config).drawn_from
     shape = (config.training.batch_size, *image_shape(config))
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
@@ -164,11 +173,19 @@ def _lower_training(
     case: AcceleratorCase,
     model,
     variables: dict[str, Any],
-    batch_size: int,
-    images: np.ndarray,
+    batch: Any,
     folder: str,
 ) -> None:
-    """Lowers `CASE_train`: batches of images and a number of steps to losses and state."""
+    """Lowers `CASE_train`: batches of images and a number of steps to losses and state.
+
+    Args:
+        name: the case's name.
+        case: the case.
+        model: the compiled model.
+        variables: all variables by their names.
+        batch: shape and dtype of the images of one step, a `tf.TensorSpec`.
+        folder: where the program is written.
+    """
     import tensorflow as tf
 
     from benchmarks.accelerator.lowering import lower
@@ -186,9 +203,7 @@ def _lower_training(
     lower(
         train,
         {
-            "batches": tf.TensorSpec(
-                [case.steps_per_call, batch_size, *images.shape[1:]], images.dtype
-            ),
+            "batches": tf.TensorSpec([case.steps_per_call, *batch.shape], batch.dtype),
             "num_steps": tf.TensorSpec([], tf.int32),
         },
         variables,
@@ -254,48 +269,14 @@ def _lower_samplers(
         lower(function, inputs, names, folder=folder, name=f"{name}_chain_{part}")
 
 
-def _write_images(images: np.ndarray, batch_size: int, seed: int, folder: str) -> np.ndarray:
-    """Writes `images.npz` and `order_BATCH.npy`, unless they are there.
-
-    Returns:
-        the order: indices of each step's images, [steps, batch_size].
-    """
-    path = os.path.join(folder, "images.npz")
-    if not os.path.exists(path):
-        np.savez_compressed(path, images=images)
-    path = os.path.join(folder, f"order_{batch_size}.npy")
-    if not os.path.exists(path):
-        num_steps = _FEW_STEPS if batch_size > _LARGE_BATCH else _MAX_STEPS
-        np.save(path, _order(len(images), batch_size, num_steps, seed))
-    return np.load(path)
-
-
-def _order(num_images: int, batch_size: int, num_steps: int, seed: int) -> np.ndarray:
-    """Indices of the images of each step's batch, uint16 [num_steps, batch_size]."""
-    import tensorflow as tf
-
-    from tf_mdsm.datasets.batches import image_indices
-
-    @tf.function(autograph=False)
-    def part(first):
-        counter = first * batch_size + tf.range(_ORDER_PART * batch_size, dtype=tf.int64)
-        return image_indices(counter, num_images, seed)
-
-    firsts = range(0, num_steps, _ORDER_PART)
-    indices = [part(tf.constant(first, tf.int64)).numpy() for first in firsts]
-    return np.concatenate(indices).reshape(-1, batch_size)[:num_steps].astype(np.uint16)
-
-
 def _expected(model, variables: dict[str, Any], batches: list) -> dict[str, np.ndarray]:
     """Losses of the first steps, and numbers that identify the first step's gradients."""
     import tensorflow as tf
 
-    from tf_mdsm.datasets.pixels import to_float
-
     step = tf.function(model.train_step, autograph=False)
     means, expected = [], {}
     for number, batch in enumerate(batches):
-        logs = step(to_float(batch))
+        logs = step(batch)
         means.append([float(logs["loss"]), float(logs["gradient_norm"])])
         if number == 0:
             momenta = {n: v.numpy() for n, v in variables.items() if n.endswith("_momentum")}

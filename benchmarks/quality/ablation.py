@@ -97,6 +97,8 @@ def measure(
     num_samples: int,
 ) -> list[str]:
     """Times, trains and evaluates all variants; returns the names of the rows in their order."""
+    # Runs keep what their samplers start at: a mixture is fitted if sampling starts there.
+    base = with_overrides(base, {"sampling.start": "mixture"})
     configs = {name: with_overrides(base, VARIANTS[name].overrides) for name in names}
     costs = measure_costs(configs, os.path.join(workdir, "costs.json"))
     distance = FrechetDistance(base, workdir)

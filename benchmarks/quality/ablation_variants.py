@@ -144,9 +144,15 @@ VARIANTS: dict[str, Variant] = {
     ),
 }
 
-# Samplers that generate from every trained variant, from the training images' Gaussian. None takes
-# more than 35 gradient evaluations an image.
+# Samplers that generate from every trained variant, from the training images' Gaussian if they name
+# no other start. None takes more than 35 gradient evaluations an image.
 SAMPLERS: dict[str, Overrides] = {
+    "two-step method, 6 levels, mixture start": {
+        "sampler": "multistep",
+        "num_levels": 6,
+        "rho": 3.0,
+        "start": "mixture",
+    },
     **{f"Heun, {n} levels": {"sampler": "heun", "num_levels": n} for n in (5, 9, 18)},
     "ancestral Euler, 35 levels": {"sampler": "ancestral", "num_levels": 35},
     "coarse-to-fine, β = 1": {

@@ -37,9 +37,24 @@ def test_the_run_has_these_weights_in_both_networks_and_samples(case, weights, t
     assert (workdir / "samples" / "annealed_langevin_6.npz").exists()
 
 
+def test_a_guide_is_kept_at_its_step(case, weights, tmp_path):
+    case["config"]["training"]["guide_step"] = 7
+    case["config"]["guidance"] = 2.0
+    workdir = tmp_path / "run"
+    config = collect.collect(case, 20, weights, str(workdir), guide=2 * weights)
+    assert load_run(config, str(workdir)).step == 20
+    config.update(checkpoint="guide", guidance=1.0)
+    run = load_run(config, str(workdir))
+    assert run.step == 7
+    loaded = np.concatenate([variable.numpy().ravel() for variable in run.model.network.variables])
+    np.testing.assert_array_equal(loaded, 2 * weights)
+
+
 def test_weights_of_another_network_are_refused(case, weights, tmp_path):
     with pytest.raises(ValueError, match=f"must hold {weights.size} weights. Received: 5"):
         collect.collect(case, 10, weights[:5], str(tmp_path / "run"))
+    with pytest.raises(ValueError, match=f"must hold {weights.size} weights. Received: 4"):
+        collect.collect(case, 10, weights, str(tmp_path / "run"), guide=weights[:4])
 
 
 def test_weights_are_joined_in_the_order_of_their_numbers(tmp_path):
@@ -49,6 +64,12 @@ def test_weights_are_joined_in_the_order_of_their_numbers(tmp_path):
     np.testing.assert_array_equal(
         collect.read_weights(str(tmp_path), "res12"), np.arange(12).repeat(3)
     )
+
+
+def test_a_missing_guide_is_refused(tmp_path):
+    np.save(tmp_path / "res12_weights_0.npy", np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="`--results` must hold guide of res12"):
+        collect.read_weights(str(tmp_path), "res12", "guide")
 
 
 def test_results_without_a_training_are_refused(tmp_path, capsys):

@@ -21,17 +21,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def results(folder, tmp_path_factory):
-    """What a training of some seconds on a CPU writes, in a process that cannot load TensorFlow."""
-    output = tmp_path_factory.mktemp("results")
+def train(case, folder, output, seconds):
+    """Trains for at most some seconds on a CPU, in a process that cannot load TensorFlow."""
     blocked = output / "blocked"
     blocked.mkdir()
     for name in ("tensorflow", "keras"):
         (blocked / f"{name}.py").write_text("raise ImportError('there is no such package here')")
     module = "benchmarks.accelerator.jobs"
     done = subprocess.run(
-        [sys.executable, "-m", module, "train:small", str(folder), str(output), "60"],
+        [sys.executable, "-m", module, f"train:{case}", str(folder), str(output), str(seconds)],
         cwd=ROOT,
         env=environment(PYTHONPATH=f"{blocked}{os.pathsep}{ROOT}", JAX_PLATFORMS="cpu"),
         capture_output=True,
@@ -39,22 +37,31 @@ def results(folder, tmp_path_factory):
         check=True,
     )
     findings = [json.loads(line) for line in done.stdout.splitlines()]
-    job = {"train:small": {"status": "done", "findings": findings}}
+    job = {f"train:{case}": {"status": "done", "findings": findings}}
     (output / "results.json").write_text(json.dumps(job))
     return output
 
 
+@pytest.fixture(scope="module")
+def results(folder, tmp_path_factory):
+    return train("small", folder, tmp_path_factory.mktemp("results"), 60)
+
+
 def finding(results, key):
-    """The values of a finding's key, in the order in which they were told."""
-    job = json.loads((results / "results.json").read_text())["train:small"]
+    """The findings with a key, in the order in which they were told."""
+    (job,) = json.loads((results / "results.json").read_text()).values()
     return [found for found in job["findings"] if key in found]
 
 
-def test_it_computes_what_tensorflow_computes(results):
+def require_the_same_computation(results):
     (check,) = [found for found in finding(results, "check") if "worst_gradient" in found]
     # Sums over 64 pixels and 16 images, in another order: some hundred roundings of 6e-8.
     assert check["relative_error_of_losses"] < 1e-5
     assert check["worst_relative_error_of_gradients"] < 1e-4
+
+
+def test_it_computes_what_tensorflow_computes(results):
+    require_the_same_computation(results)
 
 
 def test_it_trains_alike_twice_and_learns(results):
@@ -76,6 +83,22 @@ def test_the_run_folder_draws_the_same_images(folder, results, tmp_path):
     ours, theirs = (np.load(path)["images"][:32].astype(int) for path in paths)
     # Rounded to 1/255 after nine gradients by two compilers.
     assert np.abs(ours - theirs).max() <= 2
+
+
+def test_photographs_a_denoiser_at_first_and_a_guide(tmp_path):
+    """The recipe's 40 steps, two of them of a plain denoiser; no images are drawn."""
+    folder, output, workdir = tmp_path / "folder", tmp_path / "output", tmp_path / "run"
+    output.mkdir()
+    assert prepare.main([f"--output={folder}", "--cases=small_patches"]) == 0
+    results = train("small_patches", folder, output, 600)
+    require_the_same_computation(results)
+    (trained,) = finding(results, "trained_steps")
+    assert trained["trained_steps"] == 40
+    flags = [f"--folder={folder}", f"--results={results}", f"--workdir={workdir}"]
+    assert collect.main([*flags, "--case=small_patches"]) == 0
+    steps = sorted(path.name for path in workdir.glob("checkpoints/**/*.index"))
+    assert steps == ["step-20.index", "step-40.index"]
+    assert not (workdir / "accelerator.json").exists()
 
 
 def test_run_gives_each_job_a_process(folder, tmp_path, monkeypatch, capsys):

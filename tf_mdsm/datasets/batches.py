@@ -20,7 +20,7 @@ from tf_mdsm import randomness
 from tf_mdsm.datasets.patches import Patches, random_indices
 from tf_mdsm.datasets.pixels import to_float
 
-__all__ = ["image_indices", "training_batches"]
+__all__ = ["image_indices", "orientations", "training_batches"]
 
 # Threads that copy images now, and for how many seconds there is none when batches are complete.
 _COPYING: set[int] = set()
@@ -47,6 +47,32 @@ def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
     # Not `tf.random.experimental.index_shuffle`: it pads a table of seeds along the wrong axis
     # (TensorFlow 2.21).
     return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=4)
+
+
+def orientations(
+    step: tf.Tensor, position: tf.Tensor, *, seed: int, flip: bool, turn: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Random flips and quarter turns of the images of a step's batch.
+
+    Args:
+        step: of the training run, int64 scalar.
+        position: in the global batch, int64 [b].
+        seed: the run's seed.
+        flip: flip each image left to right with probability 1/2; otherwise none.
+        turn: then turn each image by 0 to 3 quarter turns, equally likely; otherwise none.
+
+    Returns:
+        whether each image is flipped, bool [b], and its number of quarter turns, int64 [b].
+    """
+    seeds = tf.fill(tf.shape(position), tf.constant(seed, tf.int64))
+    flipped = tf.zeros(tf.shape(position), tf.bool)
+    quarters = tf.zeros(tf.shape(position), tf.int64)
+    if flip:
+        flipped = randomness.uniform(seeds, (step, position), "flip", ()) < 0.5
+    if turn:
+        bits = randomness.integers(seeds, (step, position), "turn", 1)[:, 0]
+        quarters = tf.bitwise.right_shift(bits, tf.constant(30, tf.int64))
+    return flipped, quarters
 
 
 def training_batches(
@@ -95,13 +121,7 @@ def training_batches(
             indices = random_indices(step, position, len(images), seed)
         else:
             indices = image_indices(step * batch_size + position, len(images), seed)
-        seeds = tf.fill([share], tf.constant(seed, tf.int64))
-        flipped, quarters = tf.zeros([share], tf.bool), tf.zeros([share], tf.int64)
-        if flip:
-            flipped = randomness.uniform(seeds, (step, position), "flip", ()) < 0.5
-        if turn:
-            bits = randomness.integers(seeds, (step, position), "turn", 1)[:, 0]
-            quarters = tf.bitwise.right_shift(bits, tf.constant(30, tf.int64))
+        flipped, quarters = orientations(step, position, seed=seed, flip=flip, turn=turn)
         pixels = to_float(gather(indices, flipped, quarters))
         return tf.ensure_shape(pixels, [share, *images.shape[1:]])
 

@@ -58,6 +58,11 @@ class Patches:
         return (len(self), self._size, self._size, self._images[0].shape[-1])
 
     @property
+    def images(self) -> Sequence[np.ndarray]:
+        """The images that the patches are cut from."""
+        return self._images
+
+    @property
     def num_images(self) -> int:
         """The number of images that the patches are cut from."""
         return len(self._images)
