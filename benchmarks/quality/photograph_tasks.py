@@ -155,7 +155,13 @@ def main(argv: list[str]) -> int:
                     key = f"{photograph}, {name}"
                     if key in results.rows:
                         continue
-                    restorer = PhotographRestorer(target, method=method, mask=mask, **TASKS[name])
+                    restorer = PhotographRestorer(
+                        target,
+                        method=method,
+                        mask=mask,
+                        num_solutions=config.restoration.num_solutions,
+                        **TASKS[name],
+                    )
                     found, images = measure_task(restorer, image)
                     write_png(
                         image_grid(to_uint8(images), columns=len(images)),

@@ -85,7 +85,7 @@ RELATIONS = [
     (
         PATCHES | {"restoration.images": "photos.npz", "restoration.start": "gaussian"},
         {"restoration.images": "photos"},
-        "`config.restoration.start` must be isotropic for photographs",
+        "`config.restoration.start` must be isotropic or smooth for photographs",
     ),
     (
         {"optimizer.final_learning_rate": 5e-5},

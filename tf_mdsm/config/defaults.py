@@ -350,6 +350,8 @@ def _sampling() -> ConfigDict:
     # the paper.
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
+    # "smooth": the smoothest image that agrees with the known data (gray, if nothing is known),
+    # plus noise of the first level.
     sampling.start = "gaussian"
     # Start "images": a file or a folder, as restoration.images.
     sampling.start_images = ""
@@ -379,8 +381,14 @@ def _restoration() -> ConfigDict:
     # max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came nearest to
     # the original images of all that were measured.
     restoration.sampler = "coarse_to_fine"
-    # Starting points, in place of sampling.start.
+    # Starting points, in place of sampling.start. Where noise of the first level does not hide the
+    # contrast of the missing part, "smooth" is needed: photographs, large holes.
     restoration.start = "isotropic"
+    # First noise level, in place of sampling.sigma_max, in pixel units. 0: sampling.sigma_max.
+    restoration.sigma_max = 0.0
+    # coarse_to_fine: in place of sampling.h0. 0: sampling.h0. With 1 an image is D(x) plus new
+    # noise after each step.
+    restoration.h0 = 0.0
     # coarse_to_fine: in place of sampling.beta.
     restoration.beta = 0.1
     # coarse_to_fine: in place of sampling.max_steps.
@@ -396,7 +404,7 @@ def _restoration() -> ConfigDict:
     restoration.mask = ""
     # Maximum number of images that are restored; all of photographs.
     restoration.num_images = 8
-    # Solutions of each image, from different seeds; one of a photograph.
+    # Solutions of each image, from different seeds. Of a photograph the result is their mean.
     restoration.num_solutions = 3
     # Seed of the solutions, and of random pixels, projections and added noise.
     restoration.seed = 0

@@ -294,8 +294,9 @@ def _check_restoration(config: ConfigDict) -> None:
         return
     if config.restoration.task in _NO_TASKS_OF_PHOTOGRAPHS:
         _refuse(config, "restoration.task", "name another task for photographs")
-    if config.restoration.start != "isotropic":
-        _refuse(config, "restoration.start", "be isotropic for photographs, which have any size")
+    if config.restoration.start not in ("isotropic", "smooth"):
+        requirement = "be isotropic or smooth for photographs, which have any size"
+        _refuse(config, "restoration.start", requirement)
 
 
 def restores_photographs(config: ConfigDict) -> bool:
