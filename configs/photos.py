@@ -43,6 +43,6 @@ def get_config() -> ConfigDict:
         sample_every=0,
     )
     config.sampling.start = "isotropic"
-    # Largest noise does not hide the contrast of a large hole: restoring starts from a smooth image.
+    # The largest noise does not hide the contrast of a large hole, so restoring starts smooth.
     config.restoration.update(start="smooth", sigma_max=0.2, h0=1.0)
     return config

@@ -249,7 +249,9 @@ def _check_sampling(config: ConfigDict) -> None:
             _refuse(config, "sampling.image_size", f"{requirement} with data.patches")
         if sampling.start in ("gaussian", "mixture"):
             size = config.data.image_size
-            requirement = f"be isotropic or images for another size than the patches' ({size})"
+            requirement = (
+                f"be isotropic, smooth or images for another size than the patches' ({size})"
+            )
             _refuse(config, "sampling.start", requirement)
     if sampling.start == "images" and not sampling.start_images:
         _refuse(config, "sampling.start_images", "name a file for sampling.start=images")
