@@ -2,7 +2,7 @@
 
     python -m benchmarks photograph_tasks --workdir=runs/photos [--tasks=box,scratches]
 
-Duration: five minutes in gray on one CPU core; `box` and `scratches` two of them.
+Duration: five to seven minutes in gray on one CPU core; `box` and `scratches` two to three of them.
 
 Writes: WORKDIR/benchmark/photograph_tasks.json after every photograph and task, a picture of each
 (original, what is known, energy, scikit-image), and photograph_tasks.md.
