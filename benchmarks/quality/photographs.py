@@ -169,7 +169,7 @@ def main(argv: list[str]) -> int:
         require_any_size(config, options.workdir)
         load_tensorflow()
         from tf_mdsm.runs.loaded_run import fingerprint
-        from tf_mdsm.visualization.images import image_grid, to_uint8, write_png
+        from tf_mdsm.visualization.images import image_grid, write_png
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         denoisers = _denoisers(names, lambda noisy, _: trained.model.denoise(noisy).numpy())
@@ -192,7 +192,7 @@ def main(argv: list[str]) -> int:
                         continue
                     found, images = measure_image(image, level, denoisers)
                     write_png(
-                        image_grid(to_uint8(_middle(images)), columns=len(images)),
+                        image_grid(_middle(images), columns=len(images)),
                         os.path.join(folder, f"{photograph}_{level:g}.png"),
                     )
                     row = {"photograph": photograph, "level": level, "methods": found}

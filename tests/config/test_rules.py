@@ -69,7 +69,7 @@ RELATIONS = [
     (
         PATCHES | {"sampling.image_size": 48, "sampling.start": "isotropic"},
         {"sampling.start": "gaussian"},
-        r"`config.sampling.start` must be isotropic or images for another size .* \(32\)",
+        r"`config.sampling.start` must be isotropic, smooth or images for another size .* \(32\)",
     ),
     (
         PATCHES | {"sampling.image_size": 48, "sampling.start": "isotropic"},
@@ -85,7 +85,7 @@ RELATIONS = [
     (
         PATCHES | {"restoration.images": "photos.npz", "restoration.start": "gaussian"},
         {"restoration.images": "photos"},
-        "`config.restoration.start` must be isotropic for photographs",
+        "`config.restoration.start` must be isotropic or smooth for photographs",
     ),
     (
         {"optimizer.final_learning_rate": 5e-5},

@@ -172,6 +172,24 @@ def test_solutions_follow_from_the_seed():
     assert np.abs(first - other).max() > 1e-3
 
 
+def test_several_solutions_become_their_mean():
+    """Of the seeds that follow; known pixels stay, bit for bit."""
+    mask = np.ones((9, 12, 1), np.float32)
+    mask[3:6, 3:8] = 0
+    first, second, third, mean = (
+        restorer(1, "inpaint_mask", mask=mask, seed=seed, num_solutions=number)
+        .from_measured(photo(1))
+        .pixels
+        for seed, number in ((4, 1), (5, 1), (6, 1), (4, 3))
+    )
+    np.testing.assert_allclose(mean, (first + second + third) / 3, atol=1e-6)
+    np.testing.assert_array_equal(mean[mask == 1], photo(1)[mask == 1])
+    small = restorer(1, "super_resolution_2", num_solutions=2)
+    assert small.max_tiles((4, 5, 3), is_measured=True) == 2 * 9
+    denoiser = restorer(1, "denoise", num_solutions=2)
+    assert denoiser.max_tiles((4, 5, 1), is_measured=True) == 4
+
+
 def test_progress_counts_all_tiles():
     """Three channels, of which each has three steps and the last evaluation."""
     done = []

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.eager import uncompiled
+from tests.helpers.smooth_gaussian import SmoothGaussian
 from tests.helpers.targets import FunctionTarget
 from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
@@ -17,6 +18,7 @@ from tf_mdsm.restoration.solve import default_method, denoise_blindly, restore, 
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.schedules import growing_step_sizes
+from tf_mdsm.samplers.starts import IsotropicStart, SmoothStart
 
 
 def constant_images(x):
@@ -174,3 +176,33 @@ def test_the_default_method_covers_the_trained_levels():
     assert method.num_steps == 150
     with pytest.warns(UserWarning, match=r"0\.01 to 5, but the model was trained for 0\.2 to 2"):
         restore(model, np.zeros((1, 8, 8, 1)), Inpainting(MASK), seeds=[0], method=ascent(5.0))
+
+
+def test_the_default_method_for_images_of_any_size_starts_smooth_and_near():
+    """At ten times the smallest level, or at the largest if that is less."""
+    for largest, expected in ((0.6, 0.2), (0.1, 0.1)):
+        target = SmoothGaussian(32, 16.0, NoiseLevels(0.02, largest, 8))
+        method = default_method(target)
+        assert method.sigma_range(target) == pytest.approx((0.02, expected))
+        assert method.start == SmoothStart(expected)
+        assert (method.step_sizes == 1).all()
+
+
+def test_a_hole_is_filled_in_as_the_posterior_says():
+    """A bright photograph with a hole: a start around gray, at the largest level, stays dark."""
+    target = SmoothGaussian(32, 16.0, NoiseLevels(0.02, 0.6, 8))
+    known, bright = np.ones((32, 32), bool), np.full((32, 32), 0.9)
+    known[8:24, 8:24] = False
+    mean, std = target.posterior(known, bright)
+    operator = Inpainting(known)
+    values = operator.measure(np.tile(bright[..., None], (4, 1, 1, 1)))
+
+    def error(method):
+        """Distance of solutions to the posterior's mean, in its standard deviations."""
+        restored = restore(target, values, operator, method=method)[:, ~known][..., 0]
+        return np.sqrt(np.mean((restored - mean) ** 2)) / std
+
+    assert error(default_method(target)) < 1
+    steps = growing_step_sizes(h0=0.01, max_steps=150)
+    around_gray = CoarseToFine(0.6, 0.02, steps, beta=0.1, start=IsotropicStart(0.6))
+    assert error(around_gray) > 1.5

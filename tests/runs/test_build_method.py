@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs import photos
 from tests.helpers.sampler_runs import FAST, model_and_method, settings
 from tf_mdsm.config import default_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.build_method import build_method, with_ascent, with_guide, with_own_sampler
+from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
+from tf_mdsm.samplers.starts import SmoothStart
 from tf_mdsm.weightings import WEIGHTINGS
 
 
@@ -35,6 +38,13 @@ def test_the_denoising_step_is_left_out_where_nothing_trains_a_denoiser(weightin
     assert not build_method(config, None).denoise
 
 
+def test_the_recipe_of_photographs_restores_from_a_smooth_start():
+    method = build_method(with_own_sampler(photos.get_config()), None)
+    assert isinstance(method, CoarseToFine)
+    assert method.start == SmoothStart(0.2)
+    assert (method.sigma_start, method.step_sizes.min()) == (pytest.approx(0.2), 1)
+
+
 def test_configurations_with_other_samplers():
     """Those of the call stay as they are."""
     config = default_config()
@@ -42,6 +52,15 @@ def test_configurations_with_other_samplers():
     own, ascent = with_own_sampler(config), with_ascent(config)
     assert own.sampling.sampler == "heun"
     assert (own.sampling.max_steps, own.sampling.beta) == (7, 0.3)
+    # 0 stands for the settings of sampling.
+    names = ("sigma_max", "h0")
+    assert [own.sampling[name] for name in names] == [config.sampling[name] for name in names]
+    config.restoration.update(sigma_max=0.2, h0=1.0)
+    near = with_own_sampler(config).sampling
+    assert (near.sigma_max, near.h0) == (0.2, 1.0)
+    config.restoration.sigma_max = 0.001
+    with pytest.raises(InvalidArgument, match=r"`config.restoration.sigma_max` must exceed"):
+        with_own_sampler(config)
     assert (ascent.sampling.sampler, ascent.sampling.start) == ("coarse_to_fine", "isotropic")
     assert ascent.sampling.max_steps == config.sampling.max_steps
     assert config.to_dict()["sampling"] == default_config().to_dict()["sampling"]

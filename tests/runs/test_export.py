@@ -148,6 +148,26 @@ def test_settings_of_sampling_are_chosen_at_export(workdir, written):
     assert {"tf_mdsm", "tensorflow"} <= set(provenance)
 
 
+def test_a_smooth_start_fills_in_from_what_is_known_and_samples_from_gray(workdir, written):
+    """Filled in at one high level, the result is near the start."""
+    settings = {"sampler": "heun", "num_levels": 2, "sigma_max": 1e-3, "sigma_min": 1e-4}
+    config = get_config(str(workdir))
+    images = np.full((2, *SHAPE), 0.9, np.float32)
+    inputs = images, upper_half_known(2), int_seeds(0, 1)
+    filled, samples = {}, {}
+    for start in ("isotropic", "smooth"):
+        config.sampling.update(**settings, start=start)
+        export(config, str(workdir))
+        served = written[-1][0]
+        filled[start] = served.inpaint(*inputs)["images"].numpy()
+        samples[start] = served.sample(np.arange(2))["images"].numpy()
+        run = load_run(config, str(workdir))
+        expected = run.method.inpaint(run.model, *inputs)
+        np.testing.assert_allclose(filled[start], np.clip(expected, 0, 1), atol=1e-5)
+    assert np.abs(filled["smooth"] - filled["isotropic"])[:, 4:].max() > 0.1
+    np.testing.assert_array_equal(samples["smooth"], samples["isotropic"])
+
+
 @pytest.mark.parametrize(
     ("existing", "version", "number"),
     [

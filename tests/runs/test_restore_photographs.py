@@ -287,7 +287,11 @@ def test_ascent_and_its_bar(workdir, tmp_path, monkeypatch):
         ("all", [], "`config.restoration.task` must name another task for photographs"),
         ("compressive_sensing", [], "`config.restoration.task` must name another task"),
         ("colorize", [], "`config.restoration.task` must not be colorize, as the model is gray"),
-        ("deblur", ["restoration.start=gaussian"], "`config.restoration.start` must be isotropic"),
+        (
+            "deblur",
+            ["restoration.start=gaussian"],
+            "`config.restoration.start` must be isotropic or smooth",
+        ),
         ("denoise", ["restoration.memory_gib=1e-5"], "`config.restoration.memory_gib` must be at"),
         ("denoise", ["restoration.memory_gib=0"], "`config.restoration.memory_gib` must lie in (0"),
         (

@@ -11,7 +11,14 @@ from tests.helpers.correlated_images import correlated_images, covariance_of
 from tests.helpers.denoiser_samplers import SHAPE, int_seeds
 from tf_mdsm.datasets.image_statistics import fit_statistics
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, MixtureStart
+from tf_mdsm.samplers.conditioning import KnownPixels
+from tf_mdsm.samplers.starts import (
+    GaussianStart,
+    ImagesStart,
+    IsotropicStart,
+    MixtureStart,
+    SmoothStart,
+)
 
 
 def test_images_start_adds_noise_to_given_images():
@@ -26,6 +33,19 @@ def test_images_start_adds_noise_to_given_images():
     for wrong in (images[:0], images[0], images * np.nan):
         with pytest.raises(InvalidArgument, match="`images` must"):
             ImagesStart(wrong, 0.1)
+
+
+def test_a_smooth_start_is_noise_around_what_the_known_pixels_say():
+    """In a bright image with a hole; with nothing known it is the isotropic start, bit for bit."""
+    seeds, shape = int_seeds(3), (8, 8, 1)
+    start, noise = SmoothStart(0.2), IsotropicStart(0.2).noisy_images(seeds, shape) - 0.5
+    np.testing.assert_array_equal(start.noisy_images(seeds, shape), noise + 0.5)
+    mask = np.ones((3, 8, 8, 1), np.float32)
+    mask[:, 3:6, 2:6] = 0
+    known = KnownPixels(tf.fill(mask.shape, 0.9), tf.constant(mask), seeds)
+    np.testing.assert_allclose(start.noisy_images(seeds, shape, known), 0.9 + noise, atol=1e-3)
+    with pytest.raises(InvalidArgument, match="`sigma` must"):
+        SmoothStart(-1.0)
 
 
 @pytest.mark.parametrize("kept", [24, 4])

@@ -290,7 +290,7 @@ def _sampling() -> ConfigDict:
     # Seed of the first image. Image n has seed `seed + n`.
     sampling.seed = 0
     # With data.patches: height and width of the sampled images, also of those that an export
-    # samples. 0: data.image_size. Other sizes start at "isotropic" or "images".
+    # samples. 0: data.image_size. Other sizes start at "isotropic", "smooth" or "images".
     sampling.image_size = 0
     # annealed_langevin: step size epsilon in x <- x - epsilon^2/2 dE/dx + epsilon sqrt(T) N(0, I).
     sampling.step_size = 0.02
@@ -350,6 +350,8 @@ def _sampling() -> ConfigDict:
     # the paper.
     # "images": the images of `start_images` plus noise of the first level; seed s starts at image
     # s mod N of N.
+    # "smooth": the smoothest image that agrees with the known data, plus noise of the first level.
+    # That is for an export's `inpaint`; where nothing is known, it is "isotropic" with that level.
     sampling.start = "gaussian"
     # Start "images": a file or a folder, as restoration.images.
     sampling.start_images = ""
@@ -377,10 +379,16 @@ def _restoration() -> ConfigDict:
     # no counterpart here apply. Task "denoise" does not use it: photographs of any size take one
     # step (`one_step`); all other images take coarse_to_fine, from the noisy image, with beta and
     # max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came nearest to
-    # the original images of all that were measured.
+    # the original images of all that were measured; for photographs, those of configs/photos.py.
     restoration.sampler = "coarse_to_fine"
-    # Starting points, in place of sampling.start.
+    # Starting points, in place of sampling.start. Take "smooth" where noise of the first level does
+    # not hide the contrast of the missing part: photographs, large holes.
     restoration.start = "isotropic"
+    # First noise level, in place of sampling.sigma_max, in pixel units. 0: sampling.sigma_max.
+    restoration.sigma_max = 0.0
+    # coarse_to_fine: in place of sampling.h0. 0: sampling.h0. With 1 an image is D(x) plus new
+    # noise after each step.
+    restoration.h0 = 0.0
     # coarse_to_fine: in place of sampling.beta.
     restoration.beta = 0.1
     # coarse_to_fine: in place of sampling.max_steps.
@@ -396,7 +404,7 @@ def _restoration() -> ConfigDict:
     restoration.mask = ""
     # Maximum number of images that are restored; all of photographs.
     restoration.num_images = 8
-    # Solutions of each image, from different seeds; one of a photograph.
+    # Solutions of each image, from different seeds. Of a photograph the result is their mean.
     restoration.num_solutions = 3
     # Seed of the solutions, and of random pixels, projections and added noise.
     restoration.seed = 0

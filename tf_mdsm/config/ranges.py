@@ -63,7 +63,7 @@ _SAMPLERS = (
     *("annealed_langevin", "heun", "multistep", "ancestral", "coarse_to_fine"),
     *("mala", "hmc"),
 )
-_STARTS = ("isotropic", "gaussian", "mixture", "images")
+_STARTS = ("isotropic", "gaussian", "mixture", "images", "smooth")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "checkpoint": ("newest", "best", "guide"),
@@ -166,6 +166,8 @@ INTERVALS: dict[str, Interval] = {
     "sampling.step_share": Interval("(0, 10]"),
     "sampling.leapfrog_steps": Interval("[1, 10000]"),
     "sampling.show_every": Interval("[0, 2147483647]", "0: a 27th of all steps"),
+    "restoration.sigma_max": Interval("[0, 1000]", "0: sampling.sigma_max"),
+    "restoration.h0": Interval("[0, 1]", "0: sampling.h0"),
     "restoration.beta": Interval("(0, 1]"),
     "restoration.max_steps": Interval("[1, 10000000]"),
     "restoration.num_images": Interval("[1, 1000000]"),

@@ -249,7 +249,9 @@ def _check_sampling(config: ConfigDict) -> None:
             _refuse(config, "sampling.image_size", f"{requirement} with data.patches")
         if sampling.start in ("gaussian", "mixture"):
             size = config.data.image_size
-            requirement = f"be isotropic or images for another size than the patches' ({size})"
+            requirement = (
+                f"be isotropic, smooth or images for another size than the patches' ({size})"
+            )
             _refuse(config, "sampling.start", requirement)
     if sampling.start == "images" and not sampling.start_images:
         _refuse(config, "sampling.start_images", "name a file for sampling.start=images")
@@ -294,8 +296,9 @@ def _check_restoration(config: ConfigDict) -> None:
         return
     if config.restoration.task in _NO_TASKS_OF_PHOTOGRAPHS:
         _refuse(config, "restoration.task", "name another task for photographs")
-    if config.restoration.start != "isotropic":
-        _refuse(config, "restoration.start", "be isotropic for photographs, which have any size")
+    if config.restoration.start not in ("isotropic", "smooth"):
+        requirement = "be isotropic or smooth for photographs, which have any size"
+        _refuse(config, "restoration.start", requirement)
 
 
 def restores_photographs(config: ConfigDict) -> bool:

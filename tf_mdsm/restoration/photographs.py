@@ -47,7 +47,7 @@ class Restored:
 
 @dataclasses.dataclass(frozen=True)
 class PhotographRestorer:
-    """Restores photographs by a task, one at a time, each with the same seed.
+    """Restores photographs by a task, one at a time, each with the same seeds.
 
     A gray model restores each channel of a color photograph by itself. A color model restores a
     gray photograph in three equal channels, and the result is their mean.
@@ -60,7 +60,9 @@ class PhotographRestorer:
         target: the energy.
         task: the task's name, as in `create_task`.
         method: how images are sampled. None: denoising by one step, D(x).
-        seed: seed of the solutions, of added noise and of random pixels.
+        seed: seed of the first solution, of added noise and of random pixels.
+        num_solutions: the result is the mean of this number of solutions, which is nearer to the
+            original than each of them, and smoother. Denoising has one.
         noise: denoise: level of the noise that originals are given, in pixel units.
         mask: inpaint_mask: 1 where a pixel is known, else 0, [H, W, 1].
         hole: as in `create_task`.
@@ -72,6 +74,7 @@ class PhotographRestorer:
     task: str
     method: Method | None
     seed: int = 0
+    num_solutions: int = 1
     noise: float = 0.1
     mask: np.ndarray | None = None
     hole: float = 0.5
@@ -146,7 +149,8 @@ class PhotographRestorer:
         """
         factor = enlargement(self.task) if is_measured else 1
         num_images = shape[-1] if self._channels == 1 else 1
-        evaluations = 0 if self.method is None else self.method.max_gradient_evaluations
+        solutions = 1 if self.task == "denoise" else self.num_solutions
+        evaluations = 0 if self.method is None else self.method.max_gradient_evaluations * solutions
         evaluations += self.task == "denoise"
         height, width = (factor * side for side in shape[:2])
         operator = self.create_task(height, width).operator
@@ -222,18 +226,25 @@ class PhotographRestorer:
         )
 
     def _sample(self, operator: LinearOperator, values: np.ndarray) -> np.ndarray:
-        """Images [N, H, W, C] with some values; one image at a time, all of the same seed."""
-        assert self.method is not None
+        """Images [N, H, W, C] with some values; one image at a time, all of the same seeds."""
         target = self._sized(operator.adjoint(tf.constant(values[:1])).numpy())
-        # Step by step: a compiled loop would be compiled anew for each size, which takes seconds.
         return np.concatenate(
-            [
-                self.method.sample_given(
-                    target, known_data(operator, tf.constant(value[None]), self._seeds)
-                ).numpy()
-                for value in values
-            ]
+            [self._mean_solution(target, operator, tf.constant(value[None])) for value in values]
         )
+
+    def _mean_solution(
+        self, target: Target, operator: LinearOperator, values: tf.Tensor
+    ) -> np.ndarray:
+        """The mean of the solutions for some values, [1, H, W, C]."""
+        assert self.method is not None
+        known = [
+            known_data(operator, values, self._seeds + number)
+            for number in range(self.num_solutions)
+        ]
+        # Step by step: a compiled loop would be compiled anew for each size, which takes seconds.
+        solutions = [self.method.sample_given(target, data) for data in known]
+        # The mean of equal numbers may be rounded, but known pixels are exact.
+        return known[0].project(tf.reduce_mean(solutions, axis=0)).numpy()
 
     def _sized(self, images: np.ndarray) -> Target:
         """The target for images of the size of some, [N, H, W, C]."""

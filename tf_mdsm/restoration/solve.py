@@ -15,6 +15,7 @@ from tf_mdsm.samplers.conditioning import KnownData, KnownPixels
 from tf_mdsm.samplers.sampling import checked_method, trained_noise, warn_beyond_training
 from tf_mdsm.samplers.schedules import growing_step_sizes
 from tf_mdsm.samplers.sized import sized
+from tf_mdsm.samplers.starts import SmoothStart
 from tf_mdsm.samplers.values import whole_number
 from tf_mdsm.system.batchwise import batchwise
 
@@ -79,13 +80,24 @@ def restore(
 def default_method(target: Target) -> CoarseToFine:
     """Coarse-to-fine ascent over a target's trained noise levels.
 
-    Its settings came nearest to the original images of all that were measured (the defaults of
-    `config.restoration`).
+    Its settings came nearest to the original images of all that were measured: for a target of one
+    size the defaults of `config.restoration`, for images of any size those of configs/photos.py.
+    The latter ascent starts at the smoothest images that agree with the data, at a tenfold of the
+    smallest trained level, as the largest one does not hide the contrast of a large hole.
 
     Raises:
         InvalidArgument: for a target without noise levels.
     """
     noise = trained_noise(target)
+    if None in target.image_shape[:2]:
+        first = min(noise.sigma_max, 10 * noise.sigma_min)
+        return CoarseToFine(
+            sigma_start=first,
+            sigma_end=noise.sigma_min,
+            step_sizes=growing_step_sizes(h0=1.0, max_steps=150),
+            beta=0.1,
+            start=SmoothStart(first),
+        )
     return CoarseToFine(
         sigma_start=noise.sigma_max,
         sigma_end=noise.sigma_min,

@@ -25,7 +25,14 @@ from tf_mdsm.samplers.schedules import (
     growing_step_sizes,
     temperatures_of,
 )
-from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart, MixtureStart, Start
+from tf_mdsm.samplers.starts import (
+    GaussianStart,
+    ImagesStart,
+    IsotropicStart,
+    MixtureStart,
+    SmoothStart,
+    Start,
+)
 from tf_mdsm.system.image_files import read_images
 from tf_mdsm.weightings import trains_denoiser
 
@@ -59,6 +66,8 @@ def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Meth
 def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
     own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
+    # 0 stands for the setting of `config.sampling`.
+    own |= {name: config.restoration[name] or config.sampling[name] for name in ("sigma_max", "h0")}
     changed = ConfigDict(config.to_dict())
     changed.sampling.update(own, image_size=0, guide_sigma_min=0.0, guide_sigma_max=0.0)
     with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
@@ -204,6 +213,8 @@ def build_start(
     """
     if config.sampling.start == "isotropic":
         return IsotropicStart(isotropic_sigma)
+    if config.sampling.start == "smooth":
+        return SmoothStart(sigma)
     if config.sampling.start == "images":
         field, path = "config.sampling.start_images", config.sampling.start_images
         images = read_images([path], sample_shape(config), field)

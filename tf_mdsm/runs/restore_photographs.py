@@ -86,6 +86,7 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
             task=settings.task,
             method=method,
             seed=settings.seed,
+            num_solutions=settings.num_solutions,
             noise=settings.noise,
             mask=mask,
             hole=settings.hole,
@@ -228,7 +229,7 @@ def _description(run: LoadedRun, own_config: ConfigDict | None, method: Method |
 def _key(run: LoadedRun, report: dict[str, Any], mask: np.ndarray | None) -> str:
     """Hash of what all results depend on: weights, settings, mask."""
     settings = run.config.restoration.to_dict()
-    for name in ("images", "mask", "memory_gib", "num_images", "num_solutions"):
+    for name in ("images", "mask", "memory_gib", "num_images"):
         del settings[name]
     sampling = {k: v for k, v in report["sampling"].items() if k != "image_size"}
     return run.fingerprint({**settings, "sampling": sampling, "mask_pixels": mask})

@@ -32,6 +32,13 @@ __getattr__, __dir__, __all__ = import_when_used(
             "growing_step_sizes",
             "temperatures_of",
         ],
-        "starts": ["GaussianStart", "ImagesStart", "IsotropicStart", "MixtureStart", "Start"],
+        "starts": [
+            "GaussianStart",
+            "ImagesStart",
+            "IsotropicStart",
+            "MixtureStart",
+            "SmoothStart",
+            "Start",
+        ],
     },
 )

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData, KnownPixels
 from tf_mdsm.samplers.schedules import checked_schedule
-from tf_mdsm.samplers.starts import IsotropicStart, Start
+from tf_mdsm.samplers.starts import IsotropicStart, SmoothStart, Start
 from tf_mdsm.samplers.values import Value
 
 __all__ = [
@@ -167,8 +167,9 @@ class Method(Value, abc.ABC):
         Raises:
             InvalidArgument: if the start makes images of another shape than the target's.
         """
-        del known
         start = self.start or IsotropicStart(self.sigma_range(target)[1])
+        if isinstance(start, SmoothStart):
+            return start.noisy_images(seeds, target.image_shape, known)
         return start.noisy_images(seeds, target.image_shape)
 
     def initial_state(self, images: tf.Tensor) -> State:
@@ -330,7 +331,7 @@ class DenoiserMethod(Method):
         self, target: Target, seeds: tf.Tensor, known: KnownData = NOTHING_KNOWN
     ) -> tf.Tensor:
         """As `Method.start_images`; known data have noise of the first level."""
-        images = super().start_images(target, seeds)
+        images = super().start_images(target, seeds, known)
         return known.project_noisy(images, 0, self.sigma_range(target)[1])
 
     def finish(

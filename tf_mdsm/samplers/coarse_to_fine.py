@@ -32,6 +32,11 @@ class CoarseToFine(DenoiserMethod):
     D(x). Not calibrated: the paper states no target distribution. With beta near 1 the method is
     an ascent to a mode.
 
+    Known pixels have noise of the same sigma as the others, so few missing pixels do not fall
+    behind. But the start decides the coarse features of a large hole: an image around gray is right
+    only if noise of level `sigma_start` hides it (`SmoothStart`). With h = 1 each step is
+    x <- D(x) + (1 - beta) sigma N(0, I): this forgets the start fastest.
+
     sigma is biased low, because a denoiser leaves some noise in the image. So `sigma_end` should
     not be far below the smallest noise level of training.
 
