@@ -46,15 +46,15 @@ def test_ablation(recipe, tmp_path, capsys):
         assert run["training"]["peak_mib"] > 100
         assert len(run["levels"]) == 17
         gradients = [row["gradients"] for row in run["samples"].values()]
-        assert gradients[:4] == [9, 17, 35, 35]
-        assert gradients[4] <= 35
+        assert gradients[:5] == [6, 9, 17, 35, 35]
+        assert gradients[5] <= 35
     shown = (workdir / "ablation.md").read_text()
     assert shown in capsys.readouterr().out
     for name in ("ablation_distances.png", "ablation_levels.png"):
         assert (workdir / name).stat().st_size > 1_000
     kept = [*workdir.glob("*/drawn/*.npz"), *workdir.glob("*/training.json")]
     kept = {path: path.stat().st_mtime_ns for path in [*kept, workdir / "costs.json"]}
-    assert len(kept) == 2 * 5 + 2 + 1
+    assert len(kept) == 2 * 6 + 2 + 1
     costs = (workdir / "costs.json").read_text()
     assert ablation.main(arguments) == 0
     assert (workdir / "costs.json").read_text() == costs
