@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.helpers.known_export import (
 )
 from tests.helpers.served_inputs import SHAPE, some_images, upper_half_known
 from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.serving import stablehlo_model
 from tf_mdsm.serving.stablehlo_export import write_stablehlo
 from tf_mdsm.serving.stablehlo_model import StableHloModel
 
@@ -84,6 +86,24 @@ def test_arrays_of_any_layout_are_read(model):
     for array in (read_only, turned, images.astype(">f4"), images[::-1][::-1], images.tolist()):
         given = np.asarray(array)
         np.testing.assert_allclose(model.energy(given), expected, rtol=energy_tolerance())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint32, bool])
+@pytest.mark.parametrize("shape", [(), (5,), (300, 40, 5)])
+def test_xla_lets_go_of_numpys_memory_at_once(monkeypatch, shape, dtype):
+    """A thread of its own that does so while Python is ending would abort the process."""
+    copies, copy_of = [], stablehlo_model._unaligned_copy
+
+    def remembered(array):
+        copy = copy_of(array)
+        copies.append(weakref.ref(copy))
+        return copy
+
+    monkeypatch.setattr(stablehlo_model, "_unaligned_copy", remembered)
+    array = (100 * np.random.default_rng(0).random(shape)).astype(dtype)
+    buffer = stablehlo_model._to_device(array, stablehlo_model.processor())
+    assert [copy() for copy in copies] == [None]
+    np.testing.assert_array_equal(np.asarray(buffer), array)
 
 
 def test_wrong_arguments_are_refused_as_by_the_client(model):

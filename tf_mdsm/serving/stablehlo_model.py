@@ -16,6 +16,8 @@ import dataclasses
 import functools
 import json
 import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +39,9 @@ __all__ = [
 # Version of the folder's layout, and names of its files besides the programs.
 FORMAT = 1
 MODEL_FILE, WEIGHTS_FILE = "model.json", "weights.npz"
+
+# Copying an array takes milliseconds. If a later jaxlib does not copy, calls go on after this time.
+_COPY_SECONDS = 1.0
 
 
 class StableHloModel(EnergyRequests):
@@ -192,13 +197,30 @@ def _to_device(array: Any, device: Any) -> Any:
     if isinstance(array, _jax.ArrayImpl):
         return array
     if device.platform == "cpu":
-        # A writable copy of its own: nobody changes it while a program reads it.
-        capsule = np.array(array, order="C").__dlpack__()
-        return _jax.dlpack_managed_tensor_to_buffer(capsule, device, None)
+        source, copied = _unaligned_copy(np.asarray(array)), threading.Event()
+        weakref.finalize(source, copied.set)
+        buffer = _jax.dlpack_managed_tensor_to_buffer(source.__dlpack__(), device, None)
+        del source
+        # XLA lets go of NumPy's memory in a thread of its own, for which it asks for Python's lock.
+        # If Python is ending just then, the whole process is aborted.
+        copied.wait(_COPY_SECONDS)
+        return buffer
     import jax
 
     with jax.enable_x64(True):
         return jax.device_put(array, device)
+
+
+def _unaligned_copy(array: np.ndarray) -> np.ndarray:
+    """A copy at an address that is no multiple of 64, as XLA copies such memory at once.
+
+    It would use other memory as it is, for as long as the programs that read it run.
+    """
+    space = np.empty(array.nbytes + 128, np.uint8)
+    first = -space.ctypes.data % 64 + 16
+    copy = space[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def processor() -> Any:
