@@ -1,7 +1,7 @@
 """Denoising whole photographs by a trained energy, beside BM3D and non-local means.
 
     python -m benchmarks photographs --workdir=runs/photos [--levels=15,25,50]
-        [--methods=energy,bm3d,non_local_means]
+        [--methods=energy,one_step,bm3d,non_local_means]
 
 Duration: 2 to 5 minutes on two CPU cores, most of it BM3D's.
 
@@ -11,13 +11,15 @@ Writes: WORKDIR/benchmark/photographs.json after every photograph and level, a p
 WORKDIR is a trained run whose network takes images of any size, as of configs/photos.py. The
 photographs are astronaut and camera of scikit-image, 512 x 512 pixels, with the run's number of
 channels. That recipe does not train on them. Noise is Gaussian; its levels are standard deviations
-in units of 1/255, with seed 0. The energy is not told the level: its image is D(x), one gradient.
-BM3D (the package bm3d, `pip install bm3d`) and non-local means (scikit-image) are told the level.
+in units of 1/255, with seed 0. The energy is not told the level. Its image is that of
+`--mode=restore`, in half steps; that of `one_step` is D(x), one gradient evaluation. BM3D (the
+package bm3d, `pip install bm3d`) and non-local means (scikit-image) are told the level.
 """
 
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,6 +30,9 @@ from benchmarks.results import Results, markdown_table
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument
 
+if TYPE_CHECKING:
+    from tf_mdsm.energy_model import EnergyModel
+
 __all__ = ["main", "measure_image", "require_any_size", "table", "validation_photographs"]
 
 # From noisy images [1, H, W, C] and the noise level, in pixel units, to images [1, H, W, C].
@@ -36,6 +41,7 @@ Denoiser = Callable[[np.ndarray, float], np.ndarray]
 # Names of the methods in tables.
 _METHODS = {
     "energy": "energy, blind",
+    "one_step": "energy in one step, blind",
     "bm3d": "BM3D, told",
     "non_local_means": "non-local means, told",
 }
@@ -119,15 +125,20 @@ def _middle(images: np.ndarray, side: int = 256) -> np.ndarray:
     return images[:, top : top + side, left : left + side]
 
 
-def _denoisers(names: list[str], denoise: Denoiser) -> dict[str, Denoiser]:
-    """The methods by their names; `denoise` is the energy's."""
+def _denoisers(names: list[str], model: "EnergyModel") -> dict[str, Denoiser]:
+    """The methods by their names."""
     from tf_mdsm.evaluation.denoising import BASELINE_DENOISERS
+    from tf_mdsm.restoration.solve import denoise_in_half_steps
 
     def non_local_means(noisy: np.ndarray, sigma: float) -> np.ndarray:
         image = BASELINE_DENOISERS["non-local means"](noisy[0], sigma)
         return image.reshape(noisy.shape)
 
-    known = {"energy": denoise, "non_local_means": non_local_means}
+    known = {
+        "energy": lambda noisy, _: denoise_in_half_steps(model, noisy),
+        "one_step": lambda noisy, _: model.denoise(noisy).numpy(),
+        "non_local_means": non_local_means,
+    }
     if "bm3d" in names:
         known["bm3d"] = _bm3d()
     return {name: known[name] for name in names}
@@ -172,11 +183,13 @@ def main(argv: list[str]) -> int:
         from tf_mdsm.visualization.images import image_grid, write_png
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
-        denoisers = _denoisers(names, lambda noisy, _: trained.model.denoise(noisy).numpy())
+        denoisers = _denoisers(names, trained.model)
         # What is traced at the first call is not timed.
         photographs = validation_photographs(config.data.channels)
         for image in photographs.values():
-            trained.model.denoise(image[None])
+            for name in ("energy", "one_step"):
+                if name in names:
+                    denoisers[name](image[None], 0.0)
         origin = {
             "step": trained.step,
             "weights": fingerprint({}, trained.model),

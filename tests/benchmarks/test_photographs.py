@@ -11,6 +11,11 @@ from benchmarks.quality.photographs import (
     table,
     validation_photographs,
 )
+from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.networks.architectures import UNetStructure
+from tf_mdsm.networks.build import build_network
+from tf_mdsm.noise import NoiseLevels
+from tf_mdsm.restoration.solve import denoise_in_half_steps
 
 
 def test_a_method_that_does_nothing_has_the_psnr_of_the_noise():
@@ -49,11 +54,29 @@ def test_the_photographs_are_those_of_validation():
     assert 0 <= gray["camera"].min() < 0.05 < 0.9 < gray["camera"].max() <= 1
 
 
+def small_model(channels):
+    structure = UNetStructure(num_resolutions=2, scale_input=True)
+    network = build_network("unet", (None, None, channels), 2, head="distance", structure=structure)
+    return EnergyModel(network, NoiseLevels(0.02, 0.6, 8))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_non_local_means_removes_noise(channels):
     image = np.tile(np.linspace(0.2, 0.8, 32, dtype=np.float32)[:, None, None], (1, 32, channels))
-    found, _ = measure_image(image, 25, _denoisers(["non_local_means"], lambda noisy, sigma: noisy))
+    denoisers = _denoisers(["non_local_means"], small_model(channels))
+    found, _ = measure_image(image, 25, denoisers)
     assert found["non_local_means"]["psnr"] > found["noisy"]["psnr"] + 3
+
+
+def test_the_energy_denoises_as_the_command_line_and_in_one_step():
+    model = small_model(1)
+    noisy = np.random.default_rng(0).random((1, 9, 8, 1), np.float32)
+    denoisers = _denoisers(["energy", "one_step"], model)
+    half_steps = denoisers["energy"](noisy, 0.1)
+    np.testing.assert_array_equal(half_steps, denoise_in_half_steps(model, noisy))
+    one_step = denoisers["one_step"](noisy, 0.1)
+    np.testing.assert_array_equal(one_step, model.denoise(noisy))
+    assert np.abs(half_steps - one_step).max() > 1e-4
 
 
 def test_the_table_has_a_row_for_each_method():
@@ -72,7 +95,10 @@ def test_the_table_has_a_row_for_each_method():
     [
         (["--levels=15,many"], "`--levels` must be numbers separated by commas"),
         (["--levels=0"], "`--levels` must be positive"),
-        (["--methods=magic"], "`--methods` must name some of energy, bm3d, non_local_means"),
+        (
+            ["--methods=magic"],
+            "`--methods` must name some of energy, one_step, bm3d, non_local_means",
+        ),
     ],
 )
 def test_wrong_flags_are_refused(flags, message, tmp_path, capsys):

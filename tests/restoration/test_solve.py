@@ -14,7 +14,14 @@ from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.restoration.operators import Downsampling, Inpainting
-from tf_mdsm.restoration.solve import default_method, denoise_blindly, restore, solve
+from tf_mdsm.restoration.solve import (
+    default_method,
+    denoise_blindly,
+    denoise_in_half_steps,
+    half_steps,
+    restore,
+    solve,
+)
 from tf_mdsm.restoration.tasks import create_task
 from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.schedules import growing_step_sizes
@@ -76,6 +83,57 @@ def test_denoise_blindly_starts_at_the_noisy_images():
     # The mean of 64 pixels with this noise, and the noise that the sampler adds.
     assert (errors < 5 * 2 * np.array([0.1, 0.4]) / 8).all()
     assert np.abs(denoised[:, 0] - denoised[:, 1]).max() > 1e-5
+
+
+def shrinking(kept, noise):
+    """A target whose denoiser is D(x) = 1/2 + kept (x - 1/2), for gray images of 8 x 8 pixels."""
+
+    def energy_and_score(x):
+        offset = (1 - kept) * (x - 0.5)
+        return tf.reduce_sum(offset * (x - 0.5), (1, 2, 3)) / (2 * 0.1**2), -offset / 0.1**2
+
+    return types.SimpleNamespace(
+        energy_and_score=energy_and_score, image_shape=(8, 8, 1), sigma0=0.1, noise=noise
+    )
+
+
+@pytest.mark.parametrize(("level", "num_steps"), [(0.01, 0), (0.07, 1), (0.3, 4), (100.0, 8)])
+def test_half_steps_end_when_little_noise_is_found(level, num_steps):
+    """Each step halves what D(x) takes away; D(x) of the last image is the result."""
+    kept, signs = 0.2, np.sign(normal_images(1) - 0.5)
+    target = shrinking(kept, NoiseLevels(0.02, 1.0, 8))
+    noisy = np.float32(0.5 + level * signs)
+    # The rule by hand: the noise that is found is 0.8 of the offset, a step leaves 0.6 of it.
+    assert num_steps == min(8, sum(0.8 * level * 0.6**step >= 0.04 for step in range(20)))
+    expected = 0.5 + kept * ((1 + kept) / 2) ** num_steps * level * signs
+    both = denoise_in_half_steps(target, np.concatenate([noisy, noisy[..., ::-1, :]]))
+    np.testing.assert_allclose(both, [expected[0], expected[0, :, ::-1]], rtol=1e-5)
+    assert both.dtype == np.float32
+    assert half_steps(target.noise).max_gradient_evaluations == 9
+
+
+@pytest.mark.parametrize(
+    ("noisy", "match"),
+    [
+        (np.zeros((8, 8, 1)), r"`noisy` must be finite numbers \[N, H, W, C\]. Received: shape"),
+        (np.zeros((0, 8, 8, 1)), "Received: shape"),
+        (np.full((1, 8, 8, 1), np.inf), "Received: NaN or infinity"),
+        (np.zeros((1, 8, 7, 1)), r"`noisy` must have the shape \[N, 8, 8, 1\]. Received: shape"),
+        (np.zeros((1, 8, 8, 3)), r"`noisy` must have the shape \[N, 8, 8, 1\]. Received: shape"),
+    ],
+)
+def test_what_is_no_batch_of_images_is_not_denoised(noisy, match):
+    with pytest.raises(InvalidArgument, match=match):
+        denoise_in_half_steps(shrinking(0.2, NoiseLevels(0.02, 1.0, 8)), noisy)
+
+
+def test_half_steps_need_noise_levels_and_a_denoiser():
+    noisy = np.zeros((1, 8, 8, 1))
+    with pytest.raises(InvalidArgument, match="a target that has no attribute noise"):
+        denoise_in_half_steps(TARGET, noisy)
+    target = shrinking(0.2, NoiseLevels(0.02, 1.0, 8, weighting="score"))
+    with pytest.raises(InvalidArgument, match=r'`method` must be AnnealedLangevin.*"score"'):
+        denoise_in_half_steps(target, noisy)
 
 
 @pytest.mark.parametrize("batch_size", [3, 4, 50])

@@ -73,7 +73,7 @@ def test_each_photograph_becomes_a_file_of_its_name(workdir, tmp_path, without_n
     assert rows[3]["seconds"] >= 0
     summary = report(workdir)
     assert (summary["restored"], summary["refused"]) == (4, 0)
-    assert (summary["sampler"], summary["max_gradient_evaluations"]) == ("one step", 1)
+    assert (summary["sampler"], summary["max_gradient_evaluations"]) == ("half steps", 9)
 
 
 def test_the_network_denoises_gray_and_color(gray_run, color_run, tmp_path):
@@ -255,7 +255,11 @@ def test_tiles_give_the_same_files(color_run, tmp_path):
     assert np.abs(results[0] - pixels).max() > 10
 
 
-def test_ascent_and_its_bar(workdir, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "sampler", "evaluations"),
+    [([], "half steps", 9), (["restoration.one_step=True"], "one step", 1)],
+)
+def test_denoising_and_its_bar(workdir, tmp_path, monkeypatch, flags, sampler, evaluations):
     """The bar is as long as the work at most, and says which photograph it is."""
     bars = []
 
@@ -274,11 +278,14 @@ def test_ascent_and_its_bar(workdir, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "progress_bar", Bar)
     save(tmp_path / "photos" / "a.png", random_uint8(9, 9, 3))
-    flags = "restoration.one_step=False", "sampling.max_steps=2"
     answer = restore_call(workdir, tmp_path / "photos", *flags)
     assert answer.returncode == 0, answer.stderr
-    assert bars == [["1/1 a.png", 4, "tile", 4]]
-    assert report(workdir)["sampler"] == "coarse_to_fine"
+    [[*labels, num_tiles]] = bars
+    assert labels == ["1/1 a.png", evaluations, "tile"]
+    assert 1 <= num_tiles <= evaluations
+    written = report(workdir)
+    assert (written["sampler"], written["max_gradient_evaluations"]) == (sampler, evaluations)
+    assert written["sampling"] == {}
 
 
 @pytest.mark.parametrize(

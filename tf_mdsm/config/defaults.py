@@ -376,8 +376,8 @@ def _restoration() -> ConfigDict:
     # "colorize" (the gray image is known), or "all": every task that fits the images.
     restoration.task = "inpaint_box"
     # Sampler of the solutions, in place of sampling.sampler. All settings of `sampling` that have
-    # no counterpart here apply. Task "denoise" does not use it: photographs of any size take one
-    # step (`one_step`); all other images take coarse_to_fine, from the noisy image, with beta and
+    # no counterpart here apply. Task "denoise" does not use it: photographs of any size take half
+    # steps (`one_step`); all other images take coarse_to_fine, from the noisy image, with beta and
     # max_steps of `sampling`. The defaults of sampler, start, beta and max_steps came nearest to
     # the original images of all that were measured; for photographs, those of configs/photos.py.
     restoration.sampler = "coarse_to_fine"
@@ -417,10 +417,10 @@ def _restoration() -> ConfigDict:
     restoration.cutoff = 0.15
     # denoise: level of the noise that is added to the originals, in pixel units.
     restoration.noise = 0.3
-    # denoise: of a photograph of any size, the result is D(x), one gradient evaluation. false:
-    # coarse_to_fine, as for all other images, which takes up to sampling.max_steps + 2 evaluations
-    # and samples details instead of their mean.
-    restoration.one_step = True
+    # denoise: a photograph of any size goes half of the way to D(x) again and again, until the
+    # noise that is left is below twice noise.sigma_min: 2 to 9 gradient evaluations. true: the
+    # result is D(x) of the noisy photograph, one evaluation, which is farther from the original.
+    restoration.one_step = False
     # Photographs: memory for the gradient of the energy in a tile of the photograph, in GiB.
     restoration.memory_gib = 2.0
     return restoration

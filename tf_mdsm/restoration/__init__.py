@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = import_when_used(
             "RandomProjections",
             "require_orthonormal_rows",
         ],
-        "solve": ["denoise_blindly", "restore"],
+        "solve": ["denoise_blindly", "denoise_in_half_steps", "half_steps", "restore"],
         "tiles": ["TiledEnergy"],
         "tasks": ["Task", "create_task", "fitting_tasks"],
     },

@@ -1,6 +1,7 @@
 """Restoration of a photograph: any size, gray or color, by a gray or a color model."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ class Restored:
         pixels: not clipped, float32 [H, W, 1 or 3].
         original: the original, [H, W, 1 or 3]; None: not known.
         measured: what was known of the original, as an image of its size; None: no original.
-        noise_level: the noise level that the model found in the photograph, in pixel units; None
-            of other tasks than denoising.
+        noise_level: the noise level that the model found in the photograph, in pixel units: the
+            root mean square of what it took away; None of other tasks than denoising.
     """
 
     pixels: np.ndarray
@@ -59,7 +60,8 @@ class PhotographRestorer:
     Attributes:
         target: the energy.
         task: the task's name, as in `create_task`.
-        method: how images are sampled. None: denoising by one step, D(x).
+        method: how images are sampled; of task denoise an ascent from the photograph. None:
+            denoising by one step, D(x).
         seed: seed of the first solution, of added noise and of random pixels.
         num_solutions: the result is the mean of this number of solutions, which is nearer to the
             original than each of them, and smoother. Denoising has one.
@@ -151,7 +153,7 @@ class PhotographRestorer:
         num_images = shape[-1] if self._channels == 1 else 1
         solutions = 1 if self.task == "denoise" else self.num_solutions
         evaluations = 0 if self.method is None else self.method.max_gradient_evaluations * solutions
-        evaluations += self.task == "denoise"
+        evaluations = max(evaluations, 1)
         height, width = (factor * side for side in shape[:2])
         operator = self.create_task(height, width).operator
         windows = [(slice(0, height), slice(0, width))]
@@ -190,14 +192,13 @@ class PhotographRestorer:
     def _denoise(self, noisy: np.ndarray) -> Restored:
         """Denoises a photograph, channel by channel for a gray model."""
         images = self._model_images(noisy)
-        one_step = np.concatenate([self.target.denoise(image[None]).numpy() for image in images])
-        levels = noise_level(tf.constant(images), tf.constant(one_step)).numpy()
-        restored = one_step
+        denoise = self.target.denoise
         if self.method is not None:
-            method, seeds, target = self.method, self._seeds, self._sized(images)
-            restored = np.concatenate(
-                [method.sample_from(target, image[None], seeds).numpy() for image in images]
+            denoise = functools.partial(
+                self.method.sample_from, self._sized(images), seeds=self._seeds
             )
+        restored = np.concatenate([denoise(tf.constant(image[None])).numpy() for image in images])
+        levels = noise_level(tf.constant(images), tf.constant(restored)).numpy()
         channels = noisy.shape[-1]
         return Restored(
             _photograph(restored, channels), noise_level=float(np.sqrt(np.mean(levels**2)))

@@ -23,8 +23,9 @@ from tf_mdsm.restoration.photograph_files import (
     write_photograph,
 )
 from tf_mdsm.restoration.photographs import PhotographRestorer, Restored
+from tf_mdsm.restoration.solve import half_steps
 from tf_mdsm.restoration.tiles import TiledEnergy
-from tf_mdsm.runs.build_method import with_ascent, with_own_sampler
+from tf_mdsm.runs.build_method import with_own_sampler
 from tf_mdsm.runs.loaded_run import LoadedRun, load_run
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.samplers.base import Method
@@ -72,12 +73,11 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
     settings = config.restoration
     sources = _find(settings.images)
     mask = _read_mask(settings)
-    own_config = _method_config(config)
+    own_config = None if settings.task == "denoise" else with_own_sampler(config)
     run = load_run(config, workdir)
     run.folder.require_writable(run.folder.restorations)
-    method = None if own_config is None else run.build_method(own_config)
-    report = _description(run, own_config, method)
     progress = _Progress()
+    method = _build_method(run, own_config)
     with errors_in_group("config.restoration"):
         restorer = PhotographRestorer(
             target=TiledEnergy(
@@ -93,6 +93,7 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
             known_share=settings.known_share,
             cutoff=settings.cutoff,
         )
+    report = _description(run, own_config, method)
     key = _key(run, report, mask)
     stem = run.folder.restoration_stem(settings.task)
     once = "be restored by one process at a time with the same settings"
@@ -201,28 +202,28 @@ def _read_mask(settings: ConfigDict) -> np.ndarray | None:
     return mask
 
 
-def _method_config(config: ConfigDict) -> ConfigDict | None:
-    """The configuration with the task's sampler in `sampling`; None for one step of denoising."""
-    if config.restoration.task != "denoise":
-        return with_own_sampler(config)
-    return None if config.restoration.one_step else with_ascent(config)
+def _build_method(run: LoadedRun, own_config: ConfigDict | None) -> Method | None:
+    """The sampler of a task, or the half steps of denoising; None: denoising by one step."""
+    if own_config is not None:
+        return run.build_method(own_config)
+    return None if run.config.restoration.one_step else half_steps(run.model.noise)
 
 
 def _description(run: LoadedRun, own_config: ConfigDict | None, method: Method | None) -> dict:
     """What the report says about weights and method."""
     settings = run.config.restoration
-    report = {
+    if own_config is not None:
+        sampler, sampling = own_config.sampling.sampler, own_config.sampling.to_dict()
+    else:
+        sampler, sampling = "one step" if method is None else "half steps", {}
+    return {
         "task": settings.task,
         "step": run.step,
         "weights_hash": run.weights_hash,
         "settings": settings.to_dict(),
-    }
-    if own_config is None or method is None:
-        return report | {"sampler": "one step", "max_gradient_evaluations": 1, "sampling": {}}
-    return report | {
-        "sampler": own_config.sampling.sampler,
-        "max_gradient_evaluations": method.max_gradient_evaluations,
-        "sampling": own_config.sampling.to_dict(),
+        "sampler": sampler,
+        "max_gradient_evaluations": 1 if method is None else method.max_gradient_evaluations,
+        "sampling": sampling,
     }
 
 
