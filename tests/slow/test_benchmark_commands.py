@@ -4,13 +4,16 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.cost import overheads, scaling, steps, trace
 from benchmarks.cost.peers import timing
 from benchmarks.cost.peers.case import CASES, Case
-from benchmarks.quality import ablation, sampler_quality
+from benchmarks.quality import ablation, photograph_tasks, photographs, sampler_quality
 from benchmarks.quality.equal_time_training import steps_in
+from tests.helpers.photo_runs import make_photo_run
 
 RECIPE = """
 from tests.helpers.small_runs import small_config
@@ -60,6 +63,34 @@ def test_ablation(recipe, tmp_path, capsys):
     assert (workdir / "costs.json").read_text() == costs
     del kept[workdir / "costs.json"]
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "flag", "picture", "columns"),
+    [
+        (photographs, ["--levels=25", "--methods=energy,one_step"], "25", 4),
+        (photograph_tasks, ["--tasks=super_resolution_2"], "super_resolution_2", 4),
+    ],
+)
+def test_photographs(tmp_path, capsys, benchmark, flag, picture, columns):
+    """It writes numbers, a table, and pictures with all grays."""
+    settings = {"restoration__max_steps": 2, "restoration__num_solutions": 1}
+    workdir = make_photo_run(tmp_path, 1, restoration__start="isotropic", **settings)
+    arguments = [f"--workdir={workdir}", *flag]
+    assert benchmark.main(arguments) == 0
+    folder = workdir / "benchmark"
+    name = benchmark.__name__.rpartition(".")[2]
+    report = json.loads((folder / f"{name}.json").read_text())
+    assert report["finished"]
+    assert [row["photograph"] for row in report["rows"].values()] == ["astronaut", "camera"]
+    assert (folder / f"{name}.md").read_text() in capsys.readouterr().out
+    pictures = [*folder.glob(f"*_{picture}.png")]
+    assert len(pictures) == 2
+    for file in pictures:
+        pixels = np.asarray(Image.open(file))
+        assert pixels.shape[1] > (columns - 0.5) * pixels.shape[0]
+        first = pixels[:, : pixels.shape[1] // columns]
+        assert len(np.unique(first)) > 200
 
 
 def test_sampler_quality(exported_run, tmp_path, capsys):
