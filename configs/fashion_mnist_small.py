@@ -7,7 +7,8 @@
 Data: as configs/fashion_mnist_unet.py.
 Network: the paper's Res12 with quadratic head, 16 channels (paper: 64). Batch size and number of
 steps are smaller than in configs/fashion_mnist.py. The noise levels are the paper's. Trained with
-noise up to 1.5 instead of 3, samples are further from the data (docs/results/samplers.md).
+noise up to 1.5 instead of 3, the default sampler's samples are further from the data
+(docs/results/samplers.md).
 Time: 33 minutes of training on two cores of an AMD EPYC (AVX-512) that also did other work. 64
 samples take seconds, or two minutes with the paper's sampler.
 Result: the loss falls from 1,024, the number of pixels, to 61 (validation images: 63). Many of the

@@ -3,7 +3,7 @@
 #
 #   launch/serve.sh WORKDIR [--name=tf_mdsm] [--image=tensorflow/serving:2.19.1]
 #                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [--patience=1800]
-#                   [-- DOCKER_ARGUMENTS]
+#                   [--versions=1,2] [--batching=true] [-- DOCKER_ARGUMENTS]
 #
 # --name      name of the container; the name of the model is always tf_mdsm
 # --image     an official image of TensorFlow Serving, 2.19 or later; with GPUs
@@ -13,16 +13,19 @@
 # --patience  seconds to wait until the model is loaded; loading ends with two complete sampling
 #             runs, which take minutes on a CPU
 #
-# A version that is exported later is loaded automatically. The server's settings are in
-# launch/serving/. If the export has another export.max_batch_size than they have, a copy with
-# fitting batch sizes is written to WORKDIR/serving; after an export with another limit, start the
-# server again.
+# --versions  versions to serve, all at the same time, and no others; without it, the newest one
+# --batching  false: requests are not merged
+#
+# Without --versions, a version that is exported later is loaded automatically. The server's settings
+# are in launch/serving/. If the served versions ask for other ones, a copy is written to
+# WORKDIR/serving: with batches of the smallest export.max_batch_size among them, and with
+# --versions. Before an export with a smaller limit, stop the server.
 #
 # Not verified: the script has been tested with a stand-in for docker, never with the real images.
 set -euo pipefail
 
 workdir= name=tf_mdsm image=tensorflow/serving:2.19.1 bind=127.0.0.1 grpc_port=8500 rest_port=8501
-model=tf_mdsm patience=1800
+model=tf_mdsm versions= batching=true patience=1800
 
 # fail STATUS MESSAGE: prints the message and exits.
 fail() { echo "serve.sh: $2" >&2; exit "$1"; }
@@ -31,7 +34,8 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --help | -h) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     --) shift; break ;;
-    --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=* | --patience=*)
+    --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=* | --patience=* | \
+      --versions=* | --batching=*)
       option="${1%%=*}" value="${1#*=}"
       [ -n "$value" ] || fail 2 "$option must be given a value"
       printf -v "${option#--}" %s "$value" ;;
@@ -49,25 +53,35 @@ for port in "$grpc_port" "$rest_port"; do
   [[ "$port" =~ ^[0-9]+$ ]] || fail 2 "a port must be a number: $port"
 done
 [[ "$patience" =~ ^[0-9]{1,9}$ ]] || fail 2 "--patience must be a number of seconds: $patience"
+[[ "$versions" =~ ^([0-9]+(,[0-9]+)*)?$ ]] || fail 2 "--versions must be numbers between commas: $versions"
+[[ "$batching" =~ ^(true|false)$ ]] || fail 2 "--batching must be true or false: $batching"
 workdir="$(cd "$workdir" && pwd)"
 settings="$(cd "$(dirname "${BASH_SOURCE[0]}")/serving" && pwd)"
 
-version=
-for path in "$workdir"/export/*/saved_model.pb; do
-  found="$(basename "$(dirname "$path")")"
-  if [[ -f "$path" && "$found" =~ ^[0-9]+$ ]] && [ "$found" -gt "${version:--1}" ]; then
-    version="$found"
-  fi
-done
-[ -n "$version" ] || fail 1 "no exported version in $workdir/export; make one with
+if [ -z "$versions" ]; then
+  newest=
+  for path in "$workdir"/export/*/saved_model.pb; do
+    found="$(basename "$(dirname "$path")")"
+    if [[ -f "$path" && "$found" =~ ^[0-9]+$ ]] && [ "$found" -gt "${newest:--1}" ]; then
+      newest="$found"
+    fi
+  done
+  [ -n "$newest" ] || fail 1 "no exported version in $workdir/export; make one with
   python -m tf_mdsm.main --workdir=$workdir --mode=export"
+fi
+IFS=, read -ra served <<< "${versions:-$newest}"
 
 # The server merges requests into batches. A batch larger than the export's limit would fail, and
-# with it all requests in it; so the limit must be known.
-provenance="$workdir/export/$version/assets.extra/tf_mdsm.json"
-[ -f "$provenance" ] || fail 1 "there is no $provenance, which says how many images a request may hold; export again"
-limit="$(sed -n 's/.*"max_batch_size": *\([0-9]*\).*/\1/p' "$provenance")"
-[[ "$limit" =~ ^[1-9][0-9]{0,4}$ ]] || fail 1 "$provenance must name one config.export.max_batch_size in 1 … 65536"
+# with it all requests in it; so the smallest limit of the served versions must be known.
+limit=
+for version in "${served[@]}"; do
+  [ -f "$workdir/export/$version/saved_model.pb" ] || fail 1 "no exported version $version in $workdir/export"
+  provenance="$workdir/export/$version/assets.extra/tf_mdsm.json"
+  [ -f "$provenance" ] || fail 1 "there is no $provenance, which says how many images a request may hold; export again"
+  found="$(sed -n 's/.*"max_batch_size": *\([0-9]*\).*/\1/p' "$provenance")"
+  [[ "$found" =~ ^[1-9][0-9]{0,4}$ ]] || fail 1 "$provenance must name one config.export.max_batch_size in 1 … 65536"
+  if [ "$found" -lt "${limit:-65537}" ]; then limit="$found"; fi
+done
 
 for program in docker curl; do
   command -v "$program" > /dev/null || fail 1 "$program is needed and not installed"
@@ -88,16 +102,27 @@ fitted_batches() {
   echo "allowed_batch_sizes: $1"
 }
 
-if ! grep --quiet "^max_batch_size { value: $limit }" "$settings/batching.config"; then
+# fitted_models: prints models.config with the versions that are named.
+fitted_models() {
+  local policy="latest { num_versions: 1 }"
+  if [ -n "$versions" ]; then policy="specific {$(printf ' versions: %s' "${served[@]}") }"; fi
+  sed "s/model_version_policy { .* }/model_version_policy { $policy }/" "$settings/models.config"
+}
+
+if [ -n "$versions" ] || ! grep --quiet "^max_batch_size { value: $limit }" "$settings/batching.config"; then
   fitted="$workdir/serving"
   # The server may run as another user, which must be able to read these files.
   (umask 022 && mkdir -p "$fitted" && fitted_batches "$limit" > "$fitted/batching.config" &&
-    cp "$settings/models.config" "$settings/monitoring.config" "$fitted") ||
+    fitted_models > "$fitted/models.config" && cp "$settings/monitoring.config" "$fitted") ||
     fail 1 "$fitted cannot be written; settings for batches of $limit images belong there"
   settings="$fitted"
 fi
 
-echo "Starting $image with version $version of $workdir/export …"
+merging=()
+if [ "$batching" = true ]; then
+  merging=(--enable_batching=true --batching_parameters_file=/etc/tf_serving/batching.config)
+fi
+echo "Starting $image with version ${versions:-$newest} of $workdir/export …"
 container="$(docker create --name "$name" \
   --publish "$bind:$grpc_port:8500" --publish "$bind:$rest_port:8501" \
   --mount "type=bind,source=$workdir/export,target=/models/$model,readonly" \
@@ -105,8 +130,7 @@ container="$(docker create --name "$name" \
   "$@" "$image" \
   --model_config_file=/etc/tf_serving/models.config \
   --file_system_poll_wait_seconds=10 \
-  --enable_batching=true \
-  --batching_parameters_file=/etc/tf_serving/batching.config \
+  "${merging[@]}" \
   --monitoring_config_file=/etc/tf_serving/monitoring.config \
   --rest_api_timeout_in_ms=1800000)" || fail 1 "docker could not create the container"
 if ! docker start "$container" > /dev/null; then

@@ -39,7 +39,7 @@ def example(small_run, tmp_path, monkeypatch):
 def test_the_examples_in_python_run(example):
     names, exported = example
     assert_examples(names)
-    assert exported == ["served/1"]
+    assert exported == ["served/export/1"]
 
 
 def anchors(page: str) -> set[str]:

@@ -95,6 +95,11 @@ def test_five_adam_steps(golden):
 
 
 def test_twenty_langevin_steps_without_noise(golden):
+    """Within one unit in the last place of numbers from 4 to 8.
+
+    With random weights the steps move the images by 2.4e-6 at most (Res6), five such units.
+    """
+
     def energy_and_score(images):
         energy, gradient = losses.energy_and_gradient(golden.network, images)
         return energy, -gradient
@@ -106,5 +111,5 @@ def test_twenty_langevin_steps_without_noise(golden):
     target = FunctionTarget(energy_and_score, start.shape[1:], SIGMA0)
     images, energies = tf.function(method.advance, autograph=False)(target, start, seeds, 0, 20)
     expected = golden.images("langevin_end_20_steps_no_noise_eps_0.02")
-    assert relative_error(images, expected) < 1e-5
+    np.testing.assert_allclose(images, expected, rtol=0, atol=2.0**-21)
     assert energies.shape == (20, len(start))

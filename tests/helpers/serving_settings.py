@@ -66,8 +66,8 @@ def monitoring():
     return text_format.Parse((KIT / "monitoring.config").read_text(), kind())
 
 
-def model():
-    text = (KIT / "models.config").read_text()
+def model(folder: pathlib.Path = KIT):
+    text = (folder / "models.config").read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (only,) = config.model_config_list.config
     return only

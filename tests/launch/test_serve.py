@@ -145,6 +145,38 @@ def test_serve_fits_batches_to_the_export(fake, run_folder, rest_port, limit, si
         assert (folder / name).read_text() == (KIT / name).read_text()
 
 
+def test_serve_keeps_to_the_versions_that_are_named(fake, run_folder, rest_port):
+    """Their smallest limit is that of the batches."""
+    arguments = f"--rest_port={rest_port}", "--versions=10,2"
+    result = serve(fake, run_folder, *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "version 10,2 of" in result.stdout
+    folder = run_folder / "serving"
+    assert f"source={folder},target=/etc/tf_serving" in (fake / "given").read_text()
+    assert list(model(folder).model_version_policy.specific.versions) == [10, 2]
+    assert batching(folder).max_batch_size.value == 2
+    # Without a name, the newest version again.
+    (fake / "started").unlink()
+    write_limit(run_folder / "export" / "10", 3)
+    result = serve(fake, run_folder, f"--rest_port={rest_port}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (folder / "models.config").read_text() == (KIT / "models.config").read_text()
+    assert batching(folder).max_batch_size.value == 3
+
+
+def test_serve_merges_no_requests_if_it_is_told_so(fake, run_folder, rest_port):
+    result = serve(fake, run_folder, f"--rest_port={rest_port}", "--batching=false")
+    assert (result.returncode, result.stderr) == (0, "")
+    given = (fake / "given").read_text().split("\n")[:-1]
+    merging = {
+        "--enable_batching=true",
+        "--batching_parameters_file=/etc/tf_serving/batching.config",
+    }
+    assert merging < set(container()["args"])
+    expected = [argument for argument in container()["args"] if argument not in merging]
+    assert given[given.index(container()["image"]) + 1 :] == expected
+
+
 @pytest.mark.parametrize("limit", ["many", 0, 1_000_000, None])
 def test_serve_refuses_an_export_without_a_limit(fake, run_folder, limit):
     write_limit(run_folder / "export" / "10", limit)
@@ -182,6 +214,7 @@ def test_serve_names_what_is_missing(fake, run_folder):
     assert "no exported version in" in serve(fake, run_folder.parent).stderr
     assert "--mode=export" in serve(fake, run_folder.parent).stderr
     assert "does not answer" in serve(fake, run_folder, FAKE_INFO="1").stderr
+    assert "no exported version 3 in" in serve(fake, run_folder, "--versions=2,3").stderr
     (fake / "started").touch()
     assert "there is a container tf_mdsm already" in serve(fake, run_folder).stderr
     os.remove(fake / "bin" / "docker")
@@ -201,6 +234,8 @@ def test_serve_names_what_is_missing(fake, run_folder):
         (["RUN", "--name="], "--name must be given a value"),
         (["RUN", "--rest_port=http"], "a port must be a number"),
         (["RUN", "--patience=long"], "--patience must be a number of seconds"),
+        (["RUN", "--versions=newest"], "--versions must be numbers between commas: newest"),
+        (["RUN", "--batching=no"], "--batching must be true or false: no"),
     ],
 )
 def test_serve_refuses_wrong_calls(fake, run_folder, arguments, message):

@@ -88,3 +88,11 @@ def test_a_range_without_a_step_is_refused():
     message = r"`config.sampling.guide_sigma_max` must have a noise level .* \(3, 1, 0.1 …\)"
     with pytest.raises(InvalidArgument, match=message):
         with_guide(config, Heun([3.0, 1.0, 0.1]))
+
+
+def test_a_method_without_noise_levels_of_its_steps_is_guided_in_all_of_them_or_none():
+    config = default_config()
+    config.sampling.guide_sigma_max = 2.0
+    message = r"guide_sigma_max` must be 0 for a sampler whose steps .* Received: CoarseToFine"
+    with pytest.raises(InvalidArgument, match=message):
+        with_guide(config, CoarseToFine(1.0, 0.1))

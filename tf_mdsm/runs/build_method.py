@@ -78,7 +78,8 @@ def with_guide(config: ConfigDict, method: Method) -> Guided:
     """The method with a guide in the steps that `config.sampling.guide_sigma_max` and `_min` name.
 
     Raises:
-        InvalidArgument: if no step begins at a noise level of their range.
+        InvalidArgument: if no step begins at a noise level of their range, or if the steps have no
+            noise levels.
     """
     low, high = config.sampling.guide_sigma_min, config.sampling.guide_sigma_max
     sigmas = _levels_of_steps(method, config.noise.sigma0)
@@ -97,7 +98,8 @@ def _levels_of_steps(method: Method, sigma0: float) -> np.ndarray:
         return sigma0 * np.sqrt(np.append(temperatures, temperatures[-1]))
     if isinstance(method, NoiseGridMethod):
         return method.sigmas.astype(float)
-    raise TypeError(f"{type(method).__name__} has no noise level of its steps")
+    requirement = "be 0 for a sampler whose steps have no noise levels"
+    raise InvalidArgument("config.sampling.guide_sigma_max", requirement, type(method).__name__)
 
 
 def with_ascent(config: ConfigDict) -> ConfigDict:

@@ -80,8 +80,9 @@ def sample(
 def default_method(target: Target) -> Heun:
     """Heun's method with 9 gradient evaluations, over a target's trained noise levels.
 
-    It was the best that was measured at few gradient evaluations; `config.sampling` has the same
-    default (docs/results/samplers.md). A run adds a Gaussian start to it.
+    It was the best that was measured at few gradient evaluations without mixture and guide;
+    `config.sampling` has the same default (docs/results/samplers.md). A run adds a Gaussian start
+    to it.
 
     Raises:
         InvalidArgument: for a target without noise levels.
