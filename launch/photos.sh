@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Removes noise from the photographs of a folder, or from one photograph:
-#   launch/photos.sh DIR           with a model that is trained here, in color, once, in runs/photos
+#   launch/photos.sh DIR           with a model that is trained here, in gray, once, in runs/photos
 #   launch/photos.sh DIR RUN       with the model of a run of configs/photos.py
 # More flags are those of --mode=restore: launch/photos.sh DIR RUN --config.restoration.task=…
 # DIR and RUN are seen from where the command is given. Results: RUN/restorations/denoise/.

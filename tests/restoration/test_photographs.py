@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.helpers.image_data import random_uint8
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.losses import noise_level
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
@@ -81,6 +81,17 @@ def test_half_steps_are_taken_in_each_channel_of_the_model(channels):
     # 9 evaluations at most, of each image of a gray model.
     tiles = restorer(channels, "denoise", method).max_tiles(noisy.shape, is_measured=True)
     assert tiles == (9 if channels == 3 else 27)
+
+
+@pytest.mark.parametrize("method", [None, half_steps(NoiseLevels(0.1, 1.0, 8))])
+def test_a_photograph_that_the_model_does_not_know_is_refused(method):
+    """An untrained model makes everything nearly black: that is more than noise of 0.1."""
+    structure = UNetStructure(num_resolutions=2, scale_input=True)
+    network = build_network("unet", (None, None, 1), 2, head="distance", structure=structure)
+    little_noise = EnergyModel(network, NoiseLevels(0.01, 0.1, 8))
+    unknown = PhotographRestorer(TiledEnergy(little_noise), "denoise", method)
+    with pytest.raises(RunError, match=r"change the pixels by 0\..* at most 0\.1: it does not"):
+        unknown.from_measured(photo(1))
 
 
 def test_noise_is_added_to_originals():

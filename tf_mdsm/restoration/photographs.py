@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.losses import noise_level
 from tf_mdsm.networks.energy_network import require_sides
 from tf_mdsm.restoration.operators import Inpainting, LinearOperator
@@ -95,6 +95,7 @@ class PhotographRestorer:
 
         Raises:
             InvalidArgument: for a photograph that is too small, or of another size than the mask.
+            RunError: if denoising would take away more than the largest noise of training.
         """
         height, width = (enlargement(self.task) * side for side in pixels.shape[:2])
         task = self.create_task(height, width)
@@ -118,7 +119,7 @@ class PhotographRestorer:
             pixels: float32 [H, W, 1 or 3].
 
         Raises:
-            InvalidArgument: as `from_measured`.
+            InvalidArgument, RunError: as `from_measured`.
         """
         factor = enlargement(self.task)
         height, width = (side - side % factor for side in pixels.shape[:2])
@@ -199,10 +200,13 @@ class PhotographRestorer:
             )
         restored = np.concatenate([denoise(tf.constant(image[None])).numpy() for image in images])
         levels = noise_level(tf.constant(images), tf.constant(restored)).numpy()
-        channels = noisy.shape[-1]
-        return Restored(
-            _photograph(restored, channels), noise_level=float(np.sqrt(np.mean(levels**2)))
-        )
+        level, largest = float(np.sqrt(np.mean(levels**2))), self.target.noise.sigma_max
+        if not level <= largest:
+            raise RunError(
+                f"the model would change the pixels by {level:.3g}, and was trained for noise of "
+                f"at most {largest:.3g}: it does not know such photographs"
+            )
+        return Restored(_photograph(restored, noisy.shape[-1]), noise_level=level)
 
     def _solve(self, operator: LinearOperator, values: np.ndarray, channels: int) -> np.ndarray:
         """The photograph [H, W, channels] with some values."""
