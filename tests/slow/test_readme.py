@@ -9,4 +9,4 @@ def test_the_examples_run(small_run, tmp_path, monkeypatch):
     (tmp_path / "runs" / "digits").symlink_to(small_run)
     monkeypatch.chdir(tmp_path)
     assert_examples(run_examples({"epochs=50": "epochs=1"}))
-    assert Model(str(tmp_path / "served")).version == 1
+    assert Model(str(tmp_path / "served" / "export")).version == 1
