@@ -151,7 +151,7 @@ def test_seeds_give_the_same_random_bits_without_tensorflow(tmp_path):
         ("resnet", {"sampling.sampler": "coarse_to_fine"}),
         ("resnet", {"sampling.sampler": "mala"}),
         ("resnet", {"sampling.sampler": "hmc"}),
-        ("unet", {"sampling.churn": "4"}),
+        ("resnet", {"sampling.sampler": "heun", "sampling.churn": "4"}),
         ("unet", {"guidance": "2", "sampling.guide_sigma_max": "1"}),
     ],
 )
