@@ -3,7 +3,7 @@
     python -m benchmarks photographs --workdir=runs/photos [--levels=15,25,50]
         [--methods=energy,one_step,bm3d,non_local_means]
 
-Duration: 2 to 5 minutes on two CPU cores, most of it BM3D's.
+Duration: 2 to 7 minutes on one CPU core, most of it BM3D's.
 
 Writes: WORKDIR/benchmark/photographs.json after every photograph and level, a picture of each
 (the middle 256 x 256 pixels: original, noisy, each method), and photographs.md.

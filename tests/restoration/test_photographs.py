@@ -24,11 +24,14 @@ from tf_mdsm.samplers.schedules import growing_step_sizes
 METHOD = CoarseToFine(sigma_start=0.5, sigma_end=0.01, step_sizes=growing_step_sizes(0.1, 2))
 
 
+NOISE = NoiseLevels(0.1, 1.0, 8)
+
+
 @functools.cache
-def target(channels: int) -> TiledEnergy:
+def target(channels: int, noise: NoiseLevels = NOISE) -> TiledEnergy:
     structure = UNetStructure(num_resolutions=2, scale_input=True)
     network = build_network("unet", (None, None, channels), 2, head="distance", structure=structure)
-    return TiledEnergy(EnergyModel(network, NoiseLevels(0.1, 1.0, 8)))
+    return TiledEnergy(EnergyModel(network, noise))
 
 
 def restorer(channels: int, task: str, method=METHOD, **settings) -> PhotographRestorer:
@@ -68,7 +71,7 @@ def test_a_color_model_denoises_three_equal_channels():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_half_steps_are_taken_in_each_channel_of_the_model(channels):
     noisy = photo(3)
-    method = half_steps(NoiseLevels(0.1, 1.0, 8))
+    method = half_steps(NOISE)
     restored = restorer(channels, "denoise", method).from_measured(noisy)
     images = noisy[None] if channels == 3 else np.moveaxis(noisy, -1, 0)[..., None]
     expected = denoise_in_half_steps(target(channels), images)
@@ -83,13 +86,10 @@ def test_half_steps_are_taken_in_each_channel_of_the_model(channels):
     assert tiles == (9 if channels == 3 else 27)
 
 
-@pytest.mark.parametrize("method", [None, half_steps(NoiseLevels(0.1, 1.0, 8))])
+@pytest.mark.parametrize("method", [None, half_steps(NOISE)])
 def test_a_photograph_that_the_model_does_not_know_is_refused(method):
     """An untrained model makes everything nearly black: that is more than noise of 0.1."""
-    structure = UNetStructure(num_resolutions=2, scale_input=True)
-    network = build_network("unet", (None, None, 1), 2, head="distance", structure=structure)
-    little_noise = EnergyModel(network, NoiseLevels(0.01, 0.1, 8))
-    unknown = PhotographRestorer(TiledEnergy(little_noise), "denoise", method)
+    unknown = PhotographRestorer(target(1, NoiseLevels(0.01, 0.1, 8)), "denoise", method)
     with pytest.raises(RunError, match=r"change the pixels by 0\..* at most 0\.1: it does not"):
         unknown.from_measured(photo(1))
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.eager import uncompiled
+from tests.helpers.image_data import random_uint8
 from tests.helpers.smooth_gaussian import SmoothGaussian
 from tests.helpers.targets import FunctionTarget
 from tf_mdsm.energy_model import EnergyModel
@@ -112,19 +113,25 @@ def test_half_steps_end_when_little_noise_is_found(level, num_steps):
     assert half_steps(target.noise).max_gradient_evaluations == 9
 
 
+def test_half_steps_take_pixels_from_0_to_255():
+    target, levels = shrinking(0.2, NoiseLevels(0.02, 1.0, 8)), random_uint8(2, 8, 8, 1)
+    from_floats = denoise_in_half_steps(target, levels / np.float32(255))
+    np.testing.assert_array_equal(denoise_in_half_steps(target, levels), from_floats)
+
+
 @pytest.mark.parametrize(
-    ("noisy", "match"),
+    ("images", "match"),
     [
-        (np.zeros((8, 8, 1)), r"`noisy` must be finite numbers \[N, H, W, C\]. Received: shape"),
-        (np.zeros((0, 8, 8, 1)), "Received: shape"),
-        (np.full((1, 8, 8, 1), np.inf), "Received: NaN or infinity"),
-        (np.zeros((1, 8, 7, 1)), r"`noisy` must have the shape \[N, 8, 8, 1\]. Received: shape"),
-        (np.zeros((1, 8, 8, 3)), r"`noisy` must have the shape \[N, 8, 8, 1\]. Received: shape"),
+        (np.zeros((8, 8, 1)), r"`images` must have the shape \[B, 8, 8, 1\] \(one image as"),
+        (np.zeros((0, 8, 8, 1)), "`images` must be finite numbers, .* Received: no image"),
+        (np.full((1, 8, 8, 1), np.inf), "`images` must be finite numbers, .* Received: NaN or inf"),
+        (np.zeros((1, 8, 7, 1)), r"`images` must have the shape \[B, 8, 8, 1\]"),
+        (np.zeros((1, 8, 8, 3)), r"`images` must have the shape \[B, 8, 8, 1\]"),
     ],
 )
-def test_what_is_no_batch_of_images_is_not_denoised(noisy, match):
+def test_what_is_no_batch_of_images_is_not_denoised(images, match):
     with pytest.raises(InvalidArgument, match=match):
-        denoise_in_half_steps(shrinking(0.2, NoiseLevels(0.02, 1.0, 8)), noisy)
+        denoise_in_half_steps(shrinking(0.2, NoiseLevels(0.02, 1.0, 8)), images)
 
 
 def test_half_steps_need_noise_levels_and_a_denoiser():

@@ -90,7 +90,7 @@ def test_a_range_without_a_step_is_refused():
         with_guide(config, Heun([3.0, 1.0, 0.1]))
 
 
-def test_a_method_without_noise_levels_of_its_steps_is_guided_in_all_of_them_or_none():
+def test_a_guide_in_some_steps_is_refused_where_steps_have_no_noise_levels():
     config = default_config()
     config.sampling.guide_sigma_max = 2.0
     message = r"guide_sigma_max` must be 0 for a sampler whose steps .* Received: CoarseToFine"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_mdsm.datasets.pixels import as_images
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.restoration.conditioning import KnownMeasurement
@@ -203,14 +204,14 @@ def half_steps(noise: NoiseLevels) -> CoarseToFine:
     )
 
 
-def denoise_in_half_steps(target: Target, noisy: np.ndarray | tf.Tensor) -> np.ndarray:
+def denoise_in_half_steps(target: Target, images: np.ndarray | tf.Tensor) -> np.ndarray:
     """Denoises images of unknown noise level as `--mode=restore` denoises photographs.
 
         clean = tf_mdsm.restoration.denoise_in_half_steps(run.model, photo[None])
 
     Args:
         target: what the images are denoised by, an `EnergyModel` or `TiledEnergy` for example.
-        noisy: noisy images, float32 [N, H, W, C]. They are denoised one after the other.
+        images: noisy images, uint8 or floats, [N, H, W, C]. They are denoised one after the other.
 
     Returns:
         denoised images, not clipped, float32 [N, H, W, C]: of each image what `half_steps` ends at,
@@ -222,18 +223,12 @@ def denoise_in_half_steps(target: Target, noisy: np.ndarray | tf.Tensor) -> np.n
     """
     require_target(target)
     method = checked_method(target, half_steps(trained_noise(target)))
-    noisy = np.asarray(noisy, np.float32)
-    if noisy.ndim != 4 or not len(noisy) or not np.isfinite(noisy).all():
-        received = f"shape {list(noisy.shape)}" if np.isfinite(noisy).all() else "NaN or infinity"
-        raise InvalidArgument("noisy", "be finite numbers [N, H, W, C]", received)
-    any_size = None in target.image_shape[:2]
-    of_size = sized(target, noisy.shape[1:3] if any_size else None)
-    if noisy.shape[1:] != tuple(of_size.image_shape):
-        requirement = f"have the shape [N, {', '.join(map(str, of_size.image_shape))}]"
-        raise InvalidArgument("noisy", requirement, f"shape {list(noisy.shape)}")
-    seeds = tf.zeros([1], tf.int64)
-    images = [method.sample_from(of_size, tf.constant(image[None]), seeds) for image in noisy]
-    return np.concatenate(images)
+    noisy = as_images(images, target.image_shape)
+    if not len(noisy) or not np.isfinite(noisy.numpy()).all():
+        received = "NaN or infinity" if len(noisy) else "no image"
+        raise InvalidArgument("images", "be finite numbers, of one image or more", received)
+    of_size, seed = sized(target, noisy.shape[1:3]), tf.zeros([1], tf.int64)
+    return np.concatenate([method.sample_from(of_size, image[None], seed) for image in noisy])
 
 
 def _image_size(
