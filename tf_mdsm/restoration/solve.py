@@ -227,7 +227,7 @@ def denoise_in_half_steps(target: Target, images: np.ndarray | tf.Tensor) -> np.
     if not len(noisy) or not np.isfinite(noisy.numpy()).all():
         received = "NaN or infinity" if len(noisy) else "no image"
         raise InvalidArgument("images", "be finite numbers, of one image or more", received)
-    of_size, seed = sized(target, noisy.shape[1:3]), tf.zeros([1], tf.int64)
+    of_size, seed = sized(target, noisy.shape[1:3].as_list()), tf.zeros([1], tf.int64)
     return np.concatenate([method.sample_from(of_size, image[None], seed) for image in noisy])
 
 
