@@ -223,12 +223,13 @@ def denoise_in_half_steps(target: Target, images: np.ndarray | tf.Tensor) -> np.
     """
     require_target(target)
     method = checked_method(target, half_steps(trained_noise(target)))
-    noisy = as_images(images, target.image_shape)
-    if not len(noisy) or not np.isfinite(noisy.numpy()).all():
+    noisy = as_images(images, target.image_shape).numpy()
+    if not len(noisy) or not np.isfinite(noisy).all():
         received = "NaN or infinity" if len(noisy) else "no image"
         raise InvalidArgument("images", "be finite numbers, of one image or more", received)
-    of_size, seed = sized(target, noisy.shape[1:3].as_list()), tf.zeros([1], tf.int64)
-    return np.concatenate([method.sample_from(of_size, image[None], seed) for image in noisy])
+    of_size, seed = sized(target, noisy.shape[1:3]), tf.zeros([1], tf.int64)
+    batches = [tf.constant(image[None]) for image in noisy]
+    return np.concatenate([method.sample_from(of_size, batch, seed) for batch in batches])
 
 
 def _image_size(
