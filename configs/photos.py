@@ -7,11 +7,11 @@
 Data: eleven photographs that scikit-image bundles, in gray; astronaut and camera are held out. The
 second command trains on a folder of your own. A gray model restores color photographs channel by
 channel. `--config.data.channels=3` trains in color: eleven photographs do not teach enough colors,
-and photographs with others are damaged (docs/guide/photographs.md).
+and photographs with others are damaged (docs/results/photographs.md).
 Network: U-Net with 32 channels, 803,000 parameters, for images of any size.
 Time: 50 minutes of training on one core of an AMD EPYC that other work used as well.
 Result: under noise of 25 of 255 camera comes back with 29.4 dB, where BM3D, given the level, has
-29.9 (docs/guide/photographs.md). Missing pixels are filled in about as well as by biharmonic
+29.9 (docs/results/photographs.md). Missing pixels are filled in about as well as by biharmonic
 inpainting.
 """
 

@@ -191,7 +191,7 @@ def half_steps(noise: NoiseLevels) -> CoarseToFine:
     """Ascent x <- (x + D(x)) / 2 until the noise found is below twice sigma_min; then D(x).
 
     Without added noise. On photographs it comes nearer to the original than D(x) of the noisy image
-    (docs/guide/photographs.md), where the detail of an image is taken for a part of its noise.
+    (docs/concepts/photographs.md), where the detail of an image is taken for a part of its noise.
 
     Args:
         noise: the noise levels that the model was trained for.

@@ -19,7 +19,7 @@ __all__ = ["TiledEnergy"]
 
 # A gradient evaluation needs about this many bytes for each number that the network computes: the
 # numbers and their derivatives, 4 bytes each, of which not all are held at once. Measured: 3.1 to
-# 5.0 (docs/guide/photographs.md).
+# 5.0 (docs/results/photographs.md).
 _BYTES_PER_VALUE = 6
 
 
