@@ -15,7 +15,7 @@ __all__ = ["gradient_evaluations", "kept_samples"]
 
 
 def kept_samples(run: LoadedRun, count: int, folder: str) -> dict[str, np.ndarray]:
-    """Samples of a run's own sampler for the seeds 0 … count - 1.
+    """Samples of a run's own sampler: image n has the seed `sampling.seed` + n.
 
     They are read from `folder` if it holds samples of the same settings and weights.
 
@@ -46,8 +46,8 @@ def _write_samples(run: LoadedRun, count: int, path: str) -> None:
     shards = Shards(f"{path}.shards", -(-count // batch_size))
 
     def sample_batch(number: int) -> dict[str, np.ndarray]:
-        seeds = range(number * batch_size, min((number + 1) * batch_size, count))
-        samples = run_sampler(seeds)
+        places = range(number * batch_size, min((number + 1) * batch_size, count))
+        samples = run_sampler([settings.seed + place for place in places])
         finite = np.isfinite(samples.images).all(axis=(1, 2, 3))
         images = np.where(finite[:, None, None, None], samples.images, 0.5)
         evaluations = gradient_evaluations(

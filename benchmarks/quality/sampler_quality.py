@@ -2,7 +2,7 @@
 
     python -m benchmarks sampler_quality --workdir=runs/fashion_mnist_small
         [--num_samples=1024] [--only=NAME,...] [--guidance=1] [--guide_sigmas=LOW,HIGH]
-        [--features=classifier,deep_classifier] [--without_times]
+        [--features=classifier,deep_classifier] [--seed=0] [--without_times]
 
 Duration: not recorded; 64 images by the paper's sampler alone took 118 s on two CPU cores.
 
@@ -10,7 +10,7 @@ Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_qual
 
 WORKDIR is a trained run. With --guidance=w its guide is used, in the steps from noise level LOW to
 HIGH, or everywhere (0,0); without --guide_sigmas as in the run's own settings. The names of the
-files tell w and the levels.
+files tell w and the levels. Sample n has the seed --seed + n; the names tell a seed other than 0.
 For each setting below: the Fréchet distance of samples to the training images in each of the
 --features, precision and recall in the first of them, the gradient evaluations of an image, and the
 seconds of a batch of 64 images. All batches are timed one after the other, in one call. Classifiers
@@ -263,6 +263,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--features", default="classifier", help="as evaluation.features; several by commas"
     )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--without_times", action="store_true", help="do not time batches")
     options = parser.parse_args(argv)
 
@@ -271,6 +272,8 @@ def main(argv: list[str]) -> int:
         chosen = {name: known[name] for name in chosen_names("--only", options.only, list(known))}
         names = chosen_names("--features", options.features, ["classifier", "deep_classifier"])
         changes, suffix = _guide(options.guidance, options.guide_sigmas)
+        changes["sampling.seed"] = options.seed
+        suffix += f"_seed_{options.seed}" if options.seed else ""
         config = with_overrides(get_config(options.workdir), changes)
         is_in_range = config.guidance != 1 and config.sampling.guide_sigma_max
         if options.only is None and is_in_range:
@@ -291,7 +294,7 @@ def main(argv: list[str]) -> int:
         origin = {
             "step": trained.step,
             "weights": fingerprint({}, trained.model),
-            "guidance": changes,
+            "changes": changes,
             "num_samples": options.num_samples,
             "names": list(chosen),
             "features": names,

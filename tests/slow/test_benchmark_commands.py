@@ -116,6 +116,14 @@ def test_sampler_quality(exported_run, tmp_path, capsys):
     assert len(drawn) == 2
     assert sampler_quality.main([*arguments, only, "--without_times"]) == 0
     assert drawn == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    later = [*arguments, "--only=heun 5 gaussian", "--seed=32", "--without_times"]
+    assert sampler_quality.main(later) == 0
+    assert (folder / "sampler_quality_seed_32.json").exists()
+    (first,) = (path for path in drawn if path.name.startswith("heun"))
+    (second,) = set(folder.glob("heun*.npz")) - {first}
+    images, images_later = (np.load(path)["images"].astype(int) for path in (first, second))
+    assert abs(images[32:] - images_later[:32]).max() <= 1  # the same seeds, another place
+    assert not np.array_equal(images[:32], images_later[32:])
     capsys.readouterr()
     for wrong, message in (
         ([*arguments, "--only=nothing"], "`--only` must"),

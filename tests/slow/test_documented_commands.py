@@ -81,7 +81,8 @@ def short(text: str) -> list[str]:
     given = set(re.findall(r"--config\.([a-z_.0-9]+)", text))
     settings = dict(FEW)
     if "--config=" in text:
-        settings = SHORT_TRAINING | (SMALL_UNET if "data.patches" in given else {})
+        has_patches = "configs/photos.py" in text or "data.patches" in given
+        settings = SHORT_TRAINING | (SMALL_UNET if has_patches else {})
         if "--mode=import" in text:
             settings = {"data.source": "synthetic", "data.name": "blobs"}
         settings = {name: value for name, value in settings.items() if name not in given}
@@ -103,6 +104,9 @@ def test_a_command_of_the_program(text, folder, small_run):
         channels = {"photos": 1, "photos_color": 3}.get(run.name)
         made = make_photo_run(folder / "IMAGES", channels) if channels else small_run
         shutil.copytree(made, run)
+    earlier_result = re.search(r"restoration\.images=(runs/\S+\.png)", text)
+    if earlier_result:
+        save(folder / earlier_result[1], random_uint8(8, 8))
     answer = call(*short(text))
     assert answer.returncode == 0, answer.stderr
     written = [folder / line for line in answer.stdout.splitlines()]
