@@ -8,10 +8,13 @@ from benchmarks.quality.photographs import (
     _middle,
     main,
     measure_image,
+    photographs_of_folder,
     table,
     validation_photographs,
 )
+from tests.helpers.photo_runs import save
 from tf_mdsm.energy_model import EnergyModel
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.architectures import UNetStructure
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
@@ -84,10 +87,51 @@ def test_the_table_has_a_row_for_each_method():
         "noisy": {"psnr": 20.0, "ssim": 0.4, "seconds": 0.0},
         "energy": {"psnr": 29.456, "ssim": 0.8, "seconds": 1.5},
     }
-    report = {"rows": {"camera, 25": {"photograph": "camera", "level": 25.0, "methods": methods}}}
-    *_, noisy, energy = table(report).strip().splitlines()
-    assert noisy == "| camera | 25 | noisy | 20.00 | 0.400 |  |"
-    assert energy == "| camera | 25 | energy, blind | 29.46 | 0.800 | 1.5 |"
+    better = {
+        "noisy": {"psnr": 20.0, "ssim": 0.4, "seconds": 0.0},
+        "energy": {"psnr": 31.456, "ssim": 0.9, "seconds": 2.5},
+    }
+    rows = [
+        {"photograph": "camera", "level": 25.0, "methods": methods},
+        {"photograph": "coffee", "level": 25.0, "methods": better},
+    ]
+    shown = table({"rows": dict(enumerate(rows))}).strip().splitlines()[2:]
+    assert shown == [
+        "| camera | 25 | noisy | 20.00 | 0.400 |  |",
+        "| camera | 25 | energy, blind | 29.46 | 0.800 | 1.5 |",
+        "| coffee | 25 | noisy | 20.00 | 0.400 |  |",
+        "| coffee | 25 | energy, blind | 31.46 | 0.900 | 2.5 |",
+        "| mean | 25 | noisy | 20.00 | 0.400 |  |",
+        "| mean | 25 | energy, blind | 30.46 | 0.850 | 2.0 |",
+    ]
+
+
+def test_a_gray_model_denoises_colors_channel_by_channel():
+    model = small_model(1)
+    noisy = np.random.default_rng(0).random((1, 9, 8, 3), np.float32)
+    restored = _denoisers(["one_step"], model)["one_step"](noisy, 0.1)
+    assert restored.shape == noisy.shape
+    for channel in range(3):
+        alone = model.denoise(noisy[..., channel : channel + 1])
+        np.testing.assert_allclose(restored[..., channel], alone[..., 0], atol=1e-6)
+
+
+def test_photographs_of_a_folder_are_their_middles(tmp_path):
+    """Of 1,000 x 700 pixels the middle 350 x 350, made smaller; a small one is only cropped."""
+    large = np.zeros((700, 1_000, 3), np.uint8)
+    large[175:525, 325:675] = 255
+    save(tmp_path / "a" / "large.png", large)
+    save(tmp_path / "small.jpg", np.full((330, 400, 3), 51, np.uint8))
+    found = photographs_of_folder(str(tmp_path), 1)
+    assert {name: image.shape for name, image in found.items()} == {
+        "a_large": (320, 320, 1),
+        "small": (320, 320, 1),
+    }
+    assert found["a_large"].mean() > 0.99
+    assert found["small"] == pytest.approx(np.full((320, 320, 1), 0.2), abs=1e-6)
+    (tmp_path / "small.jpg").write_bytes(b"no picture")
+    with pytest.raises(InvalidArgument, match="`--photographs` must hold pictures"):
+        photographs_of_folder(str(tmp_path), 1)
 
 
 @pytest.mark.parametrize(
