@@ -6,20 +6,20 @@
 #                   [--versions=1,2] [--batching=true] [-- DOCKER_ARGUMENTS]
 #
 # --name      name of the container; the name of the model is always tf_mdsm
-# --image     an official image of TensorFlow Serving, 2.19 or later; with GPUs
+# --image     an image of TensorFlow Serving; none has been tried with an export. With GPUs
 #             --image=tensorflow/serving:2.19.1-gpu -- --gpus=all
 # --bind      address of this machine at which the server listens; by default only this machine has
 #             access, since the server asks for no password
 # --patience  seconds to wait until the model is loaded; loading ends with two complete sampling
-#             runs, which take minutes on a CPU
+#             runs
 #
 # --versions  versions to serve, all at the same time, and no others; without it, the newest one
-# --batching  false: requests are not merged
+# --batching  false: requests are not merged, as an export of images of any size needs it
 #
 # Without --versions, a version that is exported later is loaded automatically. The server's settings
 # are in launch/serving/. If the served versions ask for other ones, a copy is written to
 # WORKDIR/serving: with batches of the smallest export.max_batch_size among them, and with
-# --versions. Before an export with a smaller limit, stop the server.
+# --versions. Before an export with a smaller limit, stop the server (docs/guide/serving.md).
 #
 # Not verified: the script has been tested with a stand-in for docker, never with the real images.
 set -euo pipefail
