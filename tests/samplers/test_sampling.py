@@ -18,6 +18,7 @@ from tf_mdsm.samplers.coarse_to_fine import CoarseToFine
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HMC, MALA
+from tf_mdsm.samplers.multistep import Multistep
 from tf_mdsm.samplers.sampling import default_method, sample
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.samplers.starts import GaussianStart, IsotropicStart
@@ -70,6 +71,7 @@ TEMPERATURES, STEP_SIZE = np.linspace(30, 0, 12), 0.1
 EXACT = GaussianStart(np.full(SHAPE, MEAN), np.zeros((0, *SHAPE)), [], 0.0, VARIANCE**0.5)
 METHODS = {
     "heun": Heun(SIGMAS),
+    "multistep": Multistep(SIGMAS),
     "ancestral": AncestralEuler(SIGMAS),
     "coarse_to_fine": CoarseToFine(1.0, 0.0, [0.2, 0.5, 0.7], beta=1.0),
     "langevin": AnnealedLangevin(TEMPERATURES, STEP_SIZE),
@@ -90,6 +92,7 @@ def expected_moments(name) -> tuple[float, float]:
     euler = 1 + change * lost / first
     steps = {
         "heun": (1 + change / 2 * lost * (1 / first + euler / last), 0 * first),
+        "multistep": (two_step_factors(first, last), 0 * first),
         "ancestral": (
             KEPT + lost * (last / first) ** 2,
             last**2 * (1 - (last / first) ** 2),
@@ -104,6 +107,18 @@ def expected_moments(name) -> tuple[float, float]:
     for factor, added in zip(*steps[name], strict=True):
         distance, variance = factor * distance, factor**2 * variance + added
     return MEAN + KEPT * distance, KEPT**2 * variance
+
+
+def two_step_factors(first, last) -> list[float]:
+    """What a step of `Multistep` multiplies the distance by; the distance before it is known too.
+
+    D - D_before = KEPT (1 - 1 / f) of the distance, where f is the factor of the step before.
+    """
+    fall, factors = np.log(first / last), []
+    for step, ratio in enumerate(last / first):
+        ahead = fall[step] / (2 * fall[step - 1]) * (1 - 1 / factors[-1]) if step else 0.0
+        factors.append(ratio + (1 - ratio) * KEPT * (1 + ahead))
+    return factors
 
 
 @pytest.fixture(scope="module", params=[(t, m) for t in TARGETS for m in METHODS])
