@@ -1,7 +1,8 @@
 """Denoising whole photographs by a trained energy, beside BM3D and non-local means.
 
     python -m benchmarks photographs --workdir=runs/photos [--levels=15,25,50]
-        [--methods=energy,one_step,bm3d,non_local_means] [--photographs=DIR] [--color]
+        [--methods=energy,one_step,bm3d,bm3d_by_energy,non_local_means] [--photographs=DIR]
+        [--color]
 
 Duration: 2 to 7 minutes on one CPU core for astronaut and camera, most of it BM3D's.
 
@@ -17,7 +18,7 @@ central square, made smaller to 320 x 320 pixels. They are gray or in color as t
 levels are standard deviations in units of 1/255, with seed 0. The energy is not told the level. Its
 image is that of `--mode=restore`, in half steps; that of `one_step` is D(x), one gradient
 evaluation. BM3D (the package bm3d, `pip install bm3d`) and non-local means (scikit-image) are told
-the level.
+the level; `bm3d_by_energy` is told the one that the energy finds, ||D(x) - x|| / sqrt(d).
 """
 
 import os
@@ -57,6 +58,7 @@ _METHODS = {
     "energy": "energy, blind",
     "one_step": "energy in one step, blind",
     "bm3d": "BM3D, told",
+    "bm3d_by_energy": "BM3D, told what the energy finds",
     "non_local_means": "non-local means, told",
 }
 
@@ -186,11 +188,13 @@ def _denoisers(names: list[str], model: "EnergyModel") -> dict[str, Denoiser]:
         image = BASELINE_DENOISERS["non-local means"](noisy[0], sigma)
         return image.reshape(noisy.shape)
 
+    def as_the_model_takes(noisy: np.ndarray) -> np.ndarray:
+        return np.concatenate(np.split(noisy, noisy.shape[-1] // model.image_shape[-1], axis=-1))
+
     def by_model(denoise: Callable[[np.ndarray], np.ndarray]) -> Denoiser:
         def denoise_channels(noisy: np.ndarray, _: float) -> np.ndarray:
-            channels = np.split(noisy, noisy.shape[-1] // model.image_shape[-1], axis=-1)
-            restored = denoise(np.concatenate(channels))
-            return np.concatenate(np.split(restored, len(channels)), axis=-1)
+            restored = denoise(as_the_model_takes(noisy))
+            return np.concatenate(np.split(restored, len(restored)), axis=-1)
 
         return denoise_channels
 
@@ -199,8 +203,14 @@ def _denoisers(names: list[str], model: "EnergyModel") -> dict[str, Denoiser]:
         "one_step": by_model(lambda noisy: model.denoise(noisy).numpy()),
         "non_local_means": non_local_means,
     }
-    if "bm3d" in names:
-        known["bm3d"] = _bm3d()
+    if {"bm3d", "bm3d_by_energy"} & set(names):
+        bm3d = known["bm3d"] = _bm3d()
+
+        def bm3d_by_energy(noisy: np.ndarray, _: float) -> np.ndarray:
+            levels = model.noise_level(as_the_model_takes(noisy))
+            return bm3d(noisy, float(np.mean(levels)))
+
+        known["bm3d_by_energy"] = bm3d_by_energy
     return {name: known[name] for name in names}
 
 

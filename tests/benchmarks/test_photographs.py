@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.quality import photographs
 from benchmarks.quality.photographs import (
     _denoisers,
     _middle,
@@ -116,6 +117,18 @@ def test_a_gray_model_denoises_colors_channel_by_channel():
         np.testing.assert_allclose(restored[..., channel], alone[..., 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bm3d_is_told_what_a_gray_model_finds(monkeypatch, channels):
+    """The stand-in for BM3D returns the level that it is told."""
+    monkeypatch.setattr(photographs, "_bm3d", lambda: lambda noisy, sigma: 0 * noisy + sigma)
+    model = small_model(1)
+    noisy = np.random.default_rng(0).random((1, 9, 8, channels), np.float32)
+    denoisers = _denoisers(["bm3d", "bm3d_by_energy"], model)
+    assert denoisers["bm3d"](noisy, 0.25).ravel() == pytest.approx(0.25)
+    found = np.mean([model.noise_level(noisy[..., i : i + 1])[0] for i in range(channels)])
+    assert denoisers["bm3d_by_energy"](noisy, 0.25).ravel() == pytest.approx(found, rel=1e-5)
+
+
 def test_photographs_of_a_folder_are_their_middles(tmp_path):
     """Of 1,000 x 700 pixels the middle 350 x 350, made smaller; a small one is only cropped."""
     large = np.zeros((700, 1_000, 3), np.uint8)
@@ -141,7 +154,7 @@ def test_photographs_of_a_folder_are_their_middles(tmp_path):
         (["--levels=0"], "`--levels` must be positive"),
         (
             ["--methods=magic"],
-            "`--methods` must name some of energy, one_step, bm3d, non_local_means",
+            "`--methods` must name some of energy, one_step, bm3d, bm3d_by_energy, non_local_means",
         ),
     ],
 )
