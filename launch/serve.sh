@@ -3,7 +3,8 @@
 #
 #   launch/serve.sh WORKDIR [--name=tf_mdsm] [--image=tensorflow/serving:2.19.1]
 #                   [--bind=127.0.0.1] [--grpc_port=8500] [--rest_port=8501] [--patience=1800]
-#                   [--versions=1,2] [--batching=true] [-- DOCKER_ARGUMENTS]
+#                   [--versions=1,2] [--batching=true] [--server_flag=--NAME=VALUE]...
+#                   [-- DOCKER_ARGUMENTS]
 #
 # --name      name of the container; the name of the model is always tf_mdsm
 # --image     an image of TensorFlow Serving; none has been tried with an export. With GPUs
@@ -15,6 +16,11 @@
 #
 # --versions  versions to serve, all at the same time, and no others; without it, the newest one
 # --batching  false: requests are not merged, as an export of images of any size needs it
+# --server_flag
+#             a flag of the server itself, in place of the script's if it has the same name; may be
+#             given several times: --server_flag=--tensorflow_intra_op_parallelism=2
+#
+# DOCKER_ARGUMENTS go to docker create: -- --restart=unless-stopped --memory=4g
 #
 # Without --versions, a version that is exported later is loaded automatically. The server's settings
 # are in launch/serving/. If the served versions ask for other ones, a copy is written to
@@ -26,6 +32,7 @@ set -euo pipefail
 
 workdir= name=tf_mdsm image=tensorflow/serving:2.19.1 bind=127.0.0.1 grpc_port=8500 rest_port=8501
 model=tf_mdsm versions= batching=true patience=1800
+server_flags=()
 
 # fail STATUS MESSAGE: prints the message and exits.
 fail() { echo "serve.sh: $2" >&2; exit "$1"; }
@@ -34,6 +41,10 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --help | -h) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     --) shift; break ;;
+    --server_flag=*)
+      [[ "$1" =~ ^--server_flag=--[a-z_]+=. ]] ||
+        fail 2 "--server_flag must be like --server_flag=--NAME=VALUE: $1"
+      server_flags+=("${1#*=}") ;;
     --name=* | --image=* | --bind=* | --grpc_port=* | --rest_port=* | --patience=* | \
       --versions=* | --batching=*)
       option="${1%%=*}" value="${1#*=}"
@@ -78,8 +89,8 @@ for version in "${served[@]}"; do
   [ -f "$workdir/export/$version/saved_model.pb" ] || fail 1 "no exported version $version in $workdir/export"
   provenance="$workdir/export/$version/assets.extra/tf_mdsm.json"
   [ -f "$provenance" ] || fail 1 "there is no $provenance, which says how many images a request may hold; export again"
-  found="$(sed -n 's/.*"max_batch_size": *\([0-9]*\).*/\1/p' "$provenance")"
-  [[ "$found" =~ ^[1-9][0-9]{0,4}$ ]] || fail 1 "$provenance must name one config.export.max_batch_size in 1 … 65536"
+  found="$(sed -n '/"max_batch_size"/{s/.*"max_batch_size": *\([0-9]*\).*/\1/p;q}' "$provenance")"
+  [[ "$found" =~ ^[1-9][0-9]{0,4}$ ]] || fail 1 "$provenance must name a max_batch_size in 1 … 65536"
   if [ "$found" -lt "${limit:-65537}" ]; then limit="$found"; fi
 done
 
@@ -122,17 +133,22 @@ merging=()
 if [ "$batching" = true ]; then
   merging=(--enable_batching=true --batching_parameters_file=/etc/tf_serving/batching.config)
 fi
+flags=(--model_config_file=/etc/tf_serving/models.config
+  --file_system_poll_wait_seconds=10
+  "${merging[@]}"
+  --monitoring_config_file=/etc/tf_serving/monitoring.config
+  --rest_api_timeout_in_ms=1800000)
+for given in "${server_flags[@]}"; do
+  for place in "${!flags[@]}"; do
+    if [ "${flags[place]%%=*}" = "${given%%=*}" ]; then unset "flags[place]"; fi
+  done
+done
 echo "Starting $image with version ${versions:-$newest} of $workdir/export …"
 container="$(docker create --name "$name" \
   --publish "$bind:$grpc_port:8500" --publish "$bind:$rest_port:8501" \
   --mount "type=bind,source=$workdir/export,target=/models/$model,readonly" \
   --mount "type=bind,source=$settings,target=/etc/tf_serving,readonly" \
-  "$@" "$image" \
-  --model_config_file=/etc/tf_serving/models.config \
-  --file_system_poll_wait_seconds=10 \
-  "${merging[@]}" \
-  --monitoring_config_file=/etc/tf_serving/monitoring.config \
-  --rest_api_timeout_in_ms=1800000)" || fail 1 "docker could not create the container"
+  "$@" "$image" "${flags[@]}" "${server_flags[@]}")" || fail 1 "docker could not create the container"
 if ! docker start "$container" > /dev/null; then
   # The container exists although it did not start (its port may be in use): free its name.
   docker rm --force "$container" > /dev/null

@@ -73,7 +73,19 @@ class RunError(RuntimeError):
 
 
 class ServingError(RuntimeError):
-    """A model server that cannot be reached, refuses a request, or fails to answer it."""
+    """A model server that cannot be reached, refuses a request, or fails to answer it.
+
+    Args:
+        message: one sentence.
+        status: the error's status, for programs; also an attribute. By gRPC it is the name of the
+            code, as "UNAVAILABLE", also if there was no connection or no answer in time. By REST
+            it is HTTP's number, as 503. None: no answer came by REST, or an answer that is no
+            error, but not that of an export either.
+    """
+
+    def __init__(self, message: str, status: str | int | None = None):
+        self.status = status
+        super().__init__(message)
 
 
 def one_line(error: BaseException) -> str:

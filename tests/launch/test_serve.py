@@ -177,12 +177,32 @@ def test_serve_merges_no_requests_if_it_is_told_so(fake, run_folder, rest_port):
     assert given[given.index(container()["image"]) + 1 :] == expected
 
 
+def test_serve_passes_flags_to_the_server_in_place_of_its_own(fake, run_folder, rest_port):
+    given_flags = ("--rest_api_timeout_in_ms=3600000", "--tensorflow_intra_op_parallelism=2")
+    options = [f"--server_flag={flag}" for flag in given_flags]
+    result = serve(fake, run_folder, f"--rest_port={rest_port}", *options, "--", "--memory=4g")
+    assert (result.returncode, result.stderr) == (0, "")
+    given = (fake / "given").read_text().split("\n")[:-1]
+    image = given.index(container()["image"])
+    own = [flag for flag in container()["args"] if not flag.startswith("--rest_api_timeout_in_ms")]
+    assert given[image + 1 :] == [*own, *given_flags]
+    assert given[image - 1] == "--memory=4g"
+
+
+def test_serve_reads_the_limit_of_a_model_that_no_run_made(fake, run_folder, rest_port):
+    path = run_folder / "export" / "10" / "assets.extra" / "tf_mdsm.json"
+    path.write_text(json.dumps({"max_batch_size": 16, "step": None, "config": None}, indent=2))
+    result = serve(fake, run_folder, f"--rest_port={rest_port}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert batching(run_folder / "serving").max_batch_size.value == 16
+
+
 @pytest.mark.parametrize("limit", ["many", 0, 1_000_000, None])
 def test_serve_refuses_an_export_without_a_limit(fake, run_folder, limit):
     write_limit(run_folder / "export" / "10", limit)
     result = serve(fake, run_folder)
     assert result.returncode == 1
-    assert "tf_mdsm.json must name one config.export.max_batch_size" in result.stderr
+    assert "tf_mdsm.json must name a max_batch_size" in result.stderr
     os.remove(run_folder / "export" / "10" / "assets.extra" / "tf_mdsm.json")
     result = serve(fake, run_folder)
     assert result.returncode == 1
@@ -236,6 +256,8 @@ def test_serve_names_what_is_missing(fake, run_folder):
         (["RUN", "--patience=long"], "--patience must be a number of seconds"),
         (["RUN", "--versions=newest"], "--versions must be numbers between commas: newest"),
         (["RUN", "--batching=no"], "--batching must be true or false: no"),
+        (["RUN", "--server_flag=threads=2"], "--server_flag must be like --server_flag=--NAME="),
+        (["RUN", "--server_flag=--version"], "--server_flag must be like --server_flag=--NAME="),
     ],
 )
 def test_serve_refuses_wrong_calls(fake, run_folder, arguments, message):

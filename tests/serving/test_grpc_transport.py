@@ -37,7 +37,9 @@ def transport():
     ],
 )
 def test_each_status_has_an_error(transport, code, message):
-    assert str(transport._error(grpc.StatusCode[code], "why")).endswith(message)
+    error = transport._error(grpc.StatusCode[code], "why")
+    assert str(error).endswith(message)
+    assert error.status == code
 
 
 def test_a_server_of_another_protocol_is_told_from_one_that_is_away(transport):

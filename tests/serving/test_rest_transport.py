@@ -83,8 +83,10 @@ def pages():
     ],
 )
 def test_metadata_of_another_program(pages, model, message):
-    with pytest.raises(ServingError, match=message):
+    with pytest.raises(ServingError, match=message) as error:
         Client(pages, model=model).sample([0])
+    status = PAGES[f"{model}/metadata"][0]
+    assert error.value.status == (None if status == 200 else status)
 
 
 def test_the_status_of_another_program(pages):
@@ -121,7 +123,9 @@ def test_a_password_of_the_address_or_of_netrc_is_sent_and_not_shown(pages, tmp_
 )
 def test_each_status_has_an_error(code, reply, message):
     transport = RestTransport("http://localhost:1", "tf_mdsm", 3.0, None)
-    assert message in str(transport._error(code, reply))
+    error = transport._error(code, reply)
+    assert message in str(error)
+    assert error.status == code
 
 
 @pytest.mark.parametrize(

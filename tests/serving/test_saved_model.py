@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.known_export import known_energy, served_energy, spelled
+from tests.helpers.known_export import LIMIT, known_energy, served_energy, spelled
 from tests.helpers.served_inputs import SHAPE, some_images
 from tests.helpers.served_model import Model
 from tf_mdsm.errors import RunError
@@ -36,7 +36,8 @@ def test_a_folder_holds_the_model_its_origin_and_nothing_else(tmp_path):
     assert (tmp_path / "3").stat().st_mode & 0o777 == 0o777 & ~current_umask()
     extra = tmp_path / "3" / "assets.extra"
     assert sorted(os.listdir(extra)) == ["tf_mdsm.json", "tf_serving_warmup_requests"]
-    assert json.loads((extra / "tf_mdsm.json").read_text()) == {"step": 7, "config": {"seed": 1}}
+    written = json.loads((extra / "tf_mdsm.json").read_text())
+    assert written == {"max_batch_size": LIMIT, "step": 7, "config": {"seed": 1}}
     model, images = Model(str(tmp_path)), some_images(2)
     energy = model.run("energy", {"images": images})["energy"]
     np.testing.assert_allclose(energy, known_energy(images) / 2, rtol=1e-5)

@@ -1,16 +1,16 @@
 """What both connections to a server do alike: its status, its refusals, and errors of one line."""
 
 import contextlib
-import json
 import socket
 import struct
 import threading
+import time
 
-import grpc
 import numpy as np
 import pytest
 import requests
 
+from tests.helpers.known_export import spelled
 from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
 from tests.helpers.small_runs import ROOT
 from tf_mdsm.serving import Client, InvalidArgument, ServingError, VersionStatus
@@ -121,8 +121,9 @@ def test_unknown_model_version_and_signature(address):
     transport = Client(address)._transport
     with pytest.raises(ServingError, match=r'refused the request: .*"classify" not found'):
         transport.predict("classify", {"images": np.zeros((1, *SHAPE), np.float32)}, ("energy",))
-    with pytest.raises(ServingError, match="is not an export of tf_mdsm: it has no signature"):
+    with pytest.raises(ServingError, match="an export of tf_mdsm: it has no signature") as error:
         transport.input_sizes("classify", "images")
+    assert error.value.status is None
     with pytest.raises(ServingError, match=r"is not an export of tf_mdsm: .*other outputs"):
         transport.predict("sample", {"seed": np.array([0])}, ("images", "score"))
 
@@ -177,14 +178,16 @@ def test_an_address_without_server(scheme):
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     address = f"{scheme}://localhost:{port}"
-    with pytest.raises(ServingError, match=f"{address} is not available: .*refused"):
+    with pytest.raises(ServingError, match=f"{address} is not available: .*refused") as error:
         Client(address).sample([0])
+    assert error.value.status == {"grpc": "UNAVAILABLE", "http": None}[scheme]
 
 
-def test_a_timeout(address):
+def test_a_timeout(address, interface):
     # Shorter than the time for which the server waits for requests to merge.
-    with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s"):
+    with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s") as error:
         Client(address, timeout=0.002).sample(range(16))
+    assert error.value.status == {"grpc": "DEADLINE_EXCEEDED", "rest": None}[interface]
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -274,26 +277,16 @@ WRONG_REQUESTS = {
 }
 
 
-def grpc_status(address, signature, inputs, model, version) -> str:
-    transport = GrpcTransport(address, model, 30.0, version)
-    with contextlib.closing(transport), pytest.raises(ServingError) as refusal:
-        transport.predict(signature, inputs, ("energy",))
-    cause = refusal.value.__cause__
-    assert isinstance(cause, grpc.RpcError)
-    return cause.code().name
-
-
-def rest_status(address, signature, inputs, model, version) -> int:
-    path = f"{model}/versions/{version}" if version else model
-    body = {"signature_name": signature, "inputs": {k: a.tolist() for k, a in inputs.items()}}
-    url = f"{address}/v1/models/{path}:predict"
-    return requests.post(url, data=json.dumps(body), timeout=30).status_code
-
-
 def status_of(server, interface, signature, inputs, model="tf_mdsm", version=None):
-    """The status by the name of gRPC, or by the number of HTTP."""
-    ask = {"grpc": grpc_status, "rest": rest_status}[interface]
-    return ask(getattr(server, interface), signature, inputs, model, version)
+    """The status that the client's error has; 200 if there is no error."""
+    kind = {"grpc": GrpcTransport, "rest": RestTransport}[interface]
+    transport = kind(getattr(server, interface), model, 30.0, version)
+    with contextlib.closing(transport):
+        try:
+            transport.predict(signature, inputs, ("energy",))
+        except ServingError as error:
+            return error.status
+    return 200
 
 
 @pytest.mark.parametrize("what", WRONG_REQUESTS)
@@ -313,3 +306,75 @@ def test_the_page_on_serving_lists_these_statuses():
     table = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Errors")[1]
     for expected in (INVALID, UNKNOWN, WRONG_REQUESTS["an unknown signature"][2]):
         assert f"| {expected['grpc']} | {expected['rest']} |" in table
+
+
+def test_the_page_shows_the_refusal_of_too_many_images(server, color_server, interface):
+    """What the client says, and by REST the body, of a server that merges and of one that does
+    not; the page has the smaller limit of both."""
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    for running, limit in ((server, 64), (color_server, 512)):
+        address = getattr(running, interface)
+        with pytest.raises(ServingError) as error:
+            Client(address, batch_size=limit + 1).sample(range(limit + 1))
+        told = str(error.value).removeprefix(f"{address} ")
+        assert told.replace("512", "64").replace("513", "65") in page
+    body = {"signature_name": "sample", "inputs": {"seed": list(range(65))}}
+    url = f"{server.rest}/v1/models/tf_mdsm:predict"
+    assert requests.post(url, json=body, timeout=30).text in page
+
+
+# --- The loop of docs/guide/serving.md that sends a call again
+
+
+@pytest.fixture
+def repeated(monkeypatch):
+    """The page's function, and the seconds that it waits, without waiting."""
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Errors")[1]
+    program = page.split("```python\n")[1].split("```")[0]
+    clock, waited = [0.0], []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    names = {}
+    exec(program.split("\n\nwith Client")[0], names)  # noqa: S102
+    return names["repeated"], waited
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", 429, 503, None])
+def test_the_loop_sends_a_call_again_after_a_while(repeated, status):
+    function, waited = repeated
+    answers = [ServingError("no", status=status), ServingError("no", status=status), 7]
+
+    def call():
+        answer = answers.pop(0)
+        if isinstance(answer, ServingError):
+            raise answer
+        return answer
+
+    assert function(call) == 7
+    assert waited == [1, 2]
+
+
+def test_the_loop_gives_up(repeated):
+    function, waited = repeated
+
+    def call():
+        raise ServingError("no", status=503)
+
+    with pytest.raises(ServingError):
+        function(call)
+    assert 30 < sum(waited) <= 60
+
+
+def test_the_loop_does_not_repeat_what_is_refused(server, interface, repeated):
+    function, waited = repeated
+    with Client(getattr(server, interface), batch_size=65) as client:
+        with pytest.raises(ServingError, match="refused the request"):
+            function(lambda: client.sample(range(65)))
+        images, _ = function(lambda: client.sample([3]))
+    np.testing.assert_array_equal(images, spelled([3]))
+    assert waited == []

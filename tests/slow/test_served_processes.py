@@ -56,19 +56,22 @@ def test_a_client_by_rest_does_not_load_tensorflow(model_server):
     assert python("-c", program, model_server.rest).returncode == 0
 
 
-def test_the_documented_test_of_a_server_passes(model_server, exported_run):
+@pytest.mark.parametrize("interface", ["grpc", "rest"])
+def test_the_documented_test_of_a_server_passes(model_server, exported_run, interface):
     """The lines of docs/guide/serving.md, with the address and the export of this server."""
+    address = getattr(model_server, interface)
     page = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Test your server")[1]
     program = page.split("```python\n")[1].split("```")[0]
     for documented, here in {
-        "grpc://localhost:8500": model_server.grpc,
+        "grpc://localhost:8500": address,
         "runs/digits/export/1": str(exported_run / "export" / "1"),
     }.items():
         assert program.count(documented) == 1
         program = program.replace(documented, here)
     result = python("-c", program)
     assert result.returncode == 0, result.stderr
-    assert "refused the request" in result.stdout
+    assert result.stdout.startswith(f"{address} refused the request: ")
+    assert len(result.stdout.splitlines()) == 1
 
 
 def test_a_server_answers_warm_up_requests_before_it_is_ready(exported_run):

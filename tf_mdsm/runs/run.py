@@ -245,12 +245,13 @@ def export(
 ) -> None:
     """Writes what `--mode=export` writes: a SavedModel, or StableHLO programs.
 
-    It has the signatures sample, energy, score, denoise, noise_level and inpaint.
+    It has the signatures sample, energy, score, denoise, noise_level and inpaint. A SavedModel
+    takes requests of at most the run's `export.max_batch_size` images; 64 if a model is given.
 
     Args:
         source: a run, or a model.
-        path: the folder to write, which must not exist, "served/1". For a server its name is a
-            version number.
+        path: the folder to write, which must not exist, "served/export/1". For a server its name
+            is a version number, and `launch/serve.sh served` looks for it in `served/export`.
         method: how `sample` and `inpaint` sample. None: the run's, or `default_method(model)`.
         image_size: height and width, or one number for both, of the images that are sampled, for a
             network of images of any size; StableHLO programs take images of this size only.

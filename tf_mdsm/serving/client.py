@@ -37,9 +37,10 @@ class Client(EnergyRequests):
 
     Every method raises
 
-        InvalidArgument: for invalid arguments, before anything is sent; see `request_checks`.
+        InvalidArgument: for arguments of another shape, type or range, before anything is sent.
         ServingError: if the server cannot be reached, does not answer in time, is not TensorFlow
-            Serving with an export of tf_mdsm, refuses the request, or fails.
+            Serving with an export of tf_mdsm, refuses the request, or fails. Its `status` tells
+            programs which.
     """
 
     def __init__(

@@ -95,16 +95,16 @@ class GrpcTransport(Transport):
 
     def _error(self, code: grpc.StatusCode, message: str) -> ServingError:
         """The error for a status other than OK."""
-        codes = grpc.StatusCode
+        codes, status = grpc.StatusCode, code.name
         if code == codes.UNIMPLEMENTED or "HTTP/2" in message:
-            return self.wrong_server_error(message)
+            return self.wrong_server_error(message, status)
         if code == codes.UNAVAILABLE:
-            return self.unavailable_error(message)
+            return self.unavailable_error(message, status)
         if code == codes.DEADLINE_EXCEEDED:
-            return self.timeout_error()
+            return self.timeout_error(status)
         if code == codes.NOT_FOUND:
-            return self.unknown_model_error(message)
+            return self.unknown_model_error(message, status)
         refusals = (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION, codes.RESOURCE_EXHAUSTED)
         if code in (*refusals, codes.PERMISSION_DENIED, codes.UNAUTHENTICATED):
-            return self.refused_error(message)
-        return self.failed_error(f"{message} ({code.name})")
+            return self.refused_error(message, status)
+        return self.failed_error(f"{message} ({status})", status)

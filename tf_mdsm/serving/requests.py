@@ -22,8 +22,8 @@ class EnergyRequests(abc.ABC):
 
     Images are float32 [B, H, W, C] for any B >= 1; 0 is black and 1 is white. Pixels are any finite
     numbers, as noisy images have them, but known pixels of `inpaint` lie in [0, 1]. Every method
-    raises `InvalidArgument` for invalid arguments, before anything is computed; see
-    `request_checks`.
+    raises `InvalidArgument` for arguments of another shape, type or range, before anything is
+    computed.
     """
 
     @property
@@ -61,8 +61,9 @@ class EnergyRequests(abc.ABC):
         """Samples one image for each seed.
 
         Args:
-            seeds: integers [B], each in [0, 2^62]. The same model and seed give the same noise,
-                bit for bit. In a batch of another size the pixels may differ by rounding.
+            seeds: integers [B], each in [0, 2^62]. The random bits depend on the seed only. The
+                same program on the same kind of processor makes the same noise of them, bit for
+                bit. In a batch of another size the pixels may differ by rounding.
 
         Returns:
             images [B, H, W, C] in [0, 1] and their energies [B].

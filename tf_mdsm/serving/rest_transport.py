@@ -116,28 +116,30 @@ class RestTransport(Transport):
 
     def _not_json_error(self, response: requests.Response) -> ServingError:
         """The error for a reply that is not JSON."""
-        if response.status_code == 200 or "json" not in response.headers.get("Content-Type", ""):
-            start = response.text[:80] or "nothing"
-            return self.wrong_server_error(f"it answers {response.status_code} with {start}")
+        start = response.text[:80] or "nothing"
+        detail = f"it answers {response.status_code} with {start}"
+        if response.status_code == 200:
+            return self.wrong_server_error(detail)
+        if "json" not in response.headers.get("Content-Type", ""):
+            return self.wrong_server_error(detail, response.status_code)
         # Some versions of the server escape quotes in their messages in a way that is not JSON.
         return self._error(response.status_code, {"error": response.text})
 
     def _error(self, status_code: int, reply: Any) -> ServingError:
         """The error for an HTTP status other than 200."""
         if not isinstance(reply, dict) or not isinstance(reply.get("error"), str):
-            return self.wrong_server_error(f"it answers {status_code}")
+            return self.wrong_server_error(f"it answers {status_code}", status_code)
         message = reply["error"]
         if status_code == 404:
-            return self.unknown_model_error(message)
+            return self.unknown_model_error(message, status_code)
         if 400 <= status_code < 500:
-            return self.refused_error(message)
+            return self.refused_error(message, status_code)
         if status_code == 503:
-            return self.unavailable_error(message)
+            return self.unavailable_error(message, status_code)
         if status_code == 504:
-            return self.failed_error(
-                f"{clean_message(message)} (its own limit: --rest_api_timeout_in_ms)"
-            )
-        return self.failed_error(message)
+            limit = "(its own limit: --rest_api_timeout_in_ms)"
+            return self.failed_error(f"{clean_message(message)} {limit}", status_code)
+        return self.failed_error(message, status_code)
 
 
 def _root_cause(error: BaseException) -> BaseException:

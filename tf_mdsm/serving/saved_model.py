@@ -45,7 +45,8 @@ def write_saved_model(
         image_shape: height, width and channels of the images that it samples.
         other_shape: another size, which the signatures that take images of any size must answer
             alike; None if there are none.
-        provenance: what the export was made from; written to `assets.extra/tf_mdsm.json`.
+        provenance: what the export was made from; written to `assets.extra/tf_mdsm.json`, after
+            `max_batch_size`, the largest number of images of a request.
 
     Raises:
         RunError: if the folder cannot be written, or if the written model gives other answers
@@ -64,7 +65,8 @@ def write_saved_model(
             os.mkdir(extra)
             write_warmup_requests(os.path.join(extra, "tf_serving_warmup_requests"), requests)
             with open(os.path.join(extra, "tf_mdsm.json"), "w", encoding="utf-8") as file:
-                json.dump(provenance, file, indent=2)
+                limit = {"max_batch_size": served.max_batch_size}
+                json.dump({**limit, **provenance}, file, indent=2)
             _LOGGER.info("comparing the export with the model in memory")
             _require_same_answers(served, partial, requests)
             if other_shape is not None:

@@ -28,7 +28,7 @@ class ServedEnergy(tf.Module):
         sample_shape: height, width, channels of the images of `sample` and `inpaint`. None: those
             of `image_shape`.
         smallest_side: height and width that images must have at least.
-        max_batch_size: largest number of images per call.
+        max_batch_size: largest number of images per call; also an attribute.
         weights: all variables that the functions read, by name. They are tracked one by one: of a
             tracked Keras model, two handles of each variable would be saved, and a server
             restores only one of them.
@@ -46,7 +46,7 @@ class ServedEnergy(tf.Module):
     ):
         super().__init__(name="served_energy")
         self._weights = list(weights.values())
-        limit = max_batch_size
+        self.max_batch_size = limit = max_batch_size
         shape, fixed = list(image_shape), list(sample_shape or image_shape)
 
         def checked_images(images):

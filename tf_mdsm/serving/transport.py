@@ -14,6 +14,8 @@ __all__ = ["Transport", "VersionStatus", "clean_message", "without_credentials"]
 _MAX_TIMEOUT = 1_000_000
 # A version is an int64.
 _MAX_VERSION = 2**63 - 1
+# The `status` of a ServingError.
+Status = str | int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class VersionStatus:
 
 class Transport(abc.ABC):
     """Connection to one model of one server; all methods raise `ServingError` and nothing else.
+
+    The last methods make these errors; their `status` is that of `ServingError`.
 
     Args:
         address: scheme, host and port; the attribute `url` keeps it as it is, and `address`, for
@@ -82,37 +86,41 @@ class Transport(abc.ABC):
     def close(self) -> None:
         """Closes the connection."""
 
-    def unavailable_error(self, detail: str) -> ServingError:
+    def unavailable_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: no server answers at the address, or it is too busy."""
-        return ServingError(f"{self.address} is not available: {clean_message(detail)}")
+        message = f"{self.address} is not available: {clean_message(detail)}"
+        return ServingError(message, status=status)
 
-    def timeout_error(self) -> ServingError:
+    def timeout_error(self, status: Status = None) -> ServingError:
         """Error: no answer within the timeout."""
-        return ServingError(f"{self.address} gave no answer within {self.timeout:g} s")
+        message = f"{self.address} gave no answer within {self.timeout:g} s"
+        return ServingError(message, status=status)
 
-    def unknown_model_error(self, detail: str) -> ServingError:
+    def unknown_model_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: the server does not have the model or the version."""
         version = "" if self.version is None else f" in version {self.version}"
-        return ServingError(
-            f"{self.address} has no model {self.model}{version}: {clean_message(detail)}"
-        )
+        message = f"{self.address} has no model {self.model}{version}: {clean_message(detail)}"
+        return ServingError(message, status=status)
 
-    def refused_error(self, detail: str) -> ServingError:
+    def refused_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: the server considers the request invalid or too large, or does not permit it."""
-        return ServingError(f"{self.address} refused the request: {clean_message(detail)}")
+        message = f"{self.address} refused the request: {clean_message(detail)}"
+        return ServingError(message, status=status)
 
-    def failed_error(self, detail: str) -> ServingError:
+    def failed_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: the server failed while it worked on the request."""
-        return ServingError(f"{self.address} failed in the request: {clean_message(detail)}")
+        message = f"{self.address} failed in the request: {clean_message(detail)}"
+        return ServingError(message, status=status)
 
-    def wrong_server_error(self, detail: str) -> ServingError:
+    def wrong_server_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: the program at the address is not TensorFlow Serving, or this is the port of
         its other interface."""
         scheme = self.address.split(":")[0]
-        return ServingError(
+        message = (
             f"the program at {self.address} is not TensorFlow Serving over {scheme}: "
             f"{clean_message(detail)}"
         )
+        return ServingError(message, status=status)
 
     def wrong_model_error(self, detail: str) -> ServingError:
         """Error: the model on the server is not an export of tf_mdsm."""
