@@ -9,7 +9,7 @@ second command trains on a folder of your own. A gray model restores color photo
 channel. `--config.data.channels=3` trains in color: eleven photographs do not teach enough colors,
 and photographs with others are damaged (docs/results/photographs.md).
 Network: U-Net with 32 channels, 803,000 parameters, for images of any size.
-Time: 50 minutes of training on one core of an AMD EPYC that other work used as well.
+Time: 50 to 100 minutes of training on one core of an AMD EPYC that other work used as well.
 Result: under noise of 25 of 255 camera comes back with 29.4 dB, where BM3D, given the level, has
 29.9 (docs/results/photographs.md). Missing pixels are filled in about as well as by biharmonic
 inpainting.

@@ -78,9 +78,9 @@ class ServingError(RuntimeError):
     Args:
         message: one sentence.
         status: the error's status, for programs; also an attribute. By gRPC it is the name of the
-            code, as "UNAVAILABLE", also if there was no connection or no answer in time. By REST
-            it is HTTP's number, as 503. None: no answer came by REST, or an answer that is no
-            error, but not that of an export either.
+            code, as "INTERNAL"; by REST it is HTTP's number, as 500. Without a connection it is
+            "UNAVAILABLE", and without an answer in time "DEADLINE_EXCEEDED", by both. None: what
+            answered is no server of an export, and its answer was no error.
     """
 
     def __init__(self, message: str, status: str | int | None = None):

@@ -34,6 +34,8 @@ def transport():
         ("UNAUTHENTICATED", "refused the request: why"),
         ("INTERNAL", "failed in the request: why (INTERNAL)"),
         ("CANCELLED", "failed in the request: why (CANCELLED)"),
+        ("UNKNOWN", "failed in the request: why (UNKNOWN)"),
+        ("ABORTED", "failed in the request: why (ABORTED)"),
     ],
 )
 def test_each_status_has_an_error(transport, code, message):

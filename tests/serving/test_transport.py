@@ -1,6 +1,7 @@
 """What both connections to a server do alike: its status, its refusals, and errors of one line."""
 
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -180,14 +181,14 @@ def test_an_address_without_server(scheme):
     address = f"{scheme}://localhost:{port}"
     with pytest.raises(ServingError, match=f"{address} is not available: .*refused") as error:
         Client(address).sample([0])
-    assert error.value.status == {"grpc": "UNAVAILABLE", "http": None}[scheme]
+    assert error.value.status == "UNAVAILABLE"
 
 
-def test_a_timeout(address, interface):
+def test_a_timeout(address):
     # Shorter than the time for which the server waits for requests to merge.
     with pytest.raises(ServingError, match=f"{address} gave no answer within 0.002 s") as error:
         Client(address, timeout=0.002).sample(range(16))
-    assert error.value.status == {"grpc": "DEADLINE_EXCEEDED", "rest": None}[interface]
+    assert error.value.status == "DEADLINE_EXCEEDED"
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -218,12 +219,13 @@ def test_a_reply_that_stops_half_way(reply, end):
             ours.predict("sample", {"seed": np.zeros(1, np.int64)}, ("images",))
         asked.set()
         server.join()
-    reason = (
-        "gave no answer within 0.5 s"
+    reason, status = (
+        ("gave no answer within 0.5 s", "DEADLINE_EXCEEDED")
         if end == "waits"
-        else "is not available: it closed the connection"
+        else ("is not available: it closed the connection", "UNAVAILABLE")
     )
     assert str(error.value) == f"{address} {reason}"
+    assert error.value.status == status
 
 
 def test_the_port_of_the_other_interface(server, interface):
@@ -236,7 +238,7 @@ def test_the_port_of_the_other_interface(server, interface):
         Client(address).sample([0])
 
 
-# --- Statuses of wrong requests, as docs/guide/serving.md lists them. They are sent as they are.
+# --- Statuses of wrong requests, sent as they are. docs/reference/signatures.md lists them.
 
 
 INVALID = {"grpc": "INVALID_ARGUMENT", "rest": 400}
@@ -302,35 +304,47 @@ def test_an_unknown_model_or_version_has_a_status(server, interface, model, vers
     assert status == UNKNOWN[interface]
 
 
-def test_the_page_on_serving_lists_these_statuses():
-    table = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Errors")[1]
+def test_the_page_on_signatures_lists_these_statuses():
+    page = (ROOT / "docs" / "reference" / "signatures.md").read_text()
+    table = page.split("## Wrong requests")[1]
     for expected in (INVALID, UNKNOWN, WRONG_REQUESTS["an unknown signature"][2]):
         assert f"| {expected['grpc']} | {expected['rest']} |" in table
 
 
-def test_the_page_shows_the_refusal_of_too_many_images(server, color_server, interface):
-    """What the client says, and by REST the body, of a server that merges and of one that does
+def test_the_page_shows_the_refusal_of_too_many_images(server, color_server):
+    """What the client says and the body by REST, of a server that merges and of one that does
     not; the page has the smaller limit of both."""
-    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    page = (ROOT / "docs" / "reference" / "signatures.md").read_text()
+    section = page.split("## Too many images")[1]
     for running, limit in ((server, 64), (color_server, 512)):
-        address = getattr(running, interface)
         with pytest.raises(ServingError) as error:
-            Client(address, batch_size=limit + 1).sample(range(limit + 1))
-        told = str(error.value).removeprefix(f"{address} ")
-        assert told.replace("512", "64").replace("513", "65") in page
-    body = {"signature_name": "sample", "inputs": {"seed": list(range(65))}}
-    url = f"{server.rest}/v1/models/tf_mdsm:predict"
-    assert requests.post(url, json=body, timeout=30).text in page
+            Client(running.rest, batch_size=limit + 1).sample(range(limit + 1))
+        told = str(error.value).removeprefix(running.rest)
+        assert told.replace("512", "64").replace("513", "65") in section
+        body = {"signature_name": "sample", "inputs": {"seed": list(range(limit + 1))}}
+        url = f"{running.rest}/v1/models/tf_mdsm:predict"
+        answer = requests.post(url, json=body, timeout=30)
+        assert answer.status_code == 400
+        sentence = answer.text.split("\\n")[0]  # The next line names a node of the graph.
+        assert sentence.replace("512", "64").replace("513", "65") in section
 
 
 # --- The loop of docs/guide/serving.md that sends a call again
 
 
+def documented_loop() -> tuple[str, dict]:
+    """The section of the page, and the names that its program defines."""
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    section = page.split("## Errors")[1].split("\n## ")[0]
+    program = section.split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(program.split("\n\nseeds = ")[0], names)  # noqa: S102
+    return section, names
+
+
 @pytest.fixture
 def repeated(monkeypatch):
     """The page's function, and the seconds that it waits, without waiting."""
-    page = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Errors")[1]
-    program = page.split("```python\n")[1].split("```")[0]
     clock, waited = [0.0], []
 
     def sleep(seconds):
@@ -339,12 +353,23 @@ def repeated(monkeypatch):
 
     monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    names = {}
-    exec(program.split("\n\nwith Client")[0], names)  # noqa: S102
-    return names["repeated"], waited
+    return documented_loop()[1]["repeated"], waited
 
 
-@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", 429, 503, None])
+def test_the_loop_follows_from_the_table():
+    section, names = documented_loop()
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| (yes|once|no) \|", section, re.MULTILINE)
+    statuses = {"yes": [], "once": [], "no": []}
+    for grpc, rest, answer in rows:
+        statuses[answer] += re.findall(r"[A-Z_]{6,}", f"{grpc} {rest}")
+        statuses[answer] += map(int, re.findall(r"\d+", rest))
+    assert names["AGAIN"] == set(statuses["yes"])
+    assert names["ONCE"] == set(statuses["once"])
+    assert not (names["AGAIN"] | names["ONCE"]) & set(statuses["no"])
+    assert len(statuses["no"]) > 5
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", 429, 503])
 def test_the_loop_sends_a_call_again_after_a_while(repeated, status):
     function, waited = repeated
     answers = [ServingError("no", status=status), ServingError("no", status=status), 7]
@@ -370,11 +395,33 @@ def test_the_loop_gives_up(repeated):
     assert 30 < sum(waited) <= 60
 
 
-def test_the_loop_does_not_repeat_what_is_refused(server, interface, repeated):
+def test_the_loop_repeats_once_what_is_refused(server, interface, repeated):
     function, waited = repeated
     with Client(getattr(server, interface), batch_size=65) as client:
         with pytest.raises(ServingError, match="refused the request"):
-            function(lambda: client.sample(range(65)))
-        images, _ = function(lambda: client.sample([3]))
+            function(client.sample, range(65))
+        assert waited == [1]
+        images, _ = function(client.sample, [3])
     np.testing.assert_array_equal(images, spelled([3]))
+    assert waited == [1]
+
+
+@pytest.mark.parametrize("status", ["DEADLINE_EXCEEDED", "NOT_FOUND", 404, 504, 302, None])
+def test_the_loop_does_not_repeat_what_stays_wrong(repeated, status):
+    function, waited = repeated
+
+    def call():
+        raise ServingError("no", status=status)
+
+    with pytest.raises(ServingError):
+        function(call)
     assert waited == []
+
+
+def test_the_lines_that_send_many_images_run(server):
+    """With the loop, one request after the other."""
+    section, _ = documented_loop()
+    program = section.split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(program.replace("http://localhost:8501", server.rest), names)  # noqa: S102
+    np.testing.assert_array_equal(names["images"], spelled(range(1000)))

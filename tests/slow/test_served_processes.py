@@ -64,7 +64,7 @@ def test_the_documented_test_of_a_server_passes(model_server, exported_run, inte
     program = page.split("```python\n")[1].split("```")[0]
     for documented, here in {
         "grpc://localhost:8500": address,
-        "runs/digits/export/1": str(exported_run / "export" / "1"),
+        "runs/example_digits/export": str(exported_run / "export"),
     }.items():
         assert program.count(documented) == 1
         program = program.replace(documented, here)

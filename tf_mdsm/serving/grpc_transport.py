@@ -99,9 +99,9 @@ class GrpcTransport(Transport):
         if code == codes.UNIMPLEMENTED or "HTTP/2" in message:
             return self.wrong_server_error(message, status)
         if code == codes.UNAVAILABLE:
-            return self.unavailable_error(message, status)
+            return self.unavailable_error(message)
         if code == codes.DEADLINE_EXCEEDED:
-            return self.timeout_error(status)
+            return self.timeout_error()
         if code == codes.NOT_FOUND:
             return self.unknown_model_error(message, status)
         refusals = (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION, codes.RESOURCE_EXHAUSTED)

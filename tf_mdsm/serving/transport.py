@@ -86,15 +86,15 @@ class Transport(abc.ABC):
     def close(self) -> None:
         """Closes the connection."""
 
-    def unavailable_error(self, detail: str, status: Status = None) -> ServingError:
+    def unavailable_error(self, detail: str, status: Status = "UNAVAILABLE") -> ServingError:
         """Error: no server answers at the address, or it is too busy."""
         message = f"{self.address} is not available: {clean_message(detail)}"
         return ServingError(message, status=status)
 
-    def timeout_error(self, status: Status = None) -> ServingError:
+    def timeout_error(self) -> ServingError:
         """Error: no answer within the timeout."""
         message = f"{self.address} gave no answer within {self.timeout:g} s"
-        return ServingError(message, status=status)
+        return ServingError(message, status="DEADLINE_EXCEEDED")
 
     def unknown_model_error(self, detail: str, status: Status = None) -> ServingError:
         """Error: the server does not have the model or the version."""
