@@ -33,11 +33,24 @@ from tensorflow_serving.apis import (
 
 from tests.helpers.served_model import CODES, Core, Model, Refusal
 
+# As `ToHTTPStatusCode` of TensorFlow Serving (tensorflow_serving/model_servers/http_server.cc).
 HTTP = {
+    CODES.CANCELLED: 499,
+    CODES.UNKNOWN: 500,
     CODES.INVALID_ARGUMENT: 400,
-    CODES.FAILED_PRECONDITION: 400,
+    CODES.DEADLINE_EXCEEDED: 504,
     CODES.NOT_FOUND: 404,
+    CODES.ALREADY_EXISTS: 409,
+    CODES.PERMISSION_DENIED: 403,
+    CODES.RESOURCE_EXHAUSTED: 429,
+    CODES.FAILED_PRECONDITION: 400,
+    CODES.ABORTED: 409,
+    CODES.OUT_OF_RANGE: 400,
+    CODES.UNIMPLEMENTED: 501,
     CODES.INTERNAL: 500,
+    CODES.UNAVAILABLE: 503,
+    CODES.DATA_LOSS: 500,
+    CODES.UNAUTHENTICATED: 401,
 }
 
 

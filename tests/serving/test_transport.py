@@ -1,6 +1,7 @@
 """What both connections to a server do alike: its status, its refusals, and errors of one line."""
 
 import contextlib
+import random
 import re
 import socket
 import struct
@@ -12,7 +13,10 @@ import pytest
 import requests
 
 from tests.helpers.known_export import spelled
+from tests.helpers.model_server import HTTP, start
 from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
+from tests.helpers.served_model import Core, Refusal
+from tests.helpers.serving import Server
 from tests.helpers.small_runs import ROOT
 from tf_mdsm.serving import Client, InvalidArgument, ServingError, VersionStatus
 from tf_mdsm.serving.grpc_transport import GrpcTransport
@@ -329,7 +333,56 @@ def test_the_page_shows_the_refusal_of_too_many_images(server, color_server):
         assert sentence.replace("512", "64").replace("513", "65") in section
 
 
+# --- Statuses that no request of a test provokes, sent by the stand-in server on purpose
+
+
+class FailingCore(Core):
+    """Answers every request for metadata with an error of this code."""
+
+    def __init__(self, code):
+        self.code = code
+
+    def require(self, name, version):
+        raise Refusal(self.code, "why")
+
+
+@pytest.mark.parametrize("code", HTTP, ids=lambda code: code.name)
+def test_each_status_of_the_server_reaches_the_client(code, interface):
+    """With a sentence that docs/guide/serving.md has in its table of errors."""
+    by_grpc, by_rest, ports = start(FailingCore(code))
+    address = getattr(Server.at(ports), interface)
+    try:
+        with Client(address) as client, pytest.raises(ServingError) as error:
+            client.sample([0])
+    finally:
+        by_grpc.stop(None)
+        by_rest.shutdown()
+        by_rest.server_close()
+    status = {"grpc": code.name, "rest": HTTP[code]}[interface]
+    assert error.value.status == status
+    column = ["grpc", "rest"].index(interface)
+    rows = [row for row in error_table() if str(status) in row[column]] or error_table()
+    patterns = [re.escape(words).replace("…", ".*") for row in rows for words in row[3].split("; ")]
+    assert any(re.fullmatch(pattern, str(error.value)) for pattern in patterns)
+
+
+def test_the_table_of_errors_agrees_with_the_server():
+    """The number by REST stands beside the code, except for the server's own limit of time."""
+    for code, number in HTTP.items():
+        for by_grpc, by_rest, *_ in error_table():
+            if code.name in by_grpc and code.name != "DEADLINE_EXCEEDED":
+                assert str(number) in by_rest, code
+
+
 # --- The loop of docs/guide/serving.md that sends a call again
+
+
+def error_table() -> list[list[str]]:
+    """The cells of each line of the table of errors: gRPC, REST, repeat, sentence, what helps."""
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    section = page.split("## Errors")[1].split("\n## ")[0]
+    lines = re.findall(r"^\| (.*\| (?:yes|once|no) \|.*) \|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in f" {line}".split("|")] for line in lines]
 
 
 def documented_loop() -> tuple[str, dict]:
@@ -353,14 +406,14 @@ def repeated(monkeypatch):
 
     monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(random, "uniform", lambda least, most: most)
     return documented_loop()[1]["repeated"], waited
 
 
 def test_the_loop_follows_from_the_table():
-    section, names = documented_loop()
-    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| (yes|once|no) \|", section, re.MULTILINE)
+    _, names = documented_loop()
     statuses = {"yes": [], "once": [], "no": []}
-    for grpc, rest, answer in rows:
+    for grpc, rest, answer, *_ in error_table():
         statuses[answer] += re.findall(r"[A-Z_]{6,}", f"{grpc} {rest}")
         statuses[answer] += map(int, re.findall(r"\d+", rest))
     assert names["AGAIN"] == set(statuses["yes"])
@@ -369,7 +422,7 @@ def test_the_loop_follows_from_the_table():
     assert len(statuses["no"]) > 5
 
 
-@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", 429, 503])
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", 409, 429, 503])
 def test_the_loop_sends_a_call_again_after_a_while(repeated, status):
     function, waited = repeated
     answers = [ServingError("no", status=status), ServingError("no", status=status), 7]
@@ -382,6 +435,22 @@ def test_the_loop_sends_a_call_again_after_a_while(repeated, status):
 
     assert function(call) == 7
     assert waited == [1, 2]
+
+
+def test_the_loop_waits_for_a_random_time(repeated, monkeypatch):
+    function, waited = repeated
+    drawn = []
+    monkeypatch.setattr(random, "uniform", lambda *bounds: drawn.append(bounds) or 0.7)
+    answers = [ServingError("no", status=503), 7]
+
+    def call():
+        answer = answers.pop(0)
+        if isinstance(answer, ServingError):
+            raise answer
+        return answer
+
+    assert function(call) == 7
+    assert (drawn, waited) == ([(0.5, 1)], [0.7])
 
 
 def test_the_loop_gives_up(repeated):

@@ -74,6 +74,21 @@ def test_the_documented_test_of_a_server_passes(model_server, exported_run, inte
     assert len(result.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize("interface", ["grpc", "rest"])
+def test_the_documented_measurement_runs(model_server, interface):
+    """The lines of docs/guide/serving.md that time requests, with the address of this server."""
+    page = (ROOT / "docs" / "guide" / "serving.md").read_text()
+    program = page.split("## Latency and throughput")[1].split("```python\n")[1].split("```")[0]
+    assert program.count("grpc://localhost:8500") == 1
+    address = getattr(model_server, interface)
+    result = python("-c", program.replace("grpc://localhost:8500", address))
+    assert result.returncode == 0, result.stderr
+    seconds, images = result.stdout.splitlines()
+    median, most, slowest = map(float, seconds.split(": ")[1].split())
+    assert 0 < median <= most <= slowest
+    assert float(images.split(": ")[1]) > 0
+
+
 def test_a_server_answers_warm_up_requests_before_it_is_ready(exported_run):
     with serving(exported_run / "export", "--warm_up") as running:
         names = ("sample", "energy", "score", "denoise", "noise_level", "inpaint")

@@ -16,6 +16,9 @@ __all__ = ["RestTransport"]
 
 _TIMEOUTS = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
 
+# Numbers below 500 by which TensorFlow Serving sends failures: ABORTED and CANCELLED.
+_FAILED = (409, 499)
+
 # Errors of a connection that ends before the whole reply has come. `RemoteDisconnected` is a
 # `ConnectionResetError`.
 _BROKEN_OFF = (http.client.IncompleteRead, ConnectionResetError, BrokenPipeError)
@@ -132,7 +135,7 @@ class RestTransport(Transport):
         message = reply["error"]
         if status_code == 404:
             return self.unknown_model_error(message, status_code)
-        if 400 <= status_code < 500:
+        if 400 <= status_code < 500 and status_code not in _FAILED:
             return self.refused_error(message, status_code)
         if status_code == 503:
             return self.unavailable_error(message, status_code)
