@@ -419,7 +419,7 @@ def _restoration() -> ConfigDict:
     restoration.noise = 0.3
     # denoise: a photograph of any size goes half of the way to D(x) again and again, until the
     # noise that is left is below twice noise.sigma_min: 2 to 9 gradient evaluations. true: the
-    # result is D(x) of the noisy photograph, one evaluation, which is farther from the original.
+    # result is D(x) of the noisy photograph, one evaluation, mostly farther from the original.
     restoration.one_step = False
     # Photographs: memory for the gradient of the energy in a tile of the photograph, in GiB.
     restoration.memory_gib = 2.0
