@@ -17,7 +17,8 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["Counter", "Shape", "integers", "normal", "philox", "uniform"]
 
-# Two numbers in [0, 2^32), for example (step, place in the batch); each is a scalar or [B].
+# Two numbers in [0, 2^32), each a scalar or [B]: in training (step, place in the global batch), in a
+# sampler (step, number of the draw in it), as an image depends on its own seed alone.
 Counter = tuple[tf.Tensor | int, tf.Tensor | int]
 # The shape of a row's numbers. None is part of the type only because TensorFlow's shapes have it.
 Shape = Sequence[int | None]
@@ -61,7 +62,7 @@ def normal(seeds: tf.Tensor, counter: Counter, stream: str, shape: Shape) -> tf.
 
     Args:
         seeds: one seed per row, int64 [B], each in [0, 2^63).
-        counter: two numbers in [0, 2^32), each a scalar or [B]: for example (step, place).
+        counter: two numbers in [0, 2^32), each a scalar or [B], as `Counter` has them.
         stream: use of the numbers, one of the names in `_STREAMS`.
         shape: shape of one row's numbers, statically known.
 
@@ -97,7 +98,7 @@ def integers(seeds: tf.Tensor, counter: Counter, stream: str, count: int) -> tf.
 
     Args:
         seeds: one seed per row, int64 [B], each in [0, 2^63).
-        counter: two numbers in [0, 2^32), each a scalar or [B]: for example (step, place).
+        counter: two numbers in [0, 2^32), each a scalar or [B], as `Counter` has them.
         stream: use of the numbers, one of the names in `_STREAMS`.
         count: how many numbers per row.
     """
