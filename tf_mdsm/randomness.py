@@ -17,8 +17,8 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["Counter", "Shape", "integers", "normal", "philox", "uniform"]
 
-# Two numbers in [0, 2^32), each a scalar or [B]: in training (step, place in the global batch), in a
-# sampler (step, number of the draw in it), as an image depends on its own seed alone.
+# Two numbers in [0, 2^32), each a scalar or [B]: in training (step, place in the global batch), in
+# a sampler (step, number of the draw in it), as an image depends on its own seed alone.
 Counter = tuple[tf.Tensor | int, tf.Tensor | int]
 # The shape of a row's numbers. None is part of the type only because TensorFlow's shapes have it.
 Shape = Sequence[int | None]
