@@ -52,7 +52,7 @@ def restore_call(workdir, images, *flags: str, task: str = "denoise", measured=T
 
 def save(path: pathlib.Path, pixels: np.ndarray, **options) -> np.ndarray:
     """Writes a picture of uint8 [H, W], [H, W, C] or uint16 [H, W]; returns its pixels."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return pixels
 
