@@ -256,7 +256,6 @@ def main(argv: list[str]) -> int:
 
         trained = load_trained_model(config, options.workdir, config.checkpoint)
         denoisers = _denoisers(names, trained.model)
-        # What is traced at the first call is not timed.
         channels = 3 if options.color else config.data.channels
         if options.photographs is None:
             photographs, suffix = validation_photographs(channels), ""
@@ -264,6 +263,7 @@ def main(argv: list[str]) -> int:
             photographs = photographs_of_folder(options.photographs, channels)
             suffix = "_of_folder"
         suffix += "_in_color" if options.color else ""
+        # What is traced at the first call is not timed.
         for image in {image.shape: image for image in photographs.values()}.values():
             for name in ("energy", "one_step"):
                 if name in names:

@@ -1,4 +1,4 @@
-"""The examples of the package in Python: the README's, and the guide's that continues it."""
+"""Listings of pages; the examples in Python: the README's, and the guide's that continues it."""
 
 import re
 
@@ -9,13 +9,18 @@ from tests.helpers.small_runs import ROOT
 _PAGES = ("README.md", "docs/guide/python.md")
 
 
+def listings(text: str) -> list[str]:
+    """The listings in Python of a page or a part of one."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
 def run_examples(replacements: dict[str, str]) -> dict[str, object]:
     """Runs the README's example and the guide's with some text replaced; returns their variables.
 
     They load the run `runs/digits` of the current folder.
     """
     text = "\n".join((ROOT / page).read_text() for page in _PAGES)
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    code = "\n".join(listings(text))
     for old, new in replacements.items():
         assert code.count(old) == 1, old
         code = code.replace(old, new)

@@ -14,6 +14,7 @@ import requests
 
 from tests.helpers.known_export import spelled
 from tests.helpers.model_server import HTTP, start
+from tests.helpers.readme import listings
 from tests.helpers.served_inputs import SHAPE, int_seeds, some_images, upper_half_known
 from tests.helpers.served_model import Core, Refusal
 from tests.helpers.serving import Server
@@ -389,7 +390,7 @@ def documented_loop() -> tuple[str, dict]:
     """The section of the page, and the names that its program defines."""
     page = (ROOT / "docs" / "guide" / "serving.md").read_text()
     section = page.split("## Errors")[1].split("\n## ")[0]
-    program = section.split("```python\n")[1].split("```")[0]
+    program = listings(section)[0]
     names = {}
     exec(program.split("\n\nseeds = ")[0], names)  # noqa: S102
     return section, names
@@ -410,6 +411,18 @@ def repeated(monkeypatch):
     return documented_loop()[1]["repeated"], waited
 
 
+def refused_first(times: int, status: str | int | None):
+    """A call that fails so many times, and then returns 7."""
+    errors = [ServingError("no", status=status)] * times
+
+    def call() -> int:
+        if errors:
+            raise errors.pop()
+        return 7
+
+    return call
+
+
 def test_the_loop_follows_from_the_table():
     _, names = documented_loop()
     statuses = {"yes": [], "once": [], "no": []}
@@ -425,15 +438,7 @@ def test_the_loop_follows_from_the_table():
 @pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", 409, 429, 503])
 def test_the_loop_sends_a_call_again_after_a_while(repeated, status):
     function, waited = repeated
-    answers = [ServingError("no", status=status), ServingError("no", status=status), 7]
-
-    def call():
-        answer = answers.pop(0)
-        if isinstance(answer, ServingError):
-            raise answer
-        return answer
-
-    assert function(call) == 7
+    assert function(refused_first(times=2, status=status)) == 7
     assert waited == [1, 2]
 
 
@@ -441,26 +446,14 @@ def test_the_loop_waits_for_a_random_time(repeated, monkeypatch):
     function, waited = repeated
     drawn = []
     monkeypatch.setattr(random, "uniform", lambda *bounds: drawn.append(bounds) or 0.7)
-    answers = [ServingError("no", status=503), 7]
-
-    def call():
-        answer = answers.pop(0)
-        if isinstance(answer, ServingError):
-            raise answer
-        return answer
-
-    assert function(call) == 7
+    assert function(refused_first(times=1, status=503)) == 7
     assert (drawn, waited) == ([(0.5, 1)], [0.7])
 
 
 def test_the_loop_gives_up(repeated):
     function, waited = repeated
-
-    def call():
-        raise ServingError("no", status=503)
-
     with pytest.raises(ServingError):
-        function(call)
+        function(refused_first(times=100, status=503))
     assert 30 < sum(waited) <= 60
 
 
@@ -478,19 +471,15 @@ def test_the_loop_repeats_once_what_is_refused(server, interface, repeated):
 @pytest.mark.parametrize("status", ["DEADLINE_EXCEEDED", "NOT_FOUND", 404, 504, 302, None])
 def test_the_loop_does_not_repeat_what_stays_wrong(repeated, status):
     function, waited = repeated
-
-    def call():
-        raise ServingError("no", status=status)
-
     with pytest.raises(ServingError):
-        function(call)
+        function(refused_first(times=100, status=status))
     assert waited == []
 
 
 def test_the_lines_that_send_many_images_run(server):
     """With the loop, one request after the other."""
     section, _ = documented_loop()
-    program = section.split("```python\n")[1].split("```")[0]
+    program = listings(section)[0]
     names = {}
     exec(program.replace("http://localhost:8501", server.rest), names)  # noqa: S102
     np.testing.assert_array_equal(names["images"], spelled(range(1000)))

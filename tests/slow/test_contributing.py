@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.denoiser_samplers import MIDDLE, SHAPE, advance, one_image, target
+from tests.helpers.readme import listings
 from tests.helpers.small_runs import ROOT
 from tf_mdsm import randomness
 
@@ -16,8 +17,8 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def listing(words: str) -> str:
-    """The first listing in Python after some words of the page."""
-    return re.findall(r"```python\n(.*?)```", PAGE[PAGE.index(words) :], re.DOTALL)[0]
+    """The first listing after some words of the page."""
+    return listings(PAGE[PAGE.index(words) :])[0]
 
 
 def load(name: str, code: str, folder, monkeypatch):

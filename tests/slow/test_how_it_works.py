@@ -5,9 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from tests.helpers.readme import listings
 from tests.helpers.small_runs import ROOT
 
 PAGE = (ROOT / "docs/concepts/how_it_works.md").read_text()
+LISTINGS = listings(PAGE)
 
 
 def numbers(text: str) -> list[float]:
@@ -21,19 +23,14 @@ def table_after(heading: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in lines[:end]]
 
 
-@pytest.fixture(scope="module")
-def listings() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-
-
 @pytest.fixture
-def run_listing(listings, monkeypatch, capsys):
+def run_listing(monkeypatch, capsys):
     """Runs a listing, with some text replaced, after the first one; returns what it prints."""
     monkeypatch.chdir(ROOT)
     names = {}
 
     def run(place: int, replacements: dict[str, str]) -> list[float]:
-        code = listings[place]
+        code = LISTINGS[place]
         for old, new in replacements.items():
             assert code.count(old) == 1, old
             code = code.replace(old, new)
@@ -62,8 +59,8 @@ def test_temperature_and_the_papers_sampler_run_with_few_steps(run_listing):
     run_listing(2, {"annealing_temperatures()": few, "range(16)": "range(2)"})
 
 
-def test_the_guesses_of_the_loss(run_listing, listings):
-    assert len(listings) == 4
+def test_the_guesses_of_the_loss(run_listing):
+    assert len(LISTINGS) == 4
     printed = run_listing(3, {})
     guesses = [numbers(row[1])[0] for row in table_after("**Where it ends.**")]
     np.testing.assert_allclose(printed, guesses[:4], rtol=5e-3)

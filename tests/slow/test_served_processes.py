@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.helpers.readme import listings
 from tests.helpers.serving import serving
 from tests.helpers.small_runs import ROOT, environment
 from tf_mdsm.serving import Client
@@ -61,7 +62,7 @@ def test_the_documented_test_of_a_server_passes(model_server, exported_run, inte
     """The lines of docs/guide/serving.md, with the address and the export of this server."""
     address = getattr(model_server, interface)
     page = (ROOT / "docs" / "guide" / "serving.md").read_text().split("## Test your server")[1]
-    program = page.split("```python\n")[1].split("```")[0]
+    program = listings(page)[0]
     for documented, here in {
         "grpc://localhost:8500": address,
         "runs/example_digits/export": str(exported_run / "export"),
@@ -78,7 +79,7 @@ def test_the_documented_test_of_a_server_passes(model_server, exported_run, inte
 def test_the_documented_measurement_runs(model_server, interface):
     """The lines of docs/guide/serving.md that time requests, with the address of this server."""
     page = (ROOT / "docs" / "guide" / "serving.md").read_text()
-    program = page.split("## Latency and throughput")[1].split("```python\n")[1].split("```")[0]
+    program = listings(page.split("## Latency and throughput")[1])[0]
     assert program.count("grpc://localhost:8500") == 1
     address = getattr(model_server, interface)
     result = python("-c", program.replace("grpc://localhost:8500", address))
