@@ -121,6 +121,12 @@ def test_no_circles_within_an_entry(name):
         pytest.fail(f"modules import each other: {' -> '.join(error.args[1])}")
 
 
+def test_the_package_stands_alone():
+    outside = {"benchmarks", "configs", "docs", "examples", "launch", "tests"}
+    for module in modules():
+        assert not {name.partition(".")[0] for name in imports_of(module)} & outside, module
+
+
 def test_only_config_and_runs_read_a_configuration():
     assert importers_of("ml_collections") <= {"config", "runs"}
     for module in modules():
