@@ -20,7 +20,10 @@ FOLDERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "quality": (
         "How good trained energies and their samples are",
-        ("ablation", "noise_levels", "photograph_tasks", "photographs", "sampler_quality"),
+        (
+            *("ablation", "memorization", "noise_levels"),
+            *("photograph_tasks", "photographs", "sampler_quality"),
+        ),
     ),
     "accelerator": (
         "What runs cost on an accelerator, and what they train there",

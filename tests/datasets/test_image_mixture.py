@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 
+from tf_mdsm.datasets import image_mixture
 from tf_mdsm.datasets.image_mixture import fit_mixture
 from tf_mdsm.datasets.image_statistics import fit_statistics
+from tf_mdsm.runs.build_method import mixture_start
 
 SHAPE = (3, 4, 1)
 # Three groups of images: shares, and standard deviations around their centres.
@@ -88,9 +91,50 @@ def test_more_gaussians_than_the_images_allow_are_not_tried():
     assert mixture.rank == 12
 
 
-def test_equal_images_have_a_mixture():
-    images = np.full((120, *SHAPE), 128, np.uint8)
-    mixture = fit_statistics(images).with_mixture(images, sigma=0.5).mixture
+@pytest.mark.parametrize("count", [1, 2, 9, 10, 120])
+@pytest.mark.parametrize("shape", [SHAPE, (65, 64, 1)])
+def test_equal_images_have_a_mixture(count, shape):
+    """Also one image, which is equal to itself. Large ones have no component at all."""
+    images = np.full((count, *shape), 128, np.uint8)
+    statistics = fit_statistics(images).with_mixture(images, sigma=0.5)
+    mixture = statistics.mixture
     assert all(np.isfinite(array).all() for array in dataclasses.asdict(mixture).values())
-    np.testing.assert_allclose(mixture.weights.sum(), 1, atol=1e-6)
+    np.testing.assert_allclose(mixture.weights, 1, atol=1e-6)
     np.testing.assert_allclose(mixture.covariances, 0, atol=1e-6)
+    start = mixture_start(statistics, mixture, sigma=0.5)
+    spread = start.noisy_images(tf.range(200, dtype=tf.int64), shape) - 128 / 255
+    assert np.std(spread) == pytest.approx(0.5, rel=5 / np.sqrt(2 * tf.size(spread).numpy()))
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 60])
+def test_few_images_have_one_gaussian(count):
+    """Its mean is theirs."""
+    images, *_ = grouped_images(count)
+    statistics = fit_statistics(images)
+    mixture = statistics.with_mixture(images, sigma=0.5).mixture
+    assert len(mixture.weights) == 1
+    used = images[np.arange(count) % 10 != 9]
+    center = statistics.mean + np.tensordot(
+        mixture.centers[0], statistics.components[: mixture.rank], 1
+    )
+    along = (used.mean(axis=0) - center).ravel() @ statistics.components[0].ravel()
+    assert along == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [80, 100, 101, 150])
+def test_of_many_images_evenly_spaced_ones_are_used(count, monkeypatch):
+    """As many as allowed, whatever their number is: here at most 100."""
+    seen, true_project = [], image_mixture._project
+
+    def project(images, places, mean, components):
+        seen.extend(places)
+        return true_project(images, places, mean, components)
+
+    monkeypatch.setattr(image_mixture, "_MAX_IMAGES", 100)
+    monkeypatch.setattr(image_mixture, "_project", project)
+    images, *_ = grouped_images(count)
+    fit_statistics(images).with_mixture(images, sigma=0.5)
+    assert len(seen) == min(count, 100)
+    assert seen[0] == 0
+    assert seen[-1] >= count - 2
+    assert set(np.diff(seen)) <= {1, 2}

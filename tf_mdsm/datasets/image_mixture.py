@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from tf_mdsm.datasets.pixels import flat_floats
 
@@ -88,7 +89,9 @@ def fit_mixture(
     """Fits a mixture of Gaussians to images.
 
     The number of Gaussians, then the number of principal components, are those under which held-out
-    images with noise of level sigma are most likely. At most 20,000 images are used, evenly spaced.
+    images with noise of level sigma are most likely. Of more than 20,000 images that many are used,
+    evenly spaced; so time and memory of the fit do not grow beyond them. From few images comes one
+    Gaussian.
 
     Args:
         images: uint8, or float in [0, 1], [N, H, W, C].
@@ -98,11 +101,13 @@ def fit_mixture(
         numbers: numbers of Gaussians to choose from; each Gaussian has at least 50 images.
         ranks: numbers of principal components to choose from.
     """
-    images = images[:: -(-len(images) // _MAX_IMAGES)]
+    used = min(len(images), _MAX_IMAGES)
+    places = np.arange(used) * len(images) // used
     allowed = sorted({min(rank, len(components)) for rank in ranks})
-    coordinates, squares = _project(images, mean, components[: allowed[-1]])
-    fitted = np.arange(len(images)) % _HELD_OUT_STRIDE != _HELD_OUT_STRIDE - 1
-    noisy, noisy_squares = _with_noise(coordinates[~fitted], squares[~fitted], mean.size, sigma)
+    coordinates, squares = _project(images, places, mean, components[: allowed[-1]])
+    fitted = np.arange(used) % _HELD_OUT_STRIDE != _HELD_OUT_STRIDE - 1
+    held = ~fitted if used >= _HELD_OUT_STRIDE else fitted
+    noisy, noisy_squares = _with_noise(coordinates[held], squares[held], mean.size, sigma)
 
     def fit(number: int, rank: int) -> ImageMixture:
         leading = coordinates[fitted, :rank]
@@ -114,7 +119,8 @@ def fit_mixture(
         residuals = noisy_squares - (leading**2).sum(1)
         return mixture.log_density(leading, residuals, size=mean.size, sigma=sigma).mean()
 
-    most = max(1, int(fitted.sum()) // _MIN_IMAGES)
+    different = len(np.unique(coordinates[fitted], axis=0))
+    most = max(1, min(int(fitted.sum()) // _MIN_IMAGES, different))
     middle = allowed[len(allowed) // 2]
     best = max((fit(number, middle) for number in numbers if number <= most), key=held_out)
     others = (fit(len(best.weights), rank) for rank in allowed if rank != middle)
@@ -122,16 +128,16 @@ def fit_mixture(
 
 
 def _project(
-    images: np.ndarray, mean: np.ndarray, components: np.ndarray
+    images: np.ndarray, places: np.ndarray, mean: np.ndarray, components: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along the components, [N, r], and squared norms, [N], of images.
+    """Coordinates along the components, [n, r], and squared norms, [n], of images[places].
 
     Both are relative to the mean, in float64.
     """
-    directions = components.reshape(len(components), -1).T
-    coordinates, squares = np.empty((len(images), len(components))), np.empty(len(images))
-    for first in range(0, len(images), _BATCH_SIZE):
-        batch = flat_floats(images[first : first + _BATCH_SIZE]) - mean.ravel()
+    directions = components.reshape(len(components), mean.size).T
+    coordinates, squares = np.empty((len(places), len(components))), np.empty(len(places))
+    for first in range(0, len(places), _BATCH_SIZE):
+        batch = flat_floats(images[places[first : first + _BATCH_SIZE]]) - mean.ravel()
         coordinates[first : first + _BATCH_SIZE] = batch @ directions
         squares[first : first + _BATCH_SIZE] = np.einsum("nd,nd->n", batch, batch)
     return coordinates, squares
@@ -164,25 +170,42 @@ def _fit(coordinates: np.ndarray, residuals: np.ndarray, number: int) -> ImageMi
         residuals: mean square of each image along a direction across the components, [N].
         number: number of Gaussians.
     """
+    rank = coordinates.shape[1]
+    smallest = 1e-6 * max(coordinates.var(axis=0).max(initial=0.0), 1e-6)
+    if number == 1:
+        center = coordinates.mean(axis=0)
+        offset = coordinates - center
+        return ImageMixture(
+            weights=np.ones(1, np.float32),
+            centers=np.asarray(center[None], np.float32),
+            covariances=np.asarray(
+                (offset.T @ offset / len(offset) + smallest * np.eye(rank))[None], np.float32
+            ),
+            residual_variances=np.asarray([residuals.mean()], np.float32),
+        )
     # Imported here: scikit-learn takes its time to load.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    rank = coordinates.shape[1]
-    smallest = 1e-6 * max(float(coordinates.var(axis=0).max()), 1e-6)
     model = GaussianMixture(number, max_iter=_MAX_ITERATIONS, reg_covar=smallest, random_state=0)
-    with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+    # The matrices are small: threads would wait for each other most of the time.
+    with (
+        threadpool_limits(1),
+        warnings.catch_warnings(category=ConvergenceWarning, action="ignore"),
+    ):
         model.fit(coordinates)  # Its time is limited: what it reaches is compared on other images.
     shares = model.predict_proba(coordinates)
-    counts = shares.sum(0)
+    # A Gaussian of no image is left out.
+    has_images = shares.sum(0) >= 1
+    shares, means = shares[:, has_images], np.asarray(model.means_)[has_images]
+    counts, covariances = shares.sum(0), np.asarray(model.covariances_)[has_images]
     # A Gaussian of few images is drawn towards the mean of all covariances, as if `rank` images
     # more had that one.
-    covariances = np.asarray(model.covariances_)
-    shared = np.einsum("k,kij->ij", counts, covariances) / len(coordinates)
+    shared = np.einsum("k,kij->ij", counts / counts.sum(), covariances)
     pull = (rank / (counts + rank))[:, None, None]
     return ImageMixture(
-        weights=np.asarray(counts / len(coordinates), np.float32),
-        centers=np.asarray(model.means_, np.float32),
+        weights=np.asarray(counts / counts.sum(), np.float32),
+        centers=np.asarray(means, np.float32),
         covariances=np.asarray((1 - pull) * covariances + pull * shared, np.float32),
         residual_variances=np.asarray(shares.T @ residuals / counts, np.float32),
     )

@@ -1,5 +1,7 @@
 """From a configuration to the statistics of the training images, where sampling can start."""
 
+import logging
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -7,6 +9,8 @@ from tf_mdsm.datasets.image_statistics import ImageStatistics, fit_statistics
 from tf_mdsm.runs.build_method import first_sigma
 
 __all__ = ["build_statistics"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def build_statistics(
@@ -21,5 +25,6 @@ def build_statistics(
     """
     statistics = kept or fit_statistics(images)
     if config.sampling.start == "mixture" and statistics.mixture is None:
+        _LOGGER.info("fitting a mixture of Gaussians to the training images, once for this run …")
         return statistics.with_mixture(images, sigma=first_sigma(config))
     return statistics

@@ -44,7 +44,7 @@ class MixtureReference(Reference):
         self._precisions = tf.constant(np.linalg.inv(covariances), tf.float32)
         self._residual_precisions = tf.constant(1 / residuals, tf.float32)
         self._log_factors = tf.constant(log_factors, tf.float32)
-        smallest_variance = min(np.linalg.eigvalsh(covariances).min(), residuals.min())
+        smallest_variance = np.linalg.eigvalsh(covariances).min(initial=residuals.min())
         super().__init__(start, start.mean.shape, math.sqrt(smallest_variance), domain)
 
     def energy_and_score(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
