@@ -118,11 +118,21 @@ RELATIONS = [
         {"evaluation.features": "none"},
         "`config.evaluation.features` must name features, not none",
     ),
+    (
+        {"likelihood.sigma_min": 1.1},
+        {"likelihood.sigma_min": 1.2},
+        r"`config.likelihood.sigma_min` must lie below .* \(1\.2\)",
+    ),
     ({"guidance": 2.0}, {"export.format": "torch"}, "`config.guidance` must be 1 for"),
     (
         {"sampling.guide_sigma_max": 1.0},
         {"sampling.guide_sigma_min": 2.0},
         r"`config.sampling.guide_sigma_min` must not exceed .*guide_sigma_max \(1.0\)",
+    ),
+    (
+        {"sampling.guide_sigma_max": 1.0, "sampling.guide_sigma_min": 0.5},
+        {"sampling.guide_sigma_max": 0.0},
+        "`config.sampling.guide_sigma_min` must be 0 without config.sampling.guide_sigma_max",
     ),
     (
         {"sampling.guide_sigma_max": 1.0, "sampling.sampler": "coarse_to_fine"},

@@ -23,6 +23,7 @@ from tf_mdsm.runs.build_evaluation import (
     build_reference,
     build_reference_images,
     build_sample_distance,
+    label_key,
     require_enough,
 )
 from tf_mdsm.runs.folder import RunFolder
@@ -95,6 +96,19 @@ def test_images_without_labels_cannot_train_a_classifier(folder, tmp_path):
     with pytest.raises(InvalidArgument, match=r"evaluation.features.*none.*labels"):
         build_features(config, folder, TRAINING[:18], TRAINING[18:20])
     assert not list((tmp_path / "evaluation").iterdir())
+
+
+def test_labels_of_files_have_a_key_of_their_own(tmp_path):
+    """It is that of the labels; those of other sources are known with their images."""
+    path = str(tmp_path / "images.npz")
+
+    def key(labels: np.ndarray, features: str = "classifier") -> str:
+        np.savez(path, images=TRAINING[:20], labels=labels)
+        return label_key(config_of({"features": features}, data__source="npz", data__path=path))
+
+    labels = np.arange(20)
+    assert key(labels) == key(labels.astype(np.int32)) != key(labels[::-1])
+    assert key(labels, "inception") == label_key(config_of()) == ""
 
 
 @pytest.mark.parametrize("count", [3, 4])

@@ -82,6 +82,16 @@ def test_steps_that_begin_in_a_range_of_levels_are_guided(method, guided):
     assert with_guide(config, method).guided.tolist() == guided
 
 
+@pytest.mark.parametrize("level", [0.1, 0.3, 1.2, 3.0])
+def test_a_step_at_the_end_of_the_range_is_guided(level):
+    """The method's levels are rounded to float32, the settings are not."""
+    config = default_config()
+    config.sampling.update(guide_sigma_min=level, guide_sigma_max=level)
+    assert with_guide(config, Heun([4.0, level, 0.05])).guided.tolist() == [False, True, False]
+    langevin = AnnealedLangevin([1e4, (level / config.noise.sigma0) ** 2, 0.01], 0.1)
+    assert with_guide(config, langevin).guided.tolist() == [False, True, False, False]
+
+
 def test_a_range_without_a_step_is_refused():
     config = default_config()
     config.sampling.update(guide_sigma_min=1.5, guide_sigma_max=2.0)

@@ -128,6 +128,29 @@ def test_a_mixture_is_fitted_once_before_the_first_step(copied, monkeypatch):
     np.testing.assert_array_equal(again.centers, fitted.centers)
 
 
+@pytest.mark.parametrize(
+    ("steps_done", "guidance", "guide_step", "warns"),
+    [
+        (0, 1.0, 0, False),
+        (0, 2.0, 0, True),
+        (0, 2.0, 20, False),
+        (0, 2.0, 40, True),  # the newest checkpoint would be its own guide
+        (0, 1.0, 50, False),
+        (40, 1.0, 30, True),
+        (40, 2.0, 30, True),
+        (40, 1.0, 0, False),
+    ],
+)
+def test_a_guide_that_never_comes_is_said_at_the_start(
+    copied, tmp_path, caplog, steps_done, guidance, guide_step, warns
+):
+    """Of a run of 40 steps."""
+    folder = copied if steps_done else tmp_path / "new"
+    config = runs.small_config(guidance=guidance, training__guide_step=guide_step)
+    with caplog.at_level(logging.WARNING, "tf_mdsm"), open_session(config, str(folder)):
+        assert ("no guide comes before the end" in caplog.text) == warns
+
+
 def test_workers_other_than_the_chief_write_nothing(tmp_path, monkeypatch):
     """They log warnings only."""
 

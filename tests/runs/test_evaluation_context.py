@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.evaluation_runs import SECTIONS, evaluation_config
+from tests.helpers.image_data import random_uint8
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation.features import FeatureExtractor
@@ -77,6 +78,14 @@ def test_all_sections_without_a_denoiser(small_run):
     assert scores == {"energy", "gradient_norm"}
 
 
+def test_a_start_below_the_smallest_level_has_no_likelihood(small_run):
+    context = context_of(small_run, parts="outliers", num_images=12)
+    context._config.sampling.sigma_max = context._config.noise.sigma_min / 2
+    context.prepare(["outliers"])
+    scores = {metric["score"] for metric in context.compute("outliers").metrics}
+    assert scores == {"energy", "gradient_norm", "noise_level"}
+
+
 def test_outliers_are_told_by_the_likelihood_too(small_run):
     """Its score is the bound of -log P that the run computes from Python."""
     context = context_of(small_run, parts="outliers", num_images=12)
@@ -99,6 +108,35 @@ def test_a_key_depends_on_the_settings_of_its_section_only(small_run):
     assert changed_keys(small_run, num_images=17) == set(SECTIONS) - {"quality"}
     assert changed_keys(small_run, features="none", parts="outliers") == {"quality", "memorisation"}
     assert changed_keys(small_run, reference="held_out") == {"quality"}
+
+
+def test_a_key_of_outliers_depends_on_the_smallest_level_of_the_likelihood(small_run):
+    config = evaluation_config(small_run)
+
+    def keys(sigma_min: float) -> dict[str, str]:
+        config.likelihood.sigma_min = sigma_min
+        context = EvaluationContext(load_run(config, str(small_run)))
+        return {section: context.key(section) for section in SECTIONS}
+
+    before, after = keys(0.0), keys(0.3)
+    assert {section for section in SECTIONS if before[section] != after[section]} == {"outliers"}
+    assert keys(config.noise.sigma_min) == before
+
+
+def test_a_key_of_a_classifiers_features_depends_on_the_labels(small_run, tmp_path):
+    config, images = evaluation_config(small_run), random_uint8(40, 8, 8)
+    path = str(tmp_path / "own.npz")
+    config.data.update(source="npz", path=path, allow_other_images=True)
+
+    def keys(labels: np.ndarray) -> dict[str, str]:
+        np.savez(path, images=images, labels=labels)
+        context = EvaluationContext(load_run(config, str(small_run)))
+        return {section: context.key(section) for section in SECTIONS}
+
+    before, after = keys(np.arange(40) % 10), keys(np.arange(40) % 9)
+    changed = {section for section in SECTIONS if before[section] != after[section]}
+    assert changed == {"quality", "memorisation"}
+    assert keys(np.arange(40) % 10) == before
 
 
 def test_a_key_depends_on_the_sampling_and_on_the_content_of_statistics(small_run, tmp_path):

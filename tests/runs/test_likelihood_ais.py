@@ -1,18 +1,25 @@
 """Likelihood by annealed importance sampling: report, settings, what a failed run keeps."""
 
+import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.image_data import random_uint8
 from tests.helpers.likelihood_runs import likelihood_report, run_likelihood
 from tests.helpers.small_runs import call
 from tf_mdsm.config.file import get_config
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood import estimate
 from tf_mdsm.evaluation.likelihood.ais import AnnealedImportanceSampling
+from tf_mdsm.evaluation.likelihood.bounds import bound_log_z
+from tf_mdsm.evaluation.likelihood.estimate import LogZEstimate
 from tf_mdsm.evaluation.likelihood.path import AnnealingPath
 from tf_mdsm.runs import likelihood_ais as module
+from tf_mdsm.runs.loaded_run import load_run
+from tf_mdsm.system.image_files import read_images
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +125,69 @@ def test_shards_belong_to_the_settings_of_their_chains(workdir, monkeypatch):
     first = folder()
     assert folder(num_images=30, tolerance=0.5, min_effective=3.0) == first
     assert len({first, folder(seed=7), folder(temperature=2.0), folder(num_temperatures=5)}) == 4
+
+
+@pytest.fixture
+def known_estimate(monkeypatch):
+    """An estimate of log Z without any chains, 0 exactly; its picture is black."""
+    weights, fractions = np.zeros(6), np.ones((6, 4), np.float32)
+    estimate = LogZEstimate(
+        bounds=bound_log_z(weights, weights, origins=np.arange(6)),
+        drift=0.0,
+        thermodynamic_length=1.0,
+        betas=np.linspace(0, 1, 5, dtype=np.float32),
+        step_sizes=np.ones(4, np.float32),
+        differences={"up": fractions, "down": fractions},
+        log_weights={"up": weights, "down": weights},
+        accepted={"up": fractions, "down": fractions},
+        states=np.full((6, 8, 8, 1), 0.5, np.float32),
+    )
+    monkeypatch.setattr(module, "_estimate", lambda *_: estimate)
+    monkeypatch.setattr(module, "_plot", lambda *_: np.zeros((4, 4, 3), np.uint8))
+
+
+@pytest.fixture
+def known_run(workdir, known_estimate):
+    """A run whose estimate is known; its reference has a known mass in the domain."""
+    config = get_config(str(workdir))
+    config.likelihood.reference = "isotropic"
+    return load_run(config, str(workdir))
+
+
+def test_own_images_leave_the_cells_of_the_runs_images(known_run, tmp_path):
+    """Those are bytes of 256 levels, and a picture is read as floats."""
+    pixels = random_uint8(40, 8, 8, 1)
+    image_sets = {"held_out": pixels[:10], "training": pixels[10:]}
+    Image.fromarray(pixels[0, ..., 0]).save(tmp_path / "own.png")
+    own = read_images([str(tmp_path / "own.png")], (8, 8, 1))
+
+    def report(image_sets) -> dict:
+        path, _ = module.estimate_likelihood(known_run, image_sets)
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+
+    alone, together = report(image_sets), report({**image_sets, "given": own})
+    assert alone["cells"] == {"gray_levels": 256, "bits": np.log2(255)} == together["cells"]
+    assert alone["images"]["held_out"] == together["images"]["held_out"]
+    # Values between the levels leave them, too.
+    between = report({**image_sets, "given": np.float32(own + 0.3 / 255)})
+    assert between["cells"] == alone["cells"]
+
+
+def test_results_of_other_images_stay(known_run, tmp_path, monkeypatch):
+    """Of a file that was replaced, of other validation images, of another number of them."""
+    monkeypatch.setattr(module, "_report", lambda *_: {"summary": ""})
+    known_run.config.likelihood.images = str(tmp_path / "own.npy")
+    pixels = random_uint8(40, 8, 8, 1)
+    image_sets = {"held_out": pixels[:10], "training": pixels[10:], "given": pixels[:3]}
+
+    def written(**changes) -> str:
+        return module.estimate_likelihood(known_run, {**image_sets, **changes})[0]
+
+    first = written()
+    others = {written(given=pixels[3:6]), written(held_out=pixels[1:10])}
+    assert len({first, *others}) == 3
+    assert written() == first
 
 
 @pytest.mark.parametrize(

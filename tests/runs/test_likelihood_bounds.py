@@ -12,7 +12,9 @@ from tf_mdsm.config.file import get_config
 from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.evaluation.likelihood.chain_bound import ChainBound
+from tf_mdsm.runs import likelihood_bounds as module
 from tf_mdsm.runs.build_data import build_images
+from tf_mdsm.runs.build_likelihood import fit_to_images
 from tf_mdsm.runs.likelihood import likelihood
 from tf_mdsm.system.seeds import MAX_SEED
 
@@ -84,9 +86,23 @@ def test_levels_of_the_chain(bounded):
     assert arrays["held_out_levels"].shape == (20, 3)
 
 
-def test_a_killed_job_continues_with_what_is_missing(small_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    # 40 images. Of 16 at a time the first 16 are there already; of 8 at a time none.
+    ("size", "expected"),
+    [(16, [16, 8]), (8, [8, 8, 8, 8, 8])],
+)
+def test_a_killed_job_continues_with_what_is_missing(
+    bounded, small_run, tmp_path, monkeypatch, size, expected
+):
+    """With another number of images at a time, it begins again; the values are the same."""
     workdir = shutil.copytree(small_run, tmp_path / "run")
-    original, calls = ChainBound.terms, []
+    original, calls, fits = ChainBound.terms, [], []
+
+    def fitted_once(*arguments):
+        fits[:] = fits or [fit_to_images(*arguments)]
+        return fits[0]
+
+    monkeypatch.setattr(module, "fit_to_images", fitted_once)
 
     def failing(self, images, seeds):
         calls.append(len(images))
@@ -98,9 +114,10 @@ def test_a_killed_job_continues_with_what_is_missing(small_run, tmp_path, monkey
     with pytest.raises(RunError, match="killed"):
         run_bound(workdir, "bound")
     assert not (workdir / "evaluation" / "likelihood_bound.json").exists()
-    run_bound(workdir, "bound")
-    # 40 images, 16 at a time: the first 16 are there already.
-    assert calls == [16, 16, 16, 8]
+    run_bound(workdir, "bound", batch_size=size)
+    assert calls == [16, 16, *expected]
+    for name, values in read(bounded, "bound")[1].items():
+        np.testing.assert_allclose(read(workdir, "bound")[1][name], values, rtol=1e-4, err_msg=name)
 
 
 def test_own_images(small_run, tmp_path):

@@ -1,7 +1,9 @@
 """Reports of likelihood are found again by method, weights and age."""
 
+import dataclasses
 import json
 import os
+import shutil
 
 from tf_mdsm.config.file import get_config
 from tf_mdsm.runs.likelihood_reports import find_likelihood, likelihood_provenance
@@ -26,3 +28,27 @@ def test_the_newest_report_of_these_weights_is_found(workdir):
     assert (report["method"], stem) == ("ais", str(folder / "likelihood"))
     report, stem = find_likelihood(run, "flow")
     assert (report["newer"], stem) == (True, str(folder / "likelihood_flow_0a1b"))
+    # A guide of some steps of the sampler leaves the energy as it is.
+    guided = dataclasses.replace(run, guide=run.model, guide_step=4)
+    assert find_likelihood(guided, "ais") == find_likelihood(run, "ais")
+
+
+def test_a_report_that_has_converged_comes_before_a_newer_one_that_has_not(small_run, tmp_path):
+    workdir = shutil.copytree(small_run, tmp_path / "run")
+    run, folder = load_run(get_config(str(workdir)), str(workdir)), workdir / "evaluation"
+    folder.mkdir()
+
+    def write(name: str, log_z: float | None, age: int) -> None:
+        content = {**likelihood_provenance(run), "log_z": log_z}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+        os.utime(folder / f"{name}.json", (age, age))
+
+    def found() -> str:
+        return os.path.basename(find_likelihood(run, "ais")[1])
+
+    write("likelihood", None, 1)
+    write("likelihood_01", None, 4)
+    assert found() == "likelihood_01"
+    write("likelihood_02", -5.0, 3)
+    write("likelihood_03", 0.0, 2)
+    assert found() == "likelihood_02"

@@ -13,7 +13,8 @@ from tf_mdsm.config.file import get_config
 from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.build_model import build_model
-from tf_mdsm.runs.loaded_run import fingerprint, load_run
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.loaded_run import fingerprint, has_guide, load_run
 from tf_mdsm.samplers.guided import Guided
 from tf_mdsm.training.checkpoints import TrainingCheckpoints
 
@@ -68,6 +69,8 @@ def test_a_guided_run_has_the_energy_of_both_checkpoints(run, small_run, tmp_pat
     expected = 2 * run.model.energy(images) - guide.model.energy(images)
     np.testing.assert_allclose(guided.model.energy(images), expected, rtol=1e-4)
     assert (guided.step, guided.weights) == (10, "averaged, guided by step 4 with w = 2")
+    assert guided.weights_of_samples == guided.weights
+    assert guided.gradient_evaluations == 2 * run.gradient_evaluations
     config.guidance = 3.0
     other = load_run(config, str(tmp_path / "run"))
     assert len({one.weights_hash for one in (run, guide, guided, other)}) == 4
@@ -84,14 +87,36 @@ def test_a_guide_in_some_steps_leaves_the_energy_as_it_is(run, small_run, tmp_pa
     )
     images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
     np.testing.assert_array_equal(guided.model.energy(images), run.model.energy(images))
-    assert guided.weights == "averaged, guided by step 4 with w = 2 from sigma 0 to 1"
+    # The energy is that of the run; samples are guided.
+    assert guided.weights == run.weights == run.weights_of_samples == "averaged"
+    assert guided.weights_of_samples == "averaged, guided by step 4 with w = 2 from sigma 0 to 1"
+    assert guided.weights_hash == run.weights_hash
+    # Heun at three levels up to 1: the guide acts in the last two steps and at the end.
+    unguided = guided.build_method(guided.config).max_gradient_evaluations
+    assert guided.gradient_evaluations == guided.method.max_gradient_evaluations > unguided
     assert isinstance(guided.method, Guided)
     assert guided.method.guided.any()
     assert guided.target.guide is guided.guide
     assert guided.target.weight == 2
-    # What is computed with it depends on its weights and on w; restoration does not have it.
+    # What is computed with it depends on its weights and on w; likelihood and restoration do not.
     assert len({one.fingerprint({}) for one in (run, guided, other)}) == 3
+    assert guided.without_guided_steps().fingerprint({}) == run.fingerprint({})
+    assert guided.without_guided_steps().networks == 1
     assert not isinstance(guided.build_method(guided.config), Guided)
+
+
+def test_a_guide_that_is_not_earlier_is_refused(run, small_run, tmp_path):
+    """The guide is of step 4, and the checkpoint "guide" is this one."""
+    folder = shutil.copytree(small_run, tmp_path / "run")
+    assert not has_guide(RunFolder(str(folder)))
+    checkpoints = TrainingCheckpoints(str(folder / "checkpoints"), guide_of(run), keep=3)
+    checkpoints.keep_as_guide()
+    assert has_guide(RunFolder(str(folder)))
+    config = get_config(str(small_run))
+    config.guidance = 2.0
+    message = "`config.guidance` must be 1 for the checkpoint of step 4, as the guide is of step 4"
+    with pytest.raises(InvalidArgument, match=message):
+        load_run(config, str(folder), checkpoint="guide")
 
 
 def guide_of(run):

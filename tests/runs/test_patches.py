@@ -12,8 +12,10 @@ from tf_mdsm.datasets.photographs import load_patches
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.runs.evaluate import evaluate
+from tf_mdsm.runs.evaluation_context import EvaluationContext
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.image_record import load_record
+from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.restore import restore
 from tf_mdsm.system import checksums
 
@@ -124,6 +126,23 @@ def test_evaluation_looks_at_patches(trained):
     assert {"training images", "validation images"} <= {metric["of"] for metric in entries}
     with pytest.raises(InvalidArgument, match=r"inception or none, as there are no labels of pat"):
         evaluate(evaluation_config(workdir, parts="quality"), str(workdir))
+
+
+@pytest.mark.parametrize("parts", ["memorisation", "energies,memorisation", "all"])
+def test_samples_of_another_size_are_not_compared_with_patches(trained, monkeypatch, parts):
+    """They are refused before anything is prepared or sampled, by each worker of a cluster."""
+    for name in ("prepare", "sample"):
+        monkeypatch.setattr(EvaluationContext, name, lambda *_: pytest.fail("not refused"))
+    workdir, _ = trained
+    config = evaluation_config(workdir, parts=parts, features="none")
+    config.sampling.update(image_size=16, start="isotropic")
+    message = (
+        r"`config.sampling.image_size` must be 0 or 8 for the part memorisation, .* Received: 16"
+    )
+    with pytest.raises(InvalidArgument, match=message):
+        evaluate(config, str(workdir))
+    config.evaluation.parts = "quality,energies,outliers,denoising"
+    EvaluationContext(load_run(config, str(workdir)))
 
 
 def test_validation_patches_are_restored(photos, trained):

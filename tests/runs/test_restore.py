@@ -32,9 +32,9 @@ def without_compilation():
         yield
 
 
-def run(workdir, sampler="heun", **changes):
+def run(workdir, sampler="heun", start_images="", **changes):
     config = get_config(str(workdir))
-    config.sampling.update(num_levels=4, max_steps=9)
+    config.sampling.update(num_levels=4, max_steps=9, start_images=start_images)
     config.restoration.update(sampler=sampler, max_steps=9, num_images=3, num_solutions=2)
     config.restoration.update(changes)
     return restore(validate(config), str(workdir))
@@ -48,6 +48,12 @@ def arrays(written: list[str]) -> dict:
 
 def report_of(written: list[str]) -> dict:
     return json.loads(pathlib.Path(written[-1]).read_text())
+
+
+def test_a_start_that_the_run_does_not_have_is_refused_by_its_own_name(workdir):
+    message = r"`config.restoration.start` must be gaussian or isotropic, as this run keeps no mix"
+    with pytest.raises(InvalidArgument, match=message):
+        run(workdir, task="inpaint_box", start="mixture")
 
 
 def test_all_tasks_that_fit(workdir):
@@ -201,6 +207,32 @@ def test_restored_images_of_other_settings_or_images_stay(small_run, tmp_path):
     assert names[:4] == names[4:]
     assert len(set(names)) == 4
     assert len(list((workdir / "restorations").iterdir())) == 12
+
+
+@pytest.mark.parametrize(
+    ("task", "one", "other"),
+    [
+        ("inpaint_box", {"hole": 0.5}, {"hole": 0.25}),
+        ("inpaint_mask", {}, {}),
+        ("inpaint_random", {"known_share": 0.25}, {"known_share": 0.5}),
+        ("deblur", {"cutoff": 0.15}, {"cutoff": 0.3}),
+        ("inpaint_half", {"start": "images"}, {"start": "images"}),
+    ],
+)
+def test_results_of_another_operator_or_start_stay(workdir, tmp_path, task, one, other):
+    """Although the values of a black image are the same; files keep their names."""
+    black, mask, start = (str(tmp_path / f"{name}.npz") for name in ("black", "mask", "start"))
+    np.savez(black, images=np.zeros((1, 8, 8, 1), np.float32))
+    names = []
+    for number, changes in 2 * list(enumerate((one, other))):
+        np.savez(mask, mask=np.float32(np.arange(64).reshape(8, 8) % 4 > number))
+        np.savez(start, images=np.full((1, 8, 8, 1), number / 2, np.float32))
+        changes = {"mask": mask, "start_images": start, "num_solutions": 1, **changes}
+        written = run(workdir, task=task, images=black, **changes)
+        names.append(os.path.basename(written[0]))
+    assert names[0] == f"{task}.npz"
+    assert names[:2] == names[2:]
+    assert len(set(names)) == 2
 
 
 @pytest.mark.parametrize(

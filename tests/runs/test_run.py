@@ -147,6 +147,14 @@ def test_training_continues_from_a_file_of_settings(workdir, tmp_path):
     assert train(folder / "config.json", folder).step == 10
 
 
+@pytest.mark.parametrize(("guide_step", "guidance"), [(0, 1), (2, 3), (4, 1), (9, 1)])
+def test_a_training_that_ends_before_its_guide_is_loaded_without(tmp_path, guide_step, guidance):
+    changes = {"guidance": 3.0, "training.guide_step": guide_step, "training.num_steps": 4}
+    run = train(small_config(), tmp_path / "run", changes)
+    assert (run.step, run.config.guidance) == (4, guidance)
+    assert run.networks == (1 if guidance == 1 else 2)
+
+
 def test_a_recipe_is_trained_by_its_path(tmp_path):
     recipe = pathlib.Path(__file__).parents[2] / "configs" / "digits.py"
     changes = {"training.num_steps": 1, "network.name": "dense", "network.head": "quadratic"}
@@ -189,12 +197,25 @@ def test_an_export_is_that_of_the_program(written, run, workdir, tmp_path):
     (ours, folder, options), (theirs, _, expected) = written
     assert folder == str(tmp_path / "1")
     assert options == expected
-    assert options["provenance"]["step"] == 10
+    facts = options["provenance"]
+    assert (facts["step"], facts["weights"], facts["is_denoiser"]) == (10, "averaged", True)
+    assert (facts["method"], facts["max_gradient_evaluations"]) == ("AnnealedLangevin", 9)
+    assert facts["sample_shape"] == [8, 8, 1]
     images = tf.constant(np.random.default_rng(0).uniform(size=(2, 8, 8, 1)), tf.float32)
     assert ours.signatures.keys() == theirs.signatures.keys()
     for served in (ours, theirs):
         energy = served.energy(images)["energy"]
         np.testing.assert_allclose(energy, run.model.energy(images), rtol=1e-5)
+
+
+def test_an_export_says_by_which_method_it_samples(written, run, tmp_path):
+    """Not by which the run would."""
+    export(run, tmp_path / "1", method=AncestralEuler([1.0, 0.3, 0.1]))
+    ((_, _, options),) = written
+    facts = options["provenance"]
+    assert (facts["method"], facts["max_gradient_evaluations"]) == ("AncestralEuler", 3)
+    assert "sampling" not in facts["config"]
+    assert facts["config"]["seed"] == run.config.seed
 
 
 @pytest.mark.parametrize("method", [None, AncestralEuler([1.0, 0.1])])

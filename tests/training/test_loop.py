@@ -106,10 +106,10 @@ def test_a_finished_run_is_not_trained():
 
 
 def test_the_order_of_events_at_one_step():
-    """Events are on the disk before the checkpoint is, so that none is lost by a kill."""
+    """Events and guide are on the disk before the checkpoint is, so that no kill loses them."""
     run = Run(num_steps=3, **dict.fromkeys(NEVER, 3))
     train_to_end(run.session)
-    names = ["train", "log", "validate", "evaluate", "flush", "save", "guide", "preview"]
+    names = ["train", "log", "validate", "evaluate", "guide", "flush", "save", "preview"]
     assert [name for name, _ in run.calls] == [*names, "flush", "save"]
 
 

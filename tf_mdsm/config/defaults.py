@@ -224,7 +224,7 @@ def _training() -> ConfigDict:
     # Number of newest checkpoints that are kept.
     training.keep_checkpoints = 3
     # Update after which the weights are kept as the guide of `guidance`, in addition to the newest
-    # checkpoints. 0, or more than num_steps: no guide.
+    # checkpoints. 0, or more than num_steps: no guide. It guides later checkpoints only.
     training.guide_step = 0
     # Updates between scalars in TensorBoard, which are means over this interval. 0: never.
     training.log_every = 100
@@ -233,13 +233,14 @@ def _training() -> ConfigDict:
     training.validate_every = 2_500
     # Maximum number of validation images that a validation uses.
     training.validation_images = 512
-    # Updates between previews: grids of samples in TensorBoard and in samples/. 0: never.
+    # Updates between previews: grids of samples in TensorBoard and in samples/, without the guide.
+    # 0: never.
     training.sample_every = 25_000
     # Samples in a preview.
     training.preview_images = 16
     # Updates between evaluations, which write the Fréchet distance of a few samples to the
-    # reference images of `evaluation` to TensorBoard. The checkpoint with the smallest distance is
-    # kept in addition to the newest ones. 0: never.
+    # reference images of `evaluation` to TensorBoard. The samples are drawn without the guide. The
+    # checkpoint with the smallest distance is kept in addition to the newest ones. 0: never.
     training.evaluate_every = 0
     # Samples that each of these evaluations draws.
     training.evaluation_samples = 256
@@ -487,7 +488,8 @@ def _likelihood() -> ConfigDict:
     # a folder, as restoration.images. Empty: none.
     likelihood.images = ""
     # bound, flow: smallest noise level, in pixel units. Below it the image itself is encoded, given
-    # its denoised version. 0: noise.sigma_min.
+    # its denoised version. 0: noise.sigma_min. The likelihood by which `--mode=evaluate` tells
+    # outliers is a bound with this level too.
     likelihood.sigma_min = 0.0
     # bound: noise levels, at equally many gradient evaluations. The more, the tighter the bound.
     likelihood.num_levels = 100
@@ -534,7 +536,8 @@ def _likelihood() -> ConfigDict:
     # Rounds of moves at inverse temperature 1 by which chains become samples of the model before
     # they anneal back. The upper bound is valid as far as they have become such samples.
     likelihood.rest_rounds = 50
-    # Maximum number of training images, and of validation images, whose likelihood is reported.
+    # Maximum number of images of each kind (training, validation, given) whose likelihood is
+    # reported.
     likelihood.num_images = 1_000
     # Seed of the first Markov chain, or of the noise on the first image. The n-th has `seed + n`.
     likelihood.seed = 0

@@ -16,6 +16,7 @@ __all__ = [
     "check_same_run",
     "final_sigma",
     "flatten",
+    "likelihood_sigmas",
     "restores_photographs",
     "validate",
 ]
@@ -129,6 +130,12 @@ def final_sigma(config: ConfigDict) -> float:
     return sampling.sigma_min or config.noise.sigma_min / times
 
 
+def likelihood_sigmas(config: ConfigDict) -> tuple[float, float]:
+    """The largest and the smallest noise level of the bounds of likelihood."""
+    first = config.sampling.sigma_max or config.noise.sigma_max
+    return first, config.likelihood.sigma_min or config.noise.sigma_min
+
+
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, object]:
     """All settings by their names with dots: `{"noise.sigma_min": 0.05, …}`."""
     flat: dict[str, object] = {}
@@ -229,9 +236,12 @@ def _check_denoiser_steps(config: ConfigDict) -> None:
 
 def _check_guide(config: ConfigDict) -> None:
     sampling = config.sampling
+    if config.guidance != 1 and config.export.format == "torch":
+        _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
     if not sampling.guide_sigma_max:
-        if config.guidance != 1 and config.export.format == "torch":
-            _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
+        if sampling.guide_sigma_min:
+            everywhere = "be 0 without config.sampling.guide_sigma_max: the guide acts everywhere"
+            _refuse(config, "sampling.guide_sigma_min", everywhere)
         return
     if sampling.guide_sigma_min > sampling.guide_sigma_max:
         at_most = f"not exceed config.sampling.guide_sigma_max ({sampling.guide_sigma_max})"
@@ -277,12 +287,12 @@ def _no_denoiser(config: ConfigDict) -> str:
 
 def _check_likelihood(config: ConfigDict) -> None:
     likelihood = config.likelihood
-    if likelihood.method == "ais":
-        return
-    if not trains_denoiser(config.noise.weighting):
+    has_levels = likelihood.method != "ais"
+    if has_levels and not trains_denoiser(config.noise.weighting):
         _refuse(config, "likelihood.method", f"be ais, as {_no_denoiser(config)}")
-    first = config.sampling.sigma_max or config.noise.sigma_max
-    if not (likelihood.sigma_min or config.noise.sigma_min) < first:
+    first, last = likelihood_sigmas(config)
+    # `--mode=evaluate` tells outliers by a bound with this level, whatever the method is.
+    if (has_levels or likelihood.sigma_min) and not last < first:
         requirement = f"lie below the noise level where sampling starts ({first})"
         _refuse(config, "likelihood.sigma_min", requirement)
 

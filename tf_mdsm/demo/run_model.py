@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.demo.models import Drawn, Model, require_pictures
-from tf_mdsm.runs.build_method import with_own_sampler
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.run import Run, load
 from tf_mdsm.samplers.base import Method, NoiseGridMethod
@@ -95,7 +94,7 @@ class RunModel(Model):
     def _inpainter(self) -> Callable[..., tf.Tensor]:
         """The run's method of restoration, compiled for any mask."""
         target = self._run.target
-        method = self._run.build_method(with_own_sampler(self._run.config))
+        method = self._run.restoration_method
         shape = target.image_shape
         signature = [
             tf.TensorSpec([None, *shape], tf.float32),

@@ -15,7 +15,12 @@ from tf_mdsm.datasets.labels import load_labels
 from tf_mdsm.datasets.loading import load_images
 from tf_mdsm.datasets.pixels import to_float
 from tf_mdsm.errors import InvalidArgument, errors_about
-from tf_mdsm.evaluation.classifier import accuracy, classifier_features, train_classifier
+from tf_mdsm.evaluation.classifier import (
+    CLASSIFIERS,
+    accuracy,
+    classifier_features,
+    train_classifier,
+)
 from tf_mdsm.evaluation.feature_statistics import (
     FeatureStatistics,
     fit_feature_statistics,
@@ -32,7 +37,7 @@ from tf_mdsm.evaluation.out_of_distribution import (
 )
 from tf_mdsm.evaluation.sample_quality import frechet_distance
 from tf_mdsm.runs.folder import RunFolder
-from tf_mdsm.system.fingerprints import content_of_path
+from tf_mdsm.system.fingerprints import content_of_path, fingerprint
 from tf_mdsm.training.monitor import SampleDistance
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "build_reference",
     "build_reference_images",
     "build_sample_distance",
+    "label_key",
     "require_enough",
 ]
 
@@ -48,6 +54,9 @@ _LOGGER = logging.getLogger(__name__)
 
 # Images whose features are computed at a time.
 _BATCH = 1_024
+
+# Sources whose files of images may stay while the labels change.
+_SOURCES_WITH_LABEL_FILES = ("idx", "npz")
 
 # Folder that keeps the Inception graph once it has been downloaded.
 _CACHE = os.path.join("~", ".cache", "tf_mdsm")
@@ -70,26 +79,47 @@ def build_features(
         with errors_about("config.evaluation.inception_path"):
             path = os.path.expanduser(settings.inception_path)
             return load_inception(path or download_inception(os.path.expanduser(_CACHE)))
-    # The labels do not depend on how images are resized and stored.
-    if data.patches:
-        needs = "be inception or none, as there are no labels of patches"
-        raise InvalidArgument("config.evaluation.features", needs, settings.features)
-    without = ("image_size", "channels", "crop", "flip", "turn", "cache", "skip_damaged")
-    without += ("patches", "allow_other_images")
-    fields = {name: value for name, value in data.items() if name not in without}
-    for name in ("path", "data_dir"):
-        fields[name] = os.path.expanduser(fields[name])
-    try:
-        labels, validation_labels = load_labels(**fields)
-    except InvalidArgument as error:
-        needs = f"be inception or none, as there are no labels to learn ({error})"
-        raise InvalidArgument("config.evaluation.features", needs, settings.features) from error
+    labels, validation_labels = _build_labels(config)
     dataset = data.name or os.path.basename(data.path.rstrip(os.sep)) or data.source
     classifier = train_classifier(training, labels, folder.classifier, kind=settings.features)
     features = classifier_features(classifier, dataset, settings.features)
     share = accuracy(features, validation, validation_labels)
     _LOGGER.info("%s: %.1f %% of the validation images right", features.name, 100 * share)
     return features
+
+
+def label_key(config: ConfigDict) -> str:
+    """A hash of the labels that `config.evaluation.features` are learned from.
+
+    Returns:
+        "" for features without labels, and where the hash of the images says which labels they are.
+
+    Raises:
+        InvalidArgument: for data without labels.
+    """
+    is_learned = config.evaluation.features in CLASSIFIERS
+    if not is_learned or config.data.source not in _SOURCES_WITH_LABEL_FILES:
+        return ""
+    return fingerprint(*_build_labels(config))
+
+
+def _build_labels(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of the run's training images, and of its validation images."""
+    data, features = config.data, config.evaluation.features
+    if data.patches:
+        needs = "be inception or none, as there are no labels of patches"
+        raise InvalidArgument("config.evaluation.features", needs, features)
+    # The labels do not depend on how images are resized and stored.
+    without = ("image_size", "channels", "crop", "flip", "turn", "cache", "skip_damaged")
+    without += ("patches", "allow_other_images")
+    fields = {name: value for name, value in data.items() if name not in without}
+    for name in ("path", "data_dir"):
+        fields[name] = os.path.expanduser(fields[name])
+    try:
+        return load_labels(**fields)
+    except InvalidArgument as error:
+        needs = f"be inception or none, as there are no labels to learn ({error})"
+        raise InvalidArgument("config.evaluation.features", needs, features) from error
 
 
 def build_reference_images(

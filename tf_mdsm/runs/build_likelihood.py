@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from tf_mdsm.config.rules import likelihood_sigmas
 from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import errors_in_group
 from tf_mdsm.evaluation.likelihood.bits_per_dim import count_gray_levels
@@ -61,7 +61,8 @@ def fit_to_images(run: LoadedRun, training: np.ndarray, validation: np.ndarray) 
     seeds = settings.seed + np.arange(len(images))
     guesses = NoisyGuesses(run.model.denoise, run.image_shape)
     density = _start_density(run)
-    grid = np.geomspace(density.sigma, _sigma_min(run.config), _NUM_LEVELS)
+    _, last = likelihood_sigmas(run.config)
+    grid = np.geomspace(density.sigma, last, _NUM_LEVELS)
 
     def guess(number: int) -> np.ndarray:
         def of_batch(batch: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -93,7 +94,7 @@ def build_bound(method: str, run: LoadedRun, fit: Fit) -> ChainBound | FlowBound
             density,
             run.image_shape,
             sigma0=model.noise.sigma0,
-            sigma_min=_sigma_min(run.config),
+            sigma_min=likelihood_sigmas(run.config)[1],
             num_probes=settings.num_probes or int(math.prod(run.image_shape) > _EXACT_SIZE),
             tolerance=settings.flow_tolerance,
         )
@@ -103,11 +104,7 @@ def build_bound(method: str, run: LoadedRun, fit: Fit) -> ChainBound | FlowBound
 def _start_density(run: LoadedRun) -> StartDensity:
     """The density of the start of `config.sampling`."""
     config = run.config
-    sigma = config.sampling.sigma_max or config.noise.sigma_max
+    sigma, _ = likelihood_sigmas(config)
     start = build_start(config, run.statistics, sigma, isotropic_sigma=sigma)
     with errors_in_group("config.sampling"):
         return StartDensity(start, run.image_shape)
-
-
-def _sigma_min(config: ConfigDict) -> float:
-    return config.likelihood.sigma_min or config.noise.sigma_min

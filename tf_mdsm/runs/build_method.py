@@ -39,6 +39,7 @@ from tf_mdsm.weightings import trains_denoiser
 __all__ = [
     "BUILDERS",
     "build_method",
+    "build_restoration_method",
     "build_start",
     "build_temperatures",
     "first_sigma",
@@ -47,6 +48,13 @@ __all__ = [
     "with_guide",
     "with_own_sampler",
 ]
+
+# Settings of `config.restoration` in place of those of `config.sampling`.
+_OWN = ("sampler", "start", "beta", "max_steps", "sigma_max", "h0")
+_NAMES_OF_OWN = {f"config.sampling.{name}": f"config.restoration.{name}" for name in _OWN}
+
+# Relative rounding errors of a few operations in float32.
+_ROUNDING = 1e-6
 
 
 def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
@@ -65,13 +73,20 @@ def build_method(config: ConfigDict, statistics: ImageStatistics | None) -> Meth
 
 def with_own_sampler(config: ConfigDict) -> ConfigDict:
     """The configuration with the sampler of `config.restoration` in `config.sampling`."""
-    own = {name: config.restoration[name] for name in ("sampler", "start", "beta", "max_steps")}
+    own = {name: config.restoration[name] for name in _OWN}
     # 0 stands for the setting of `config.sampling`.
-    own |= {name: config.restoration[name] or config.sampling[name] for name in ("sigma_max", "h0")}
+    own |= {name: own[name] or config.sampling[name] for name in ("sigma_max", "h0")}
     changed = ConfigDict(config.to_dict())
     changed.sampling.update(own, image_size=0, guide_sigma_min=0.0, guide_sigma_max=0.0)
-    with errors_renamed({f"config.sampling.{name}": f"config.restoration.{name}" for name in own}):
+    with errors_renamed(_NAMES_OF_OWN):
         return validate(changed)
+
+
+def build_restoration_method(config: ConfigDict, statistics: ImageStatistics | None) -> Method:
+    """Builds the method of `config.restoration`, as `build_method`; errors name its fields."""
+    own_config = with_own_sampler(config)
+    with errors_renamed(_NAMES_OF_OWN):
+        return build_method(own_config, statistics)
 
 
 def with_guide(config: ConfigDict, method: Method) -> Guided:
@@ -83,7 +98,8 @@ def with_guide(config: ConfigDict, method: Method) -> Guided:
     """
     low, high = config.sampling.guide_sigma_min, config.sampling.guide_sigma_max
     sigmas = _levels_of_steps(method, config.noise.sigma0)
-    guided = (sigmas >= low) & (sigmas <= high)
+    # A method's levels are the settings' ones up to rounding to float32.
+    guided = (sigmas >= low * (1 - _ROUNDING)) & (sigmas <= high * (1 + _ROUNDING))
     if not guided.any():
         levels = ", ".join(f"{sigma:.3g}" for sigma in sigmas[:10])
         requirement = f"have a noise level of the sampler in its range ({levels} …)"

@@ -123,6 +123,7 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         num_images=images.num_training,
         step=checkpoints.step,
     )
+    _warn_without_guide(config, folder, checkpoints.step)
     return TrainingSession(
         settings=_loop_settings(config),
         model=model,
@@ -283,3 +284,19 @@ def _log_start(
         step,
         config.training.num_steps,
     )
+
+
+def _warn_without_guide(config: ConfigDict, folder: RunFolder, step: int) -> None:
+    """Warns if a guide is asked for, and the run neither keeps one nor will before its end."""
+    guide_step = config.training.guide_step
+    will_be_kept = step < guide_step < config.training.num_steps
+    if will_be_kept or newest_step(os.path.join(folder.checkpoints, "guide")):
+        return
+    if config.guidance != 1 or 0 < guide_step <= step:
+        _LOGGER.warning(
+            "no guide comes before the end: training.guide_step is %d, and the run goes from step "
+            "%d to %d; other modes need --config.guidance=1",
+            guide_step,
+            step,
+            config.training.num_steps,
+        )

@@ -112,8 +112,9 @@ def _facts_of_samples(run: LoadedRun) -> dict[str, Any]:
     """What the numbers of samples depend on, besides the weights."""
     sampling = run.config.sampling
     return {
+        "weights": run.weights_of_samples,
         "sampler": sampling.sampler,
         "start": sampling.start,
         "seeds": f"{sampling.seed} … {sampling.seed + sampling.num_samples - 1}",
-        "gradient_evaluations_per_image": run.method.max_gradient_evaluations,
+        "gradient_evaluations_per_image": run.gradient_evaluations,
     }

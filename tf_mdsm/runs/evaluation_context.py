@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import tf_mdsm
+from tf_mdsm.config.rules import likelihood_sigmas
 from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.evaluation import sections
@@ -21,6 +22,7 @@ from tf_mdsm.runs.build_evaluation import (
     build_out_of_distribution,
     build_reference,
     build_reference_images,
+    label_key,
     require_enough,
 )
 from tf_mdsm.runs.build_likelihood import build_bound, fit_to_images
@@ -72,7 +74,8 @@ class EvaluationContext:
         run: as given.
 
     Raises:
-        InvalidArgument: for a run on points of the plane, and for images that cannot be read.
+        InvalidArgument: for a run on points of the plane, for images that cannot be read, and for
+            samples of another size than that of the images with which a part compares them.
     """
 
     def __init__(self, run: LoadedRun):
@@ -80,6 +83,7 @@ class EvaluationContext:
         if is_points(run.image_shape):
             on_images = "hold a run on images, not on points"
             raise InvalidArgument("--workdir", on_images, run.folder.path)
+        self._require_comparable_samples()
         self._training, self._all_validation = build_images_of_run(run.config, run.folder)
         self._validation = self._all_validation[: self._settings.num_images]
         # Loaded by `prepare`.
@@ -99,6 +103,13 @@ class EvaluationContext:
             chosen.remove("denoising")
         return chosen
 
+    def _require_comparable_samples(self) -> None:
+        """Refuses samples of another size than the training images if their pixels are compared."""
+        size, image_size = self._config.data.image_size, self._config.sampling.image_size
+        if image_size not in (0, size) and "memorisation" in self.section_names:
+            requirement = f"be 0 or {size} for the part memorisation, which compares pixels"
+            raise InvalidArgument("config.sampling.image_size", requirement, image_size)
+
     @property
     def _has_denoiser(self) -> bool:
         """Whether D(x) is a blind denoiser, which also estimates noise levels."""
@@ -117,6 +128,10 @@ class EvaluationContext:
                 settings[name] = content_of_path(os.path.expanduser(settings[name]))
         if "foreign" in settings:
             settings["foreign"] = self._foreign_images
+        if "features" in settings and (labels := self._labels):
+            settings["labels"] = labels
+        if section == "outliers":
+            _, settings["sigma_min"] = likelihood_sigmas(self._config)
         return self.run.fingerprint(
             {
                 **sampling_settings(self._config),
@@ -130,6 +145,11 @@ class EvaluationContext:
     def _images(self) -> str:
         """What the run's images are known by, and how they are split and resized."""
         return image_key(self._config.data)
+
+    @functools.cached_property
+    def _labels(self) -> str:
+        """What the labels of `config.evaluation.features` are known by, as by `label_key`."""
+        return label_key(self._config)
 
     @functools.cached_property
     def _foreign_images(self) -> str:
@@ -237,7 +257,9 @@ class EvaluationContext:
 
     def _outliers(self) -> Section:
         """Detection of out-of-distribution images by energy, gradient and likelihood."""
-        has_likelihood = self._has_denoiser and self._config.sampling.start != "images"
+        first, last = likelihood_sigmas(self._config)
+        has_start = self._config.sampling.start != "images" and last <= first
+        has_likelihood = self._has_denoiser and has_start
         return sections.evaluate_outliers(
             self.run.model.energy_and_score,
             sigma0=self.run.model.noise.sigma0 if self._has_denoiser else None,

@@ -112,9 +112,15 @@ def export_model(
     of_start = getattr(method.start, "variables", [])
     weights |= {variable.name.removesuffix(":0"): variable for variable in of_start}
     versions = {"tf_mdsm": tf_mdsm.__version__, "tensorflow": tf.__version__}
+    sampled = {
+        "method": type(method).__name__,
+        "max_gradient_evaluations": method.max_gradient_evaluations,
+        "sample_shape": list(target.image_shape),
+        "is_denoiser": trains_denoiser(model.noise.weighting),
+    }
     described: dict[str, Any] = {
         "image_shape": target.image_shape,
-        "provenance": {**versions, **provenance},
+        "provenance": {**versions, **sampled, **provenance},
     }
     if settings.format == "stablehlo":
         batch_sizes = [int(size) for size in settings.batch_sizes.split(",")]
@@ -151,11 +157,11 @@ def _guides(target: Target) -> list[EnergyModel]:
 
 
 def run_provenance(run: LoadedRun) -> dict[str, Any]:
-    """What an export is made from: step, kind of weights, whether D denoises, configuration."""
+    """What an export of a run's own samples is made from: step, weights, configuration."""
     return {
         "step": run.step,
-        "weights": run.weights,
-        "is_denoiser": trains_denoiser(run.config.noise.weighting),
+        "weights": run.weights_of_samples,
+        "max_gradient_evaluations": run.gradient_evaluations,
         "config": run.config.to_dict(),
     }
 

@@ -38,7 +38,7 @@ def likelihood(config: ConfigDict, workdir: str) -> list[str]:
             not fit, or if nothing can be written.
         RunError: if the checkpoint cannot be read, or an energy is not finite.
     """
-    run = load_run(config, workdir, JobDevices(config).devices[0])
+    run = load_run(config, workdir, JobDevices(config).devices[0]).without_guided_steps()
     image_sets = _read_image_sets(run)
     method = config.likelihood.method
     written = []
@@ -60,9 +60,16 @@ def _read_image_sets(run: LoadedRun) -> dict[str, np.ndarray]:
     training, validation = build_images_of_run(run.config, run.folder)
     image_sets = {"held_out": validation, "training": training}
     if path := run.config.likelihood.images:
-        image_sets["given"] = read_images(
-            image_paths(path, _IMAGES), run.image_shape, _IMAGES, "clean"
-        )
+        given = read_images(image_paths(path, _IMAGES), run.image_shape, _IMAGES, "clean")
+        count = run.config.likelihood.num_images
+        if len(given) > count:
+            _LOGGER.warning(
+                "%s: images after the first %d are left out (likelihood.num_images): %d",
+                path,
+                count,
+                len(given) - count,
+            )
+        image_sets["given"] = given
     return image_sets
 
 

@@ -26,6 +26,7 @@ from tf_mdsm.runs.likelihood_reports import likelihood_provenance
 from tf_mdsm.runs.loaded_run import LoadedRun, arithmetic
 from tf_mdsm.runs.results import reserved_stem
 from tf_mdsm.system.atomic import write_text
+from tf_mdsm.system.fingerprints import fingerprint
 from tf_mdsm.system.locks import job_lock
 from tf_mdsm.system.progress import progress_bar
 from tf_mdsm.system.shards import Shards
@@ -78,13 +79,16 @@ def estimate_likelihood(run: LoadedRun, image_sets: dict[str, np.ndarray]) -> li
         run.step,
     )
     once = "be annealed by one process at a time with the same settings"
+    # The cells are those of the run's images; of own images too.
+    gray_levels = count_gray_levels(image_sets["training"], image_sets["held_out"])
+    images = {name: pixels[: settings.num_images] for name, pixels in image_sets.items()}
     with job_lock(f"{stem}.{_key(run)}.lock", once):
         estimate = _estimate(path, config, shards_folder)
-        key = run.fingerprint({**settings.to_dict(), "chains": _key(run)})
+        key = _result_key(run, images, gray_levels)
         report = {
             **run.provenance,
             **likelihood_provenance(run),
-            **_report(estimate, run, path.reference, image_sets),
+            **_report(estimate, run, path.reference, images, gray_levels),
             "settings": settings.to_dict(),
             "key": key,
         }
@@ -140,6 +144,12 @@ def _key(run: LoadedRun) -> str:
     return run.fingerprint(relevant)
 
 
+def _result_key(run: LoadedRun, images: dict[str, np.ndarray], gray_levels: int | None) -> str:
+    """Fingerprint of what the report depends on; images by their content, not by their path."""
+    settings = {**run.config.likelihood.to_dict(), "images": fingerprint(images)}
+    return run.fingerprint({**settings, "gray_levels": gray_levels, "chains": _key(run)})
+
+
 def _estimate(path: AnnealingPath, config: ConfigDict, shards_folder: str) -> LogZEstimate:
     """The estimate by `config.likelihood`, under a progress bar."""
     fields = config.likelihood
@@ -165,16 +175,17 @@ def _report(
     estimate: LogZEstimate,
     run: LoadedRun,
     reference: Reference,
-    image_sets: dict[str, np.ndarray],
+    images: dict[str, np.ndarray],
+    gray_levels: int | None,
 ) -> dict[str, object]:
-    """The report of an estimate, with bits/dim of some images of each set."""
+    """The report of an estimate, with bits/dim of images by the names of their sets."""
     settings = run.config.likelihood
     return likelihood_report(
         estimate,
         run.model.energy,
         reference,
-        {name: images[: settings.num_images] for name, images in image_sets.items()},
-        gray_levels=count_gray_levels(*image_sets.values()),
+        images,
+        gray_levels=gray_levels,
         batch_size=settings.batch_size,
         temperature=settings.temperature,
         tolerance=settings.tolerance,

@@ -82,7 +82,8 @@ def bound_likelihood(method: str, run: LoadedRun, image_sets: dict[str, np.ndarr
         config,
         run,
         JobDevices(config),
-        folder=f"{stem}.{key}.shards",
+        # A shard holds the images of a batch.
+        folder=f"{stem}.{key}.{size}.shards",
         count=-(-len(values) // size),
         result=f"{stem}.npz",
         name=f"likelihood ({method})",

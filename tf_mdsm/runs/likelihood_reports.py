@@ -18,7 +18,6 @@ def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
     """Of which weights and images a likelihood is: the entries of the report that say it."""
     return {
         "step": run.step,
-        "weights": run.weights,
         "weights_hash": run.weights_hash,
         "images_hash": image_key(run.config.data),
     }
@@ -27,16 +26,20 @@ def likelihood_provenance(run: LoadedRun) -> dict[str, object]:
 def find_likelihood(run: LoadedRun, method: str) -> tuple[dict[str, Any], str] | None:
     """The newest report of a method's likelihood of the same weights and images, and its stem.
 
-    The stem is the path less its ending. None if there is no such report.
+    Of "ais" those whose bounds have converged come first. The stem is the path less its ending.
+    None if there is no such report.
     """
     stem = glob.escape(run.folder.likelihood_stem(method))
     paths = glob.glob(f"{stem}.json") + glob.glob(f"{stem}_*.json")
     provenance = likelihood_provenance(run)
+    found = []
     for path in sorted(paths, key=os.path.getmtime, reverse=True):
         report = load_likelihood(path)
         # The names of the other methods begin as those of "ais".
         if report["method"] == method:
             if is_of(report, provenance):
-                return report, path.removesuffix(".json")
-            _LOGGER.info("%s is of other weights or other images: left out", path)
-    return None
+                found.append((report, path.removesuffix(".json")))
+            else:
+                _LOGGER.info("%s is of other weights or other images: left out", path)
+    converged = [(report, stem) for report, stem in found if report.get("log_z") is not None]
+    return next(iter(converged + found), None)

@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -15,16 +16,16 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.networks.guided import guided_network
 from tf_mdsm.runs.build_data import image_shape, sample_shape
-from tf_mdsm.runs.build_method import build_method, with_guide
+from tf_mdsm.runs.build_method import build_method, build_restoration_method, with_guide
 from tf_mdsm.runs.build_model import build_model
 from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.samplers.base import Method, Target
 from tf_mdsm.samplers.guided import GuidedTarget
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.fingerprints import fingerprint as content_hash
-from tf_mdsm.training.checkpoints import restore_weights
+from tf_mdsm.training.checkpoints import newest_step, restore_weights
 
-__all__ = ["LoadedRun", "arithmetic", "fingerprint", "kind_of_weights", "load_run"]
+__all__ = ["LoadedRun", "arithmetic", "fingerprint", "has_guide", "kind_of_weights", "load_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,9 @@ class LoadedRun:
         model: the energy with the weights of the checkpoint, guided by `config.guidance`.
         guide: the energy of the guide, if it acts in some steps of the sampler only; then `model`
             is not guided. Else None.
-        weights: which weights are used: "averaged" (EMA) or "raw"; with a guide, its step too.
+        guide_step: training step of the guide; None without one.
+        weights: which weights the model has: "averaged" (EMA) or "raw"; and, if it is guided, its
+            guide.
         statistics: mean and covariance of the training images; None if the run keeps none.
         step: training step of the checkpoint.
     """
@@ -48,6 +51,7 @@ class LoadedRun:
     checkpoint: str | int
     model: EnergyModel
     guide: EnergyModel | None
+    guide_step: int | None
     weights: str
     statistics: ImageStatistics | None
     step: int
@@ -70,19 +74,52 @@ class LoadedRun:
 
     def target_of_size(self, image_size: int | Sequence[int] | None) -> Target:
         """As `target`, for images of this size (see `samplers.sized.sized`)."""
-        target = sized(self.model, image_size)
+        target: Target = self.model
+        if self.guide is not None:
+            target = GuidedTarget(self.model, self.guide, self.config.guidance)
+        return sized(target, image_size)
+
+    def without_guided_steps(self) -> Self:
+        """The same energy, for what is no sample: without the guide of some steps."""
         if self.guide is None:
-            return target
-        return GuidedTarget(target, sized(self.guide, image_size), self.config.guidance)
+            return self
+        return dataclasses.replace(self, guide=None, guide_step=None)
 
     def build_method(self, config: ConfigDict) -> Method:
         """Builds a method with the `sampling` settings of `config`, and this run's statistics."""
         return build_method(config, self.statistics)
 
     @functools.cached_property
+    def restoration_method(self) -> Method:
+        """The method of `config.restoration`, with this run's statistics."""
+        return build_restoration_method(self.config, self.statistics)
+
+    @functools.cached_property
     def weights_hash(self) -> str:
         """A hash of the weights alone: they differ after another training to the same step."""
         return fingerprint({}, self.model)
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradient evaluations per image of the method, at most; those of a guide count too."""
+        return self.method.max_gradient_evaluations * self.networks
+
+    @property
+    def networks(self) -> int:
+        """Networks whose gradients an evaluation of the model is: two if it is guided.
+
+        Where the guide acts in some steps only, the method itself counts its evaluations.
+        """
+        return 1 if self.guide_step is None or self.guide is not None else 2
+
+    @property
+    def weights_of_samples(self) -> str:
+        """As `weights`, with the guide of some steps of the sampler."""
+        if self.guide is None:
+            return self.weights
+        low, high = (self.config.sampling[f"guide_sigma_{end}"] for end in ("min", "max"))
+        guided = _guided_by(self.guide_step, self.config.guidance)
+        return f"{self.weights}{guided} from sigma {low:g} to {high:g}"
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -139,14 +176,11 @@ def load_run(
         model = build_model(config)
         step = restore_weights(folder.checkpoints, model, which)
         weights = kind_of_weights(model)
-        guide = None
+        guide, guide_step = None, None
         if config.guidance != 1:
-            guide, guide_step = _load_guide(config, folder)
-            weights += f", guided by step {guide_step} with w = {config.guidance:g}"
-            low, high = config.sampling.guide_sigma_min, config.sampling.guide_sigma_max
-            if high:
-                weights += f" from sigma {low:g} to {high:g}"
-            else:
+            guide, guide_step = _load_guide(config, folder, step)
+            if not config.sampling.guide_sigma_max:
+                weights += _guided_by(guide_step, config.guidance)
                 model, guide = _guided_everywhere(model, guide, config.guidance), None
         statistics = load_statistics(folder.image_statistics)
     return LoadedRun(
@@ -155,23 +189,40 @@ def load_run(
         checkpoint=which,
         model=model,
         guide=guide,
+        guide_step=guide_step,
         weights=weights,
         statistics=statistics,
         step=step,
     )
 
 
-def _load_guide(config: ConfigDict, folder: RunFolder) -> tuple[EnergyModel, int]:
-    """The energy of the checkpoint "guide", and its step."""
+def has_guide(folder: RunFolder) -> bool:
+    """Whether a run keeps a guide that is earlier than its newest checkpoint."""
+    guide_step = newest_step(os.path.join(folder.checkpoints, "guide"))
+    return guide_step is not None and guide_step < (newest_step(folder.checkpoints) or 0)
+
+
+def _load_guide(config: ConfigDict, folder: RunFolder, step: int) -> tuple[EnergyModel, int]:
+    """The energy of the checkpoint "guide", and its step, which must come before `step`."""
     # Exports name weights by their paths: the guide's have a prefix.
     with keras.name_scope("guide"):
         guide = build_model(config)
     try:
-        step = restore_weights(folder.checkpoints, guide, "guide")
+        guide_step = restore_weights(folder.checkpoints, guide, "guide")
     except InvalidArgument as error:
         requirement = "be 1, as this run keeps no guide (training.guide_step)"
         raise InvalidArgument("config.guidance", requirement, config.guidance) from error
-    return guide, step
+    if guide_step >= step:
+        requirement = (
+            f"be 1 for the checkpoint of step {step}, as the guide is of step {guide_step}"
+        )
+        raise InvalidArgument("config.guidance", requirement, config.guidance)
+    return guide, guide_step
+
+
+def _guided_by(step: int | None, weight: float) -> str:
+    """The end of `weights` for a guide."""
+    return f", guided by step {step} with w = {weight:g}"
 
 
 def _guided_everywhere(model: EnergyModel, guide: EnergyModel, weight: float) -> EnergyModel:

@@ -15,7 +15,7 @@ from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.errors import InvalidArgument, RunError, errors_in_group
 from tf_mdsm.evaluation.image_quality import psnr_and_ssim
 from tf_mdsm.restoration.baselines import baseline_solution
-from tf_mdsm.restoration.operators import LowPass, require_orthonormal_rows
+from tf_mdsm.restoration.operators import LinearOperator, LowPass, require_orthonormal_rows
 from tf_mdsm.restoration.solve import denoise_blindly, solve
 from tf_mdsm.restoration.tasks import Task, create_task, fitting_tasks
 from tf_mdsm.runs.build_method import with_ascent, with_own_sampler
@@ -70,11 +70,11 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
         return restore_photographs(config, workdir)
     # The model, the tasks and the method. Wrong settings are refused before the model is built.
     settings, own_config = config.restoration, with_own_sampler(config)
-    run = load_run(config, workdir)
+    run = load_run(config, workdir).without_guided_steps()
     has_denoiser = trains_denoiser(config.noise.weighting)
     tasks = _create_tasks(settings, run.image_shape, has_denoiser=has_denoiser)
     solver = _Solver(
-        method=run.build_method(own_config),
+        method=run.restoration_method,
         name=settings.sampler,
         start=settings.start,
         sampling=own_config.sampling,
@@ -90,7 +90,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             "task": problem.task.name,
             "sampler": own_solver.name,
             "start": own_solver.start,
-            "max_gradient_evaluations": own_solver.method.max_gradient_evaluations,
+            "max_gradient_evaluations": own_solver.method.max_gradient_evaluations * run.networks,
             "step": run.step,
             "weights_hash": run.weights_hash,
             "settings": settings.to_dict(),
@@ -102,7 +102,7 @@ def restore(config: ConfigDict, workdir: str) -> list[str]:
             )
             summary = ", ".join(f"{name} {score['psnr']:.2f}" for name, score in scores.items())
             _LOGGER.info("%s: PSNR %s dB", problem.task.name, summary)
-        key = _key(run, problem, report)
+        key = _key(run, problem, own_solver.method)
         with reserved_stem(run.folder.restoration_stem(problem.task.name), key) as path_stem:
             written += _write(path_stem, problem, restored, {**report, "key": key})
     return written
@@ -142,13 +142,24 @@ class _Solver:
     sampling: ConfigDict
 
 
-def _key(run: LoadedRun, problem: _Problem, report: dict[str, Any]) -> str:
-    """Hash of what the restored images depend on: weights, settings, and the images themselves."""
-    settings = {name: report[name] for name in ("task", "sampler", "start", "sampling")}
-    settings["sampling"] = {k: v for k, v in report["sampling"].items() if k != "image_size"}
-    of_solutions = {name: report["settings"][name] for name in ("num_solutions", "seed")}
+def _key(run: LoadedRun, problem: _Problem, method: Method) -> str:
+    """Hash of what the restored images depend on: weights, method, operator, images, seeds."""
+    settings = {name: run.config.restoration[name] for name in ("num_solutions", "seed")}
     images = {"values": problem.values, "originals": problem.originals}
-    return run.fingerprint({**settings, **of_solutions, **images})
+    task = {"task": problem.task.name, "operator": _seen(problem.task.operator, run.image_shape)}
+    return run.fingerprint({**settings, **images, **task, "method": method})
+
+
+def _seen(operator: LinearOperator | None, image_shape: tuple[int, int, int]) -> np.ndarray | None:
+    """What an operator measures of an image of noise; None for None.
+
+    Operators of one task are told apart by it. Of an image with black or smooth parts, those with
+    different masks or cutoffs may measure the same.
+    """
+    if operator is None:
+        return None
+    noise = np.random.default_rng(0).uniform(size=(1, *image_shape)).astype(np.float32)
+    return operator.measure(noise).numpy()
 
 
 def _build_denoiser(run: LoadedRun) -> _Solver:

@@ -74,7 +74,7 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
     sources = _find(settings.images)
     mask = _read_mask(settings)
     own_config = None if settings.task == "denoise" else with_own_sampler(config)
-    run = load_run(config, workdir)
+    run = load_run(config, workdir).without_guided_steps()
     run.folder.require_writable(run.folder.restorations)
     progress = _Progress()
     method = _build_method(run, own_config)
@@ -205,7 +205,7 @@ def _read_mask(settings: ConfigDict) -> np.ndarray | None:
 def _build_method(run: LoadedRun, own_config: ConfigDict | None) -> Method | None:
     """The sampler of a task, or the half steps of denoising; None: denoising by one step."""
     if own_config is not None:
-        return run.build_method(own_config)
+        return run.restoration_method
     return None if run.config.restoration.one_step else half_steps(run.model.noise)
 
 
@@ -216,13 +216,14 @@ def _description(run: LoadedRun, own_config: ConfigDict | None, method: Method |
         sampler, sampling = own_config.sampling.sampler, own_config.sampling.to_dict()
     else:
         sampler, sampling = "one step" if method is None else "half steps", {}
+    evaluations = 1 if method is None else method.max_gradient_evaluations
     return {
         "task": settings.task,
         "step": run.step,
         "weights_hash": run.weights_hash,
         "settings": settings.to_dict(),
         "sampler": sampler,
-        "max_gradient_evaluations": 1 if method is None else method.max_gradient_evaluations,
+        "max_gradient_evaluations": evaluations * run.networks,
         "sampling": sampling,
     }
 

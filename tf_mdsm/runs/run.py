@@ -22,12 +22,12 @@ from tf_mdsm.errors import InvalidArgument, errors_about, errors_renamed
 from tf_mdsm.restoration.operators import LinearOperator
 from tf_mdsm.restoration.solve import restore
 from tf_mdsm.runs.build_likelihood import Fit, build_bound, fit_to_images
-from tf_mdsm.runs.build_method import with_own_sampler
 from tf_mdsm.runs.evaluate import evaluate_run
 from tf_mdsm.runs.export import export_model, run_provenance
+from tf_mdsm.runs.folder import RunFolder
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.likelihood_reports import find_likelihood
-from tf_mdsm.runs.loaded_run import LoadedRun, kind_of_weights, load_run
+from tf_mdsm.runs.loaded_run import LoadedRun, has_guide, kind_of_weights, load_run
 from tf_mdsm.runs.sharded_sampling import stored_pixels
 from tf_mdsm.runs.train import train as run_training
 from tf_mdsm.samplers.base import Method
@@ -92,7 +92,7 @@ class Run(LoadedRun):
             values,
             operator,
             seeds=seeds,
-            method=self.build_method(with_own_sampler(self.config)),
+            method=self.restoration_method,
             batch_size=self.config.sampling.batch_size,
         )
 
@@ -218,7 +218,7 @@ def train(
         overrides: settings to change, by "group.field": `{"training.num_steps": 100}`.
 
     Returns:
-        the trained run.
+        the trained run; without a guide if it ended before one was kept (`training.guide_step`).
 
     Raises:
         InvalidArgument: for settings, data or a folder that cannot be used, before step 1.
@@ -231,7 +231,8 @@ def train(
     with errors_renamed({"--workdir": "workdir"}):
         _set_up_gpus(config)
         run_training(config, path)
-    return load(path, "newest", overrides)
+    of_guide = {} if has_guide(RunFolder(path)) else {"guidance": 1.0}
+    return load(path, "newest", {**(overrides or {}), **of_guide})
 
 
 def export(
@@ -273,6 +274,13 @@ def export(
         model, config, default = source.model, source.config, source.method
         target = source.target if image_size is None else source.target_of_size(image_size)
         provenance = run_provenance(source)
+        if method is not None:  # The run's settings of sampling are not those of this method.
+            evaluations = checked_method(model, method).max_gradient_evaluations
+            provenance |= {
+                "weights": source.weights,
+                "max_gradient_evaluations": evaluations * source.networks,
+            }
+            provenance["config"].pop("sampling")
     elif isinstance(source, EnergyModel):
         model, config, default = source, default_config(), None
         target = sized(model, image_size)

@@ -81,6 +81,7 @@ def _provenance(run: LoadedRun, key: str) -> dict[str, object]:
     sampling = run.config.sampling
     return {
         **run.provenance,
+        "weights": run.weights_of_samples,
         "weights_hash": run.weights_hash,
         "sampler": sampling.sampler,
         "seed": sampling.seed,

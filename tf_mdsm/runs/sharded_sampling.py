@@ -90,7 +90,7 @@ def sample_in_shards(
         "sampling %d images from the checkpoint of step %d; up to %d gradient evaluations an image",
         settings.num_samples,
         run.step,
-        run.method.max_gradient_evaluations,
+        run.gradient_evaluations,
     )
     job.compute(
         lambda run, on_steps: _shard_function(run, settings, on_steps),

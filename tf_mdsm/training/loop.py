@@ -97,12 +97,13 @@ def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> lis
             lambda step: monitor.evaluate_samples(step, keep_if_best, stop_requested),
             on_this_worker=is_chief,
         ),
-        _Event(settings.checkpoint_every, lambda step: _save(session)),
+        # Before the checkpoint of the same step: a run that resumes there keeps no guide any more.
         _Event(
             settings.guide_step,
             lambda step: keep_as_guide() if step == settings.guide_step else None,
             on_this_worker=is_chief,
         ),
+        _Event(settings.checkpoint_every, lambda step: _save(session)),
         _Event(
             settings.sample_every,
             lambda step: monitor.preview(step, stop_requested),

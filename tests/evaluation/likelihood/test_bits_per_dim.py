@@ -48,6 +48,12 @@ def test_gray_levels_of_floats_and_of_bytes(levels):
         assert count_gray_levels(sets[0]) == 2
 
 
+def test_gray_levels_of_bytes_and_floats_together():
+    """A level is the same one in both, though 1 / 255 in float32 is another number."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    assert count_gray_levels(pixels, pixels.astype(np.float32) / 255) == 256
+
+
 def test_gray_levels_of_digits():
     assert count_gray_levels(read_digits()) == 17
 

@@ -51,7 +51,9 @@ def count_gray_levels(*image_sets: np.ndarray) -> int | None:
     for images in image_sets:
         scale = 255 if images.dtype == np.uint8 else 1
         for first in range(0, len(images), _BATCH):
-            values = np.union1d(values, np.unique(images[first : first + _BATCH]) / scale)
+            found = np.unique(images[first : first + _BATCH]) / scale
+            # Rounded alike, a level is the same value in bytes and in floats.
+            values = np.union1d(values, found.astype(np.float32))
             if len(values) > 256:
                 return None
     are_bytes = all(images.dtype == np.uint8 for images in image_sets)

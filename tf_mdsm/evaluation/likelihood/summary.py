@@ -62,7 +62,7 @@ def likelihood_report(
         energy_fn: E, images, float32 [B, H, W, C], to energies [B].
         reference: the reference, whose own bits/dim are reported for comparison.
         image_sets: name to images, uint8 or float in [0, 1], [N, H, W, C].
-        gray_levels: as `count_gray_levels` counts them in all images.
+        gray_levels: as `count_gray_levels` counts them in the images of the data set.
         batch_size: images at a time.
         temperature: T.
         tolerance: as in `convergence_failures`.
