@@ -153,6 +153,32 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
         assert error < 1e-4 * np.linalg.norm(update) + rounding, weight.path
 
 
+def own_network():
+    """A network of one's own, whose last bias adds the same to all energies."""
+    layers = [keras.layers.Dense(4, "silu"), keras.layers.Dense(1)]
+    for seed, layer in enumerate(layers):
+        layer.kernel_initializer = keras.initializers.GlorotUniform(seed)
+    return keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), *layers])
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 3])
+def test_weights_without_influence_on_the_score_have_the_gradient_zero(accumulation_steps):
+    """The others learn as in the same network without them."""
+    network, images = own_network(), some_images(12)
+    model = EnergyModel(network, NoiseLevels(0.1, 1.0, 8), accumulation_steps=accumulation_steps)
+    model.compile(keras.optimizers.SGD(LEARNING_RATE))
+    _, gradients = expected_update(model, images, step=0)
+    *gradients, of_last_bias = gradients
+    assert of_last_bias is None
+    before = [variable.numpy() for variable in network.trainable_variables]
+    model.train_step(images)
+    *weights, last_bias = [variable.numpy() for variable in network.trainable_variables]
+    np.testing.assert_array_equal(last_bias, before.pop())
+    for old, weight, gradient in zip(before, weights, gradients, strict=True):
+        expected = old - LEARNING_RATE / model.noise.sigma0**4 * gradient
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("num_images", [1, 2, 7, 8])
 @pytest.mark.parametrize("num_parts", [2, 3])
 def test_parts_at_once_do_not_change_energies_and_scores(monkeypatch, num_parts, num_images):

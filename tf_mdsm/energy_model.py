@@ -584,7 +584,9 @@ class EnergyModel(keras.Model):
         with tf.GradientTape() as tape:
             each_loss = losses_of(clean, noisy, sigma)
             minimized_loss = tf.reduce_mean(image_weight * each_loss) / self.noise.sigma0**4
-        gradients: Any = tape.gradient(minimized_loss, weights)
+        # A constant that is added to all energies, as a last bias, has no influence on the loss.
+        zero = tf.UnconnectedGradients.ZERO
+        gradients: Any = tape.gradient(minimized_loss, weights, unconnected_gradients=zero)
         return each_loss, gradients
 
     def _gradients_part_by_part(

@@ -3,8 +3,9 @@
     python -m tests.helpers.replica_run N VARIANT FILE
 
 VARIANT is "loop" (this project's training loop), "sgd" (the same with plain gradient descent, since
-Adam would hide a wrong scale of the gradients), "fit" (Keras's loop) or "uneven" (Keras's loop over
-37 images in batches of 16: of the last 5, the replicas have different numbers, and some none).
+Adam would hide a wrong scale of the gradients), "fit" (Keras's loop), "uneven" (Keras's loop over
+37 images in batches of 16: of the last 5, the replicas have different numbers, and some none) or
+"own" (the same with a network of one's own).
 """
 
 import sys
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from tests.helpers.small_runs import small_config
 from tf_mdsm.datasets.batches import training_batches
+from tf_mdsm.energy_model import EnergyModel
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_model import build_model, build_optimizer, build_strategy
 from tf_mdsm.training.compiled_loop import compile_steps
@@ -42,16 +44,28 @@ def counted_all_reduce(context, *arguments, **options):
 
 
 tf.distribute.ReplicaContext.all_reduce = counted_all_reduce
+
+
+def own_model() -> EnergyModel:
+    """A network that ends in a plain dense layer, with averages."""
+    layers = [keras.layers.Dense(8, "silu"), keras.layers.Dense(1, bias_initializer="ones")]
+    for seed, layer in enumerate(layers):
+        layer.kernel_initializer = keras.initializers.GlorotUniform(seed)
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), *layers])
+    return EnergyModel(network, ema_momentum=0.9)
+
+
 images, _ = build_images(config)
 strategy = build_strategy(config)
 with strategy.scope():
-    model = build_model(config)
+    model = own_model() if variant == "own" else build_model(config)
     is_sgd = variant == "sgd"
     model.compile(keras.optimizers.SGD(1e-4) if is_sgd else build_optimizer(config))
 assert strategy.num_replicas_in_sync == replicas
 start = [v.numpy() for v in model.network.trainable_variables] if is_sgd else None
 losses_of_evaluate = {}
-if variant == "uneven":
+is_uneven = variant in ("uneven", "own")
+if is_uneven:
     clean = images[:37]
     losses_of_evaluate["validation_loss"] = model.evaluate(clean, batch_size=16, verbose=0)
     model.fit(clean, batch_size=16, epochs=4, shuffle=False, verbose=0)
@@ -72,7 +86,7 @@ else:
     )
     compile_steps(model)(iter(batches), tf.constant(1 if is_sgd else 20))
 # A step has one all-reduce, of gradients and metrics together.
-expected_reductions = replicas if replicas > 1 and variant != "uneven" else 0
+expected_reductions = replicas if replicas > 1 and not is_uneven else 0
 assert len(reductions) == expected_reductions, "a step has more than one all-reduce"
 weights = {v.path: v.numpy() for v in model.network.trainable_variables}
 averages = {

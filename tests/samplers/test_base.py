@@ -17,7 +17,11 @@ from tests.helpers.denoiser_samplers import (
 )
 from tf_mdsm.config.ranges import CHOICES
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.base import denoise
 from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.samplers.heun import Heun
+from tf_mdsm.samplers.multistep import Multistep
 from tf_mdsm.samplers.starts import IsotropicStart
 
 
@@ -159,6 +163,15 @@ def test_sample_draws_the_images_of_the_chain(compiled):
     """`sample` makes start, all steps and end in one; the chain makes them in parts."""
     sampled = tf.function(compiled.method.sample, autograph=False)(compiled.target, int_seeds(3))
     np.testing.assert_allclose(sampled, compiled.draw(range(3)).images, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Heun, Multistep, AncestralEuler])
+def test_one_noise_level_is_compiled_by_xla(kind):
+    """As for an export: no step is made, and the image is D of the start."""
+    method, of, seeds = kind([0.3]), target(gaussian), int_seeds(3)
+    sampled = tf.function(method.sample, autograph=False, jit_compile=True)(of, seeds)
+    expected = denoise(of, method.start_images(of, seeds))[1]
+    np.testing.assert_allclose(sampled, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_sampler_of_the_configuration_is_tested_here():

@@ -7,11 +7,13 @@ import tensorflow as tf
 from tests.helpers.denoiser_samplers import MIDDLE, SHAPE, SIGMA0, advance, int_seeds, target
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.ancestral import AncestralEuler
+from tf_mdsm.samplers.base import denoise
 from tf_mdsm.samplers.conditioning import KnownPixels
 from tf_mdsm.samplers.guided import Guided, GuidedTarget
 from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.multistep import Multistep
+from tf_mdsm.samplers.sampling import sample
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.samplers.starts import IsotropicStart
 
@@ -118,6 +120,27 @@ def test_what_is_not_sampled_sees_the_energy_itself():
         np.testing.assert_array_equal(own, of_target)
     assert (TARGET.image_shape, TARGET.sigma0) == (SHAPE, SIGMA0)
     assert sized(TARGET, SHAPE[:2]) is TARGET
+
+
+def test_targets_of_any_size_are_sampled_with_the_guide():
+    """As if both had been made for one size."""
+    own, guide = (target(quadratic(p), (None, None, 2)) for p in (OWN, GUIDE))
+    free = GuidedTarget(own, guide, WEIGHT)
+    both = GuidedTarget(sized(own, (5, 7)), sized(guide, (5, 7)), WEIGHT)
+    assert sized(free, (5, 7)) == both
+    method = Guided(METHODS["heun"], [False, True, False, True])
+    images = sample(free, method, seeds=[3, 4], image_size=(5, 7))
+    assert images.shape == (2, 5, 7, 2)
+    np.testing.assert_array_equal(images, sample(both, method, seeds=[3, 4]))
+    with pytest.raises(InvalidArgument, match="`image_size` must be given"):
+        sample(free, method, seeds=[3, 4])
+
+
+def test_one_noise_level_is_one_step_of_the_combined_denoiser():
+    method = Heun([1.0])
+    expected = denoise(EVERYWHERE, method.start_images(TARGET, int_seeds(3)))[1]
+    images = sample(TARGET, Guided(method, [True]), seeds=range(3))
+    np.testing.assert_allclose(images, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_start_is_that_of_the_method():

@@ -54,6 +54,11 @@ def test_a_short_last_batch_gives_the_same_weights(tmp_path, replicas):
     assert_same(train_on(replicas, "uneven", tmp_path), train_on(1, "uneven", tmp_path))
 
 
+def test_a_network_of_ones_own_gives_the_same_weights(tmp_path):
+    """Its last bias has no influence on the score."""
+    assert_same(train_on(2, "own", tmp_path), train_on(1, "own", tmp_path))
+
+
 def test_gradients_have_the_same_scale_on_two_replicas(tmp_path):
     one, two = train_on(1, "sgd", tmp_path), train_on(2, "sgd", tmp_path)
     assert np.linalg.norm(one["update"]) > 1e-3

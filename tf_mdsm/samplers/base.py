@@ -225,13 +225,16 @@ class Method(Value, abc.ABC):
             state: the images before these steps, or a state as `initial_state` makes it.
             seeds: int64 [B], each >= 0.
             first_step: index of the first of these steps.
-            num_steps: number of steps, at least 1.
+            num_steps: number of steps, at least 1 if the method has steps.
             known: data that the final images must agree with.
 
         Returns:
             the state after the steps, and the energy at each step, float32 [num_steps, B]. Steps
             that were not needed have the energy of the last step that was run.
         """
+        if not self.num_steps:
+            # XLA compiles no step whose schedule has no values.
+            return state, tf.zeros([0, tf.shape(self.images_of(state))[0]])
 
         def body(i, state, energies, _):
             state, energy, is_unfinished = self.step(target, state, seeds, first_step + i, known)

@@ -90,7 +90,8 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
     ) -> Chain:
         seed_tensor = tf.constant(checked_seeds(seeds))
         state = start(seed_tensor)
-        states, energies = [kept(state, kept_chains)], []
+        # A method of one noise level makes no step.
+        states, energies = [kept(state, kept_chains)], [np.empty((0, len(seeds)), np.float32)]
         for first in range(0, method.num_steps, show_every):
             steps = min(show_every, method.num_steps - first)
             state, energy = advance(state, seed_tensor, tf.constant(first), tf.constant(steps))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.samplers.base import Target
+from tf_mdsm.samplers.guided import GuidedTarget
 
 __all__ = ["SizedTarget", "sized"]
 
@@ -58,6 +59,8 @@ def _sides(image_size: Any) -> tuple[int, int]:
 def sized(target: Target, image_size: int | Sequence[int] | None) -> Target:
     """A target for images of one size: itself, if it has this size already.
 
+    Of a `GuidedTarget` both energies get the size.
+
     Args:
         target: what is sampled.
         image_size: height and width, or one number for both. None: the target's own.
@@ -73,6 +76,9 @@ def sized(target: Target, image_size: int | Sequence[int] | None) -> Target:
             raise InvalidArgument("image_size", requirement, image_size)
         return target
     height, width = _sides(image_size)
+    if is_free and isinstance(target, GuidedTarget):
+        parts = (sized(part, image_size) for part in (target.target, target.guide))
+        return GuidedTarget(*parts, weight=target.weight)
     if is_free:
         return SizedTarget(target, (height, width, target.image_shape[2]))
     if (height, width) != tuple(shape[:2]):
