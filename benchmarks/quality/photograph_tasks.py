@@ -139,13 +139,12 @@ def main(argv: list[str]) -> int:
         load_tensorflow()
         from tf_mdsm.restoration.photographs import PhotographRestorer
         from tf_mdsm.restoration.tiles import TiledEnergy
-        from tf_mdsm.runs.build_method import with_own_sampler
         from tf_mdsm.runs.loaded_run import load_run
         from tf_mdsm.visualization.images import image_grid, write_png
 
         run = load_run(config, options.workdir)
         target = TiledEnergy(run.model)
-        method = run.build_method(with_own_sampler(config))
+        method = run.restoration_method
         folder = os.path.join(options.workdir, "benchmark")
         origin = {"step": run.step, "weights": run.weights_hash, "tasks": names}
         with Results(os.path.join(folder, "photograph_tasks.json"), origin) as results:

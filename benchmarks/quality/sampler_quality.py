@@ -10,7 +10,8 @@ Writes: WORKDIR/benchmark/sampler_quality.json after every setting, sampler_qual
 
 WORKDIR is a trained run. With --guidance=w its guide is used, in the steps from noise level LOW to
 HIGH, or everywhere (0,0); without --guide_sigmas as in the run's own settings. The names of the
-files tell w and the levels. Sample n has the seed --seed + n; the names tell a seed other than 0.
+files tell w and the levels. Sample n has the seed --seed + n; the names tell a seed other than 0,
+and another number of samples than 1,024.
 For each setting below: the Fréchet distance of samples to the training images in each of the
 --features, precision and recall in the first of them, the gradient evaluations of an image, and the
 seconds of a batch of 64 images. All batches are timed one after the other, in one call. Classifiers
@@ -31,8 +32,8 @@ from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["main", "settings", "table"]
 
-# Images of a batch.
-_BATCH = 64
+# Images of a batch, and samples of a setting unless a flag says otherwise.
+_BATCH, _NUM_SAMPLES = 64, 1_024
 
 # Settings that all have, unless they name others; they do not depend on the run's own recipe.
 _DEFAULTS = {
@@ -83,7 +84,8 @@ def settings() -> dict[str, dict]:
     # Only in runs that keep a mixture of their training images.
     for count in (3, 4, 5, 9):
         by_name[f"heun {count} mixture"] = _by_levels("heun", count, "mixture")
-    for count, start in ((6, "gaussian"), *((count, "mixture") for count in (5, 6, 7, 8, 12))):
+    counts = (4, 5, 6, 7, 8, 11, 12)
+    for count, start in ((6, "gaussian"), *((count, "mixture") for count in counts)):
         levels = _by_levels("multistep", count, start)
         by_name[f"multistep {count} {start}"] = levels | {"rho": _MULTISTEP_RHO}
     for count in (9, 18):
@@ -144,7 +146,7 @@ def measure(
         precision, recall = next(iter(distances.values())).precision_and_recall(kept["images"])
         row = {
             "settings": fields,
-            "gradients": float(kept["gradients"].mean()) * trained.networks_of_model,
+            "gradients": float(kept["gradients"].mean()) * trained.run.networks,
             "distances": {key: distance.of(kept["images"]) for key, distance in distances.items()},
             "precision": precision,
             "recall": recall,
@@ -254,7 +256,9 @@ def main(argv: list[str]) -> int:
     """Runs the benchmark with these flags, and returns the exit status."""
     parser = new_parser("sampler_quality", __doc__)
     parser.add_argument("--workdir", required=True, help="folder of a trained run")
-    parser.add_argument("--num_samples", type=int, default=1_024, help="samples of each setting")
+    parser.add_argument(
+        "--num_samples", type=int, default=_NUM_SAMPLES, help="samples of each setting"
+    )
     parser.add_argument("--only", help="settings separated by commas; a wrong name lists all")
     parser.add_argument("--guidance", type=float, default=1.0, help="weight of a guided energy")
     parser.add_argument(
@@ -274,6 +278,7 @@ def main(argv: list[str]) -> int:
         changes, suffix = _guide(options.guidance, options.guide_sigmas)
         changes["sampling.seed"] = options.seed
         suffix += f"_seed_{options.seed}" if options.seed else ""
+        suffix += f"_n_{options.num_samples}" if options.num_samples != _NUM_SAMPLES else ""
         config = with_overrides(get_config(options.workdir), changes)
         is_in_range = config.guidance != 1 and config.sampling.guide_sigma_max
         if options.only is None and is_in_range:

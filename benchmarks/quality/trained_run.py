@@ -126,14 +126,6 @@ class TrainedModel:
         return self.run.model
 
     @property
-    def networks_of_model(self) -> int:
-        """Networks whose gradients an evaluation of the model is: two if it is guided everywhere.
-
-        Where the guide acts in some steps only, the method itself counts them.
-        """
-        return 1 + (self.config.guidance != 1 and self.run.guide is None)
-
-    @property
     def step(self) -> int:
         """The checkpoint's training step."""
         return self.run.step

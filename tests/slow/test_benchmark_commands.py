@@ -11,9 +11,16 @@ from PIL import Image
 from benchmarks.cost import overheads, scaling, steps, trace
 from benchmarks.cost.peers import timing
 from benchmarks.cost.peers.case import CASES, Case
-from benchmarks.quality import ablation, photograph_tasks, photographs, sampler_quality
+from benchmarks.quality import (
+    ablation,
+    memorization,
+    photograph_tasks,
+    photographs,
+    sampler_quality,
+)
 from benchmarks.quality.equal_time_training import steps_in
 from tests.helpers.photo_runs import make_photo_run
+from tests.helpers.small_runs import call
 
 RECIPE = """
 from tests.helpers.small_runs import small_config
@@ -93,6 +100,25 @@ def test_photographs(tmp_path, capsys, benchmark, flag, picture, columns):
         assert len(np.unique(first)) > 200
 
 
+def test_memorization(exported_run, tmp_path, capsys):
+    """The run samples from one Gaussian: first it needs a mixture."""
+    workdir = tmp_path / "run"
+    shutil.copytree(exported_run, workdir, ignore=shutil.ignore_patterns("export"))
+    arguments = [f"--workdir={workdir}", "--num_samples=80"]
+    assert memorization.main(arguments) == 2
+    assert "`config.sampling.start` must be mixture" in capsys.readouterr().err
+    assert call(f"--workdir={workdir}", "--config.sampling.start=mixture").returncode == 0
+    assert memorization.main(arguments) == 0
+    report = json.loads((workdir / "benchmark" / "memorization.json").read_text())
+    assert list(report["rows"]) == ["validation images", "starts", "samples"]
+    assert report["rows"]["validation images"]["near"] == pytest.approx(0.05, abs=1 / 80)
+    gaussians = report["gaussians"]["samples"]
+    assert sum(row["images"] for row in gaussians) == 80
+    assert sum(row["weight"] for row in gaussians) == pytest.approx(1, abs=1e-5)
+    near = sum(row["near"] for row in gaussians) / 80
+    assert near == pytest.approx(report["rows"]["samples"]["near"])
+
+
 def test_sampler_quality(exported_run, tmp_path, capsys):
     """It writes a table, numbers and a plot; kept samples are used again."""
     workdir = tmp_path / "run"
@@ -101,7 +127,7 @@ def test_sampler_quality(exported_run, tmp_path, capsys):
     only = "--only=heun 5 gaussian,coarse_to_fine beta 1.0 h0 0.03 gaussian"
     assert sampler_quality.main([*arguments, only]) == 0
     folder = workdir / "benchmark"
-    report = json.loads((folder / "sampler_quality.json").read_text())
+    report = json.loads((folder / "sampler_quality_n_64.json").read_text())
     heun, ascent = report["rows"].values()
     assert heun["gradients"] == 9
     assert 2 <= ascent["gradients"] <= 201
@@ -111,14 +137,14 @@ def test_sampler_quality(exported_run, tmp_path, capsys):
     assert report["validation"]["recall"] > 0.5
     assert heun["seconds"] > 0
     assert report["features"]["classifier"].startswith("classifier(")
-    assert (folder / "sampler_quality.png").stat().st_size > 1_000
+    assert (folder / "sampler_quality_n_64.png").stat().st_size > 1_000
     drawn = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     assert len(drawn) == 2
     assert sampler_quality.main([*arguments, only, "--without_times"]) == 0
     assert drawn == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     later = [*arguments, "--only=heun 5 gaussian", "--seed=32", "--without_times"]
     assert sampler_quality.main(later) == 0
-    assert (folder / "sampler_quality_seed_32.json").exists()
+    assert (folder / "sampler_quality_seed_32_n_64.json").exists()
     (first,) = (path for path in drawn if path.name.startswith("heun"))
     (second,) = set(folder.glob("heun*.npz")) - {first}
     images, images_later = (np.load(path)["images"].astype(int) for path in (first, second))
