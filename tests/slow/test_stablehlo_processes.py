@@ -87,8 +87,8 @@ def small_runs(tmp_path_factory):
         "unet": {
             "network__name": "unet",
             "network__head": "distance",
-            "sampling__sampler": "heun",
-            "sampling__start": "gaussian",
+            "sampling__sampler": "multistep",
+            "sampling__start": "mixture",
             "training__guide_step": 5,
         },
     }
@@ -152,6 +152,7 @@ def test_seeds_give_the_same_random_bits_without_tensorflow(tmp_path):
         ("resnet", {"sampling.sampler": "mala"}),
         ("resnet", {"sampling.sampler": "hmc"}),
         ("resnet", {"sampling.sampler": "heun", "sampling.churn": "4"}),
+        ("unet", {"sampling.sampler": "heun", "sampling.start": "gaussian"}),
         ("unet", {"guidance": "2", "sampling.guide_sigma_max": "1"}),
     ],
 )
