@@ -130,7 +130,7 @@ RELATIONS = [
         r"`config.sampling.guide_sigma_min` must not exceed .*guide_sigma_max \(1.0\)",
     ),
     (
-        {"sampling.guide_sigma_max": 1.0, "sampling.guide_sigma_min": 0.5},
+        {"guidance": 2.0, "sampling.guide_sigma_max": 1.0, "sampling.guide_sigma_min": 0.5},
         {"sampling.guide_sigma_max": 0.0},
         "`config.sampling.guide_sigma_min` must be 0 without config.sampling.guide_sigma_max",
     ),

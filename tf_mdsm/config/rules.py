@@ -239,7 +239,7 @@ def _check_guide(config: ConfigDict) -> None:
     if config.guidance != 1 and config.export.format == "torch":
         _refuse(config, "guidance", "be 1 for export.format=torch, the weights of one network")
     if not sampling.guide_sigma_max:
-        if sampling.guide_sigma_min:
+        if config.guidance != 1 and sampling.guide_sigma_min:
             everywhere = "be 0 without config.sampling.guide_sigma_max: the guide acts everywhere"
             _refuse(config, "sampling.guide_sigma_min", everywhere)
         return
