@@ -7,10 +7,11 @@ Duration: that of sampling, and half a minute for each thousand images.
 Writes: WORKDIR/benchmark/memorization.json and memorization.md.
 
 WORKDIR is a trained run that samples from a mixture. Its samples, and the draws of the mixture
-without noise at which they start, are compared with all training images, pixel by pixel. An image
-is called near if it is nearer to its nearest training image than 95 % of the validation images are
-to theirs. A model that copies has many near samples; so has a Gaussian that copies, among the
-samples that start there. Samples are kept, and used again.
+without noise, are compared with all training images, pixel by pixel. An image is called near if it
+is nearer to its nearest training image than 95 % of the validation images are to theirs. Simple
+images are near each other, whoever drew them. So samples are compared with the validation images
+that most probably belong to the same Gaussian, too: a model that copies where the mixture is narrow
+has more near samples there. Samples are kept, and used again.
 """
 
 import dataclasses
@@ -27,28 +28,41 @@ from tf_mdsm.errors import InvalidArgument
 
 __all__ = ["main", "rows_of_gaussians", "table"]
 
+# The sets of images, in the order of the tables.
+_VALIDATION, _STARTS, _SAMPLES = "validation images", "the mixture alone", "samples"
+
 
 def rows_of_gaussians(
-    gaussian: np.ndarray, is_near: np.ndarray, weights: np.ndarray
-) -> list[dict[str, float]]:
-    """Near images among those of each Gaussian.
+    gaussians: dict[str, np.ndarray], is_near: dict[str, np.ndarray], number: int
+) -> list[dict]:
+    """Near images of each set among those of each Gaussian.
 
     Args:
-        gaussian: index of the Gaussian at which each image starts, int [N].
-        is_near: whether it is near a training image, bool [N].
-        weights: of the Gaussians, [K].
+        gaussians: sets to the index of the Gaussian of each image, int [N].
+        is_near: sets to whether each image is near a training image, bool [N].
+        number: number of Gaussians.
 
     Returns:
-        for each Gaussian its `weight`, the number of `images` and of `near` ones among them, and
-        the `probability` that at least so many are near if all Gaussians have the same share.
+        for each Gaussian the numbers of `images` and of `near` ones of each set, and the
+        `probability` that as many samples are near, or more, if they are as often near as the
+        validation images of this Gaussian (Fisher's exact test, one-sided).
     """
-    counts = np.bincount(gaussian, minlength=len(weights))
-    near = np.bincount(gaussian[is_near], minlength=len(weights))
-    probabilities = stats.binom.sf(near - 1, counts, is_near.mean())
-    return [
-        {"weight": float(w), "images": int(n), "near": int(k), "probability": float(p)}
-        for w, n, k, p in zip(weights, counts, near, probabilities, strict=True)
-    ]
+    images = {name: np.bincount(of, minlength=number) for name, of in gaussians.items()}
+    near = {
+        name: np.bincount(of[is_near[name]], minlength=number) for name, of in gaussians.items()
+    }
+    rows = []
+    for k in range(number):
+        counts = {name: (int(near[name][k]), int(images[name][k])) for name in images}
+        pairs = [[n, count - n] for n, count in (counts[_SAMPLES], counts[_VALIDATION])]
+        rows.append(
+            {
+                "near": {name: n for name, (n, _) in counts.items()},
+                "images": {name: count for name, (_, count) in counts.items()},
+                "probability": float(stats.fisher_exact(pairs, alternative="greater").pvalue),
+            }
+        )
+    return rows
 
 
 def table(report: dict) -> str:
@@ -56,31 +70,26 @@ def table(report: dict) -> str:
     sets = [["images", "n", "distance to the nearest training image, median", "near"]]
     for name, row in report["rows"].items():
         sets.append([name, str(row["n"]), f"{row['median']:.2f}", f"{100 * row['near']:.1f} %"])
-    gaussians = [["Gaussian", "weight", "samples", "near samples", "near starts", "probability"]]
-    both = zip(report["gaussians"]["samples"], report["gaussians"]["starts"], strict=True)
-    for number, (samples, starts) in enumerate(both):
-        gaussians.append(
-            [
-                str(number),
-                f"{samples['weight']:.4f}",
-                str(samples["images"]),
-                str(samples["near"]),
-                str(starts["near"]),
-                f"{samples['probability']:.2g}",
-            ]
-        )
+    names = list(report["rows"])
+    gaussians = [["Gaussian", *(f"{name}: near, of" for name in names), "probability"]]
+    for number, row in enumerate(report["gaussians"]):
+        counts = (f"{row['near'][name]}, {row['images'][name]}" for name in names)
+        gaussians.append([str(number), *counts, f"{row['probability']:.2g}"])
     return f"{markdown_table(sets)}\n{markdown_table(gaussians)}\n{report['summary']}\n"
 
 
-def _summary(rows: list[dict[str, float]]) -> str:
+def _summary(rows: list[dict]) -> str:
     """The Gaussian whose near samples are the least probable, in a sentence."""
     number, row = min(enumerate(rows), key=lambda pair: pair[1]["probability"])
-    expected = 1 - (1 - row["probability"]) ** len(rows)
+    (near, images), (near_validation, validation) = (
+        (row["near"][name], row["images"][name]) for name in (_SAMPLES, _VALIDATION)
+    )
+    any_such = 1 - (1 - row["probability"]) ** len(rows)
     return (
-        f"If all {len(rows)} Gaussians had the same share of near samples, one would have a count "
-        f"as improbable as Gaussian {number} ({row['near']} of {row['images']}) in "
-        f"{100 * expected:.2g} % of such runs. The smallest weight is "
-        f"{min(row['weight'] for row in rows):.4f}."
+        f"Least probable is Gaussian {number}: {near} of {images} samples are near, and "
+        f"{near_validation} of {validation} validation images. If samples were as often near as "
+        f"validation images in all {len(rows)} Gaussians, one would be as improbable in "
+        f"{100 * any_such:.2g} % of such runs."
     )
 
 
@@ -119,27 +128,26 @@ def main(argv: list[str]) -> int:
             seeds = tf.range(options.num_samples, dtype=tf.int64) + config.sampling.seed
             crude = dataclasses.replace(start, sigma=0.0)
             images = {
-                "validation images": validation[: options.num_samples],
-                "starts": to_uint8(crude.noisy_images(seeds, run.target.image_shape).numpy()),
-                "samples": trained.samples({}, options.num_samples, folder)["images"],
+                _VALIDATION: validation,
+                _STARTS: to_uint8(crude.noisy_images(seeds, run.target.image_shape).numpy()),
+                _SAMPLES: trained.samples({}, options.num_samples, folder)["images"],
             }
-            distances = {}
+            statistics, distances, gaussians = run.statistics, {}, {}
             for name, some in images.items():
                 distances[name] = nearest_neighbors(some, training)[1][:, 0]
-                found = memorization(distances[name], distances["validation images"])
+                gaussians[name] = statistics.mixture.gaussians_of(
+                    some, statistics.mean, statistics.components
+                )
+                found = memorization(distances[name], distances[_VALIDATION])
                 row = {"n": len(some), "median": found["median"], "near": found["share_below"]}
                 results.add(name, row)
                 print(f"{name:20} {found['median']:8.2f} {100 * found['share_below']:6.1f} %")
             threshold = found["threshold"]
-            gaussian = start.gaussians_of(seeds).numpy()
-            weights = start.weights / start.weights.sum()
-            gaussians = {
-                name: rows_of_gaussians(gaussian, distances[name] < threshold, weights)
-                for name in ("starts", "samples")
-            }
-            summary = _summary(gaussians["samples"])
+            is_near = {name: of < threshold for name, of in distances.items()}
+            rows = rows_of_gaussians(gaussians, is_near, len(start.weights))
+            summary = _summary(rows)
             print(summary)
-            results.set_facts(threshold=threshold, gaussians=gaussians, summary=summary)
+            results.set_facts(threshold=threshold, gaussians=rows, summary=summary)
             results.write_table(table(results.finish(list(images))))
 
     return run_benchmark("memorization", benchmark)

@@ -1,49 +1,55 @@
-"""Near images by Gaussians: counts, and how improbable the largest is."""
+"""Near images by Gaussians: counts, and how improbable the samples' are."""
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from benchmarks.quality.memorization import main, rows_of_gaussians, table
 
 
+def sets(validation, samples) -> dict:
+    return {"validation images": np.array(validation), "samples": np.array(samples)}
+
+
 def test_images_are_counted_at_their_gaussian():
-    gaussian = np.array([0, 0, 2, 2, 2, 2, 0, 2])
-    is_near = np.array([1, 0, 0, 0, 1, 0, 0, 0], bool)
-    rows = rows_of_gaussians(gaussian, is_near, np.array([0.4, 0.1, 0.5]))
-    assert [(row["weight"], row["images"], row["near"]) for row in rows] == [
-        (0.4, 3, 1),
-        (0.1, 0, 0),
-        (0.5, 5, 1),
-    ]
-    # One of three, and one of five, where a quarter is near; none of none is certain.
-    expected = [1 - 0.75**3, 1.0, 1 - 0.75**5]
-    assert [row["probability"] for row in rows] == pytest.approx(expected)
+    gaussians = sets([0, 0, 2, 2, 0], [0, 2, 2, 2])
+    is_near = sets([True, False, False, True, False], [True, True, False, True])
+    rows = rows_of_gaussians(gaussians, is_near, 3)
+    assert [row["near"]["samples"] for row in rows] == [1, 0, 2]
+    assert [row["images"]["samples"] for row in rows] == [1, 0, 3]
+    assert [row["near"]["validation images"] for row in rows] == [1, 0, 1]
+    assert [row["images"]["validation images"] for row in rows] == [3, 0, 2]
+    # Two of the four images are near, and it is the sample: 1/2. Of nothing, 1. Three of five
+    # are near, two or three of them among the three samples: (3 choose 2) 2 / 10 + 1 / 10.
+    assert [row["probability"] for row in rows] == pytest.approx([0.5, 1.0, 0.7])
 
 
 def test_a_gaussian_that_copies_is_improbable():
-    """Half of its images are near, of the others one in fifty."""
+    """Half of its samples are near. Elsewhere samples are as often near as validation images."""
     random = np.random.default_rng(0)
-    gaussian = random.integers(50, size=10_000)
-    is_near = random.uniform(size=10_000) < np.where(gaussian == 7, 0.5, 0.02)
-    probabilities = [
-        row["probability"] for row in rows_of_gaussians(gaussian, is_near, np.full(50, 0.02))
-    ]
+    gaussians = sets(*random.integers(50, size=(2, 10_000)))
+    shares = random.uniform(0, 0.2, 50)
+    copied = np.where(np.arange(50) == 7, 0.5, shares)
+    is_near = {
+        name: random.uniform(size=10_000) < share[gaussians[name]]
+        for name, share in (("validation images", shares), ("samples", copied))
+    }
+    probabilities = [row["probability"] for row in rows_of_gaussians(gaussians, is_near, 50)]
     assert np.argmin(probabilities) == 7
-    assert probabilities[7] < 1e-20
-    assert np.sort(probabilities)[1] > stats.norm.sf(5)
+    assert probabilities[7] < 1e-10
+    assert np.sort(probabilities)[1] > 1e-5
 
 
 def test_the_table_has_a_row_for_each_set_and_each_gaussian():
-    rows = rows_of_gaussians(np.array([0, 1, 1]), np.array([True, False, False]), np.ones(2) / 2)
+    of = sets([0, 1, 1], [0, 1, 1])
+    rows = rows_of_gaussians(of, {name: of[name] == 0 for name in of}, 2)
     report = {
-        "rows": {"samples": {"n": 3, "median": 3.656, "near": 0.1234}},
-        "gaussians": {"samples": rows, "starts": rows},
+        "rows": {name: {"n": 3, "median": 3.656, "near": 0.1234} for name in of},
+        "gaussians": rows,
         "summary": "Nothing.",
     }
     text = table(report)
     assert "| samples | 3 | 3.66 | 12.3 % |" in text
-    assert "| 1 | 0.5000 | 2 | 0 | 0 | 1 |" in text
+    assert "| 1 | 0, 2 | 0, 2 | 1 |" in text
     assert text.endswith("\nNothing.\n")
 
 

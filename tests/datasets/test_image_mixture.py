@@ -81,6 +81,18 @@ def test_the_log_density_is_that_of_the_normal_distributions(fitted):
     np.testing.assert_allclose(logs, np.log(total), rtol=1e-4)
 
 
+def test_images_belong_to_the_gaussian_of_their_group(fitted):
+    """The groups lie far apart."""
+    mixture, statistics, _, centers = fitted
+    images, groups, _ = grouped_images(300, seed=1)
+    components = statistics.components
+    found = mixture.gaussians_of(images, statistics.mean, components)
+    leading = components[: mixture.rank]
+    means = statistics.mean + np.tensordot(mixture.centers, leading, 1)
+    order = [np.argmin(((mean - centers) ** 2).sum((1, 2, 3))) for mean in means]
+    np.testing.assert_array_equal(np.array(order)[found], groups)
+
+
 def test_more_gaussians_than_the_images_allow_are_not_tried():
     images, *_ = grouped_images(60)
     statistics = fit_statistics(images)

@@ -1,6 +1,5 @@
 """Starting points: noise added to given images; Gaussians with the images' covariance."""
 
-import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -134,16 +133,6 @@ def test_mixture_starts_have_the_weights_means_and_covariances_plus_noise():
         assert np.abs((members.mean(0) - mean) / spread).max() < 5 / np.sqrt(number)
         errors = (np.cov(members.T) - expected) / np.outer(spread, spread)
         assert np.abs(errors).max() < 5 * np.sqrt(2 / number)
-
-
-def test_the_gaussian_of_each_seed_is_known():
-    """The two lie far apart on either side of the mean; without noise it is the same one."""
-    start, seeds = two_gaussians(0.3), int_seeds(500)
-    first = start.components[0].ravel().astype(np.float64)
-    for one in (start, dataclasses.replace(start, sigma=0.0)):
-        images = one.noisy_images(seeds, (2, 4, 1)).numpy().reshape(500, 8)
-        side = (images - start.mean.ravel()) @ first
-        np.testing.assert_array_equal(start.gaussians_of(seeds), np.where(side > 0, 0, 1))
 
 
 def test_a_mixture_start_depends_on_its_seed_only():

@@ -60,6 +60,28 @@ class ImageMixture:
             size: number of values of an image.
             sigma: the noise level.
         """
+        logs = self._log_joint(coordinates, residuals, size=size, sigma=sigma)
+        return np.logaddexp.reduce(logs, axis=1)
+
+    def gaussians_of(
+        self, images: np.ndarray, mean: np.ndarray, components: np.ndarray
+    ) -> np.ndarray:
+        """The index of the Gaussian to which each image most probably belongs, int64 [N].
+
+        Args:
+            images: uint8, or float in [0, 1], [N, H, W, C].
+            mean: m, [H, W, C].
+            components: the principal components, [r or more, H, W, C].
+        """
+        places = np.arange(len(images))
+        coordinates, squares = _project(images, places, mean, components[: self.rank])
+        residuals = np.maximum(squares - (coordinates**2).sum(1), 0)
+        return self._log_joint(coordinates, residuals, size=mean.size, sigma=0.0).argmax(axis=1)
+
+    def _log_joint(
+        self, coordinates: np.ndarray, residuals: np.ndarray, *, size: int, sigma: float
+    ) -> np.ndarray:
+        """Log of weight times density of each Gaussian, [N, K]; arguments as `log_density`."""
         rank = self.rank
         logs = np.empty((len(coordinates), len(self.weights)))
         for k, weight in enumerate(self.weights):
@@ -74,7 +96,7 @@ class ImageMixture:
                 + (size - rank) * np.log(variance)
                 + size * np.log(2 * np.pi)
             )
-        return np.logaddexp.reduce(logs, axis=1)
+        return logs
 
 
 def fit_mixture(

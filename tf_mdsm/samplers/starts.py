@@ -231,8 +231,10 @@ class MixtureStart(_StartFromArrays):
     ) -> tf.Tensor:
         """Images of the start, as in `Start.noisy_images`; each `draw` has noise of its own."""
         _require_shape("mean", self.mean.shape, image_shape)
-        mean, components, _, centers, factors, residual_stds = self.variables
-        which = self.gaussians_of(seeds, draw)
+        mean, components, cumulated, centers, factors, residual_stds = self.variables
+        # Which Gaussian: the first whose cumulated weight exceeds a uniform number.
+        chosen = randomness.uniform(seeds, (draw, 0), "start_mixture", (1,))
+        which = tf.reduce_sum(tf.cast(chosen >= cumulated[None, :-1], tf.int32), axis=1)
         # Along the components the Gaussian's own covariance, which holds the noise as well.
         rank = len(self.components)
         normal = randomness.normal(seeds, (draw, 0), "start_components", (rank,))
@@ -245,13 +247,6 @@ class MixtureStart(_StartFromArrays):
         noise -= tf.matmul(tf.matmul(noise, components, transpose_b=True), components)
         flat = tf.matmul(coordinates, components) + noise
         return mean + tf.reshape(flat, [-1, *self.mean.shape])
-
-    def gaussians_of(self, seeds: tf.Tensor, draw: tf.Tensor | int = 0) -> tf.Tensor:
-        """The index of the Gaussian from which each seed's image is drawn, int32 [B]."""
-        _, _, cumulated, *_ = self.variables
-        # The first whose cumulated weight exceeds a uniform number.
-        chosen = randomness.uniform(seeds, (draw, 0), "start_mixture", (1,))
-        return tf.reduce_sum(tf.cast(chosen >= cumulated[None, :-1], tf.int32), axis=1)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """What `noisy_images` reads; the noise of level sigma is part of the factors."""
