@@ -89,7 +89,7 @@ def _summary(rows: list[dict]) -> str:
         f"Least probable is Gaussian {number}: {near} of {images} samples are near, and "
         f"{near_validation} of {validation} validation images. If samples were as often near as "
         f"validation images in all {len(rows)} Gaussians, one would be as improbable in "
-        f"{100 * any_such:.2g} % of such runs."
+        f"{100 * any_such:.3g} % of such runs."
     )
 
 
