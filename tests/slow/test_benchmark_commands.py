@@ -109,7 +109,7 @@ def test_memorization(exported_run, tmp_path, capsys):
     assert "`config.sampling.start` must be mixture" in capsys.readouterr().err
     assert call(f"--workdir={workdir}", "--config.sampling.start=mixture").returncode == 0
     assert memorization.main(arguments) == 0
-    report = json.loads((workdir / "benchmark" / "memorization.json").read_text())
+    report = json.loads((workdir / "benchmark" / "memorization_n_80.json").read_text())
     assert list(report["rows"]) == ["validation images", "the mixture alone", "samples"]
     assert report["rows"]["validation images"]["near"] == pytest.approx(0.05, abs=1 / 180)
     gaussians = report["gaussians"]

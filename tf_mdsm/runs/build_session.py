@@ -44,7 +44,7 @@ from tf_mdsm.runs.image_record import (
 from tf_mdsm.samplers.chain import compile_chain
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.locks import training_lock
-from tf_mdsm.training.checkpoints import TrainingCheckpoints, newest_step
+from tf_mdsm.training.checkpoints import TrainingCheckpoints, kept_guide_step, newest_step
 from tf_mdsm.training.compiled_loop import compile_steps
 from tf_mdsm.training.monitor import Preview, SampleDistance, TrainingMonitor
 from tf_mdsm.training.rollback import rate_factor
@@ -123,7 +123,8 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         num_images=images.num_training,
         step=checkpoints.step,
     )
-    _warn_without_guide(config, folder, checkpoints.step)
+    if workers.is_chief:
+        _warn_without_guide(config, folder, checkpoints.step)
     return TrainingSession(
         settings=_loop_settings(config),
         model=model,
@@ -290,7 +291,7 @@ def _warn_without_guide(config: ConfigDict, folder: RunFolder, step: int) -> Non
     """Warns if a guide is asked for, and the run neither keeps one nor will before its end."""
     guide_step = config.training.guide_step
     will_be_kept = step < guide_step < config.training.num_steps
-    if will_be_kept or newest_step(os.path.join(folder.checkpoints, "guide")):
+    if will_be_kept or kept_guide_step(folder.checkpoints):
         return
     if config.guidance != 1 or 0 < guide_step <= step:
         _LOGGER.warning(

@@ -156,13 +156,22 @@ def _guides(target: Target) -> list[EnergyModel]:
     return [cast(EnergyModel, guide.target if isinstance(guide, SizedTarget) else guide)]
 
 
-def run_provenance(run: LoadedRun) -> dict[str, Any]:
-    """What an export of a run's own samples is made from: step, weights, configuration."""
+def run_provenance(run: LoadedRun, method: Method | None = None) -> dict[str, Any]:
+    """What an export is made from: step, weights, configuration.
+
+    Without `method` samples are the run's own. With another one they are not by the run's settings
+    of sampling, nor by its guide.
+    """
+    config = run.config.to_dict()
+    if method is not None:
+        config.pop("sampling")
+    of_samples = run.weights_of_samples if method is None else run.weights
+    evaluations = (method or run.method).max_gradient_evaluations * run.networks
     return {
         "step": run.step,
-        "weights": run.weights_of_samples,
-        "max_gradient_evaluations": run.gradient_evaluations,
-        "config": run.config.to_dict(),
+        "weights": of_samples,
+        "max_gradient_evaluations": evaluations,
+        "config": config,
     }
 
 

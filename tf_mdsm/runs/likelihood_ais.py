@@ -79,7 +79,7 @@ def estimate_likelihood(run: LoadedRun, image_sets: dict[str, np.ndarray]) -> li
         run.step,
     )
     once = "be annealed by one process at a time with the same settings"
-    # The cells are those of the run's images; of own images too.
+    # The cells are those of the run's images, for own images as well.
     gray_levels = count_gray_levels(image_sets["training"], image_sets["held_out"])
     images = {name: pixels[: settings.num_images] for name, pixels in image_sets.items()}
     with job_lock(f"{stem}.{_key(run)}.lock", once):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -23,7 +22,7 @@ from tf_mdsm.samplers.base import Method, Target
 from tf_mdsm.samplers.guided import GuidedTarget
 from tf_mdsm.samplers.sized import sized
 from tf_mdsm.system.fingerprints import fingerprint as content_hash
-from tf_mdsm.training.checkpoints import newest_step, restore_weights
+from tf_mdsm.training.checkpoints import kept_guide_step, newest_step, restore_weights
 
 __all__ = ["LoadedRun", "arithmetic", "fingerprint", "has_guide", "kind_of_weights", "load_run"]
 
@@ -198,7 +197,7 @@ def load_run(
 
 def has_guide(folder: RunFolder) -> bool:
     """Whether a run keeps a guide that is earlier than its newest checkpoint."""
-    guide_step = newest_step(os.path.join(folder.checkpoints, "guide"))
+    guide_step = kept_guide_step(folder.checkpoints)
     return guide_step is not None and guide_step < (newest_step(folder.checkpoints) or 0)
 
 

@@ -273,14 +273,7 @@ def export(
     if isinstance(source, Run):
         model, config, default = source.model, source.config, source.method
         target = source.target if image_size is None else source.target_of_size(image_size)
-        provenance = run_provenance(source)
-        if method is not None:  # The run's settings of sampling are not those of this method.
-            evaluations = checked_method(model, method).max_gradient_evaluations
-            provenance |= {
-                "weights": source.weights,
-                "max_gradient_evaluations": evaluations * source.networks,
-            }
-            provenance["config"].pop("sampling")
+        provenance = run_provenance(source, method and checked_method(model, method))
     elif isinstance(source, EnergyModel):
         model, config, default = source, default_config(), None
         target = sized(model, image_size)

@@ -18,7 +18,13 @@ from tf_mdsm.system import checksums
 from tf_mdsm.system.atomic import sync, write_json
 from tf_mdsm.system.plain_paths import plain_name
 
-__all__ = ["TrainingCheckpoints", "newest_step", "restore_weights", "write_averages"]
+__all__ = [
+    "TrainingCheckpoints",
+    "kept_guide_step",
+    "newest_step",
+    "restore_weights",
+    "write_averages",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -269,6 +275,11 @@ def _smallest_distance(folder: str, measure: str) -> float:
 def newest_step(folder: str) -> int | None:
     """The step of a folder's newest checkpoint; None if it holds none."""
     return next((_step_of(path) for path in _newest_first(folder)), None)
+
+
+def kept_guide_step(folder: str) -> int | None:
+    """The step of the guide that a run's checkpoint folder keeps; None if it keeps none."""
+    return newest_step(os.path.join(folder, "guide"))
 
 
 def _newest_first(folder: str) -> list[str]:
