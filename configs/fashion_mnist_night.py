@@ -26,19 +26,19 @@ def get_config() -> ConfigDict:
     config.data.update(source="idx", name="", path="/usr/share/datasets/fashion-mnist", channels=1)
     config.noise.update(sigma_min=0.1, sigma_max=3.0, num_levels=128, spacing="geometric")
     config.noise.weighting = "edm"
-    config.network.update(name="unet", channels=48, head="distance")
+    config.network.update(name="unet", channels=32, head="distance")
     config.network.unet.update(patch_size=2, num_resolutions=3, scale_input=True)
     config.optimizer.update(
-        learning_rate=1e-3,
+        learning_rate=1.5e-3,
         final_learning_rate=1e-5,
-        warmup_steps=200,
+        warmup_steps=400,
         clip_norm=2_000.0,
         ema_momentum=0.9995,
     )
     config.training.update(
         batch_size=64,
-        num_steps=60_000,
-        guide_step=8_000,
+        num_steps=24_000,
+        guide_step=3_000,
         checkpoint_every=1_000,
         log_every=50,
         validate_every=1_000,

@@ -14,7 +14,7 @@ run="$(realpath -m "${2:-$(dirname "${BASH_SOURCE[0]}")/../runs/photos}")"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 if [ $# = 1 ]; then
-  .venv/bin/python -m tf_mdsm.main --config=configs/photos.py --workdir="$run"
+  train configs/photos.py "$run"
 fi
-.venv/bin/python -m tf_mdsm.main --workdir="$run" --mode=restore --config.restoration.task=denoise \
+exec .venv/bin/python -m tf_mdsm.main --workdir="$run" --mode=restore --config.restoration.task=denoise \
   --config.restoration.images="$photos" --config.restoration.measured "${@:3}"

@@ -5,7 +5,7 @@
 # resumes from its last checkpoint. Writes runs/digits/.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-.venv/bin/python -m tf_mdsm.main --config=configs/digits.py
+train configs/digits.py runs/digits
 .venv/bin/python -m tf_mdsm.main --config=configs/digits.py --mode=sample
 
 echo

@@ -100,9 +100,49 @@ def test_wrong_clip_norm_is_refused():
         make_model(clip_norm=-1.0)
 
 
-def test_wrong_accumulation_steps_are_refused():
-    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be positive"):
-        make_model(accumulation_steps=0)
+@pytest.mark.parametrize("wrong", [0, 2.5, "2"])
+def test_wrong_accumulation_steps_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`accumulation_steps` must be a whole number"):
+        make_model(accumulation_steps=wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("seed", None),
+        ("seed", 1.0),
+        ("seed", 2**63),
+        ("ema_momentum", "0.9"),
+        ("clip_norm", None),
+        ("clip_norm", np.inf),
+        ("denoiser_steps", 1.0),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_refused(name, wrong):
+    """When the model is made, not at its first step."""
+    with pytest.raises(InvalidArgument, match=f"`{name}` must"):
+        make_model(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [0.1, 0.0, {"sigma_min": 0.1}])
+def test_what_are_no_noise_levels_is_refused(wrong):
+    with pytest.raises(InvalidArgument, match=r"`noise` must be a NoiseLevels, as NoiseLevels\(0"):
+        EnergyModel(build_network("dense", SHAPE, 8), wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["energy", "score", "energy_and_score", "denoise", "noise_level", "__call__"]
+)
+def test_no_image_is_refused(name):
+    model = make_model()
+    with pytest.raises(InvalidArgument, match="`images` must hold at least one image"):
+        getattr(model, name)(some_images()[:0])
+    # In a graph the number of images may be open; then nothing is checked.
+    open_batch = tf.function(
+        getattr(model, name), input_signature=[tf.TensorSpec([None, *SHAPE])], autograph=False
+    )
+    of_two = tf.nest.flatten(open_batch(some_images(2)))
+    assert all(len(tensor) == 2 for tensor in of_two)
 
 
 def noisy_images(model, images, step):
@@ -380,6 +420,51 @@ def test_validation_losses_are_the_same_at_every_call():
     model.network.set_weights(make_model().network.get_weights())
     np.testing.assert_array_equal(first, model.validation_losses(images, tf.constant(0)))
     assert not np.array_equal(first, model.validation_losses(images, tf.constant(1)))
+
+
+def losses_of_evaluate(model, images, batch_size):
+    """The loss of each image, from the definition: the noise follows from the images before."""
+    return np.concatenate(
+        [
+            model.validation_losses(images[first : first + batch_size], first).numpy()
+            for first in range(0, len(images), batch_size)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "options"),
+    [
+        (1, {}),
+        (3, {}),
+        (8, {}),
+        (3, {"accumulation_steps": 2}),
+        (4, {"jit_compile": True}),
+        (3, {"steps_per_execution": 3}),
+    ],
+    ids=["one by one", "short last batch", "at once", "in parts", "XLA", "three steps a call"],
+)
+def test_every_batch_of_an_evaluation_has_noise_of_its_own(batch_size, options):
+    """And the same at every call, and in `test_on_batch` that of the first batch."""
+    images, options = some_images(8).numpy(), dict(options)
+    model = make_model(accumulation_steps=options.pop("accumulation_steps", 1))
+    model.compile("sgd", **options)
+    each = losses_of_evaluate(model, images, batch_size)
+    for _ in range(2):
+        received = model.evaluate(images, batch_size=batch_size, verbose=0)
+        assert received == pytest.approx(each.mean(), rel=1e-5)
+    first = model.test_on_batch(images[:batch_size])
+    assert first == pytest.approx(each[:batch_size].mean(), rel=1e-5)
+
+
+def test_validation_of_fit_is_the_evaluation_in_every_epoch():
+    """The metrics of the training have no influence on its noise."""
+    images, model = some_images(8).numpy(), make_model(keras.optimizers.SGD(0.0))
+    history = model.fit(
+        images, validation_data=images, batch_size=3, epochs=2, verbose=0, shuffle=False
+    ).history
+    expected = losses_of_evaluate(model, images, 3).mean()
+    assert history["val_loss"] == pytest.approx([expected, expected], rel=1e-5)
 
 
 def test_compiled_gradients_agree_with_uncompiled_ones():

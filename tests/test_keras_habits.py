@@ -453,6 +453,19 @@ def test_evaluate_refuses_what_fit_refuses(wrong, as_dataset):
             getattr(new_model(), call)(source, verbose=0)
 
 
+@pytest.mark.parametrize("none", [images()[:0], tf.constant(images()[:0])], ids=["NumPy", "tensor"])
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_no_image_is_refused(call, none):
+    with pytest.raises(InvalidArgument, match="`x` must hold at least one image"):
+        getattr(new_model(), call)(none, verbose=0)
+
+
+def test_noise_levels_of_tensors_come_back_from_a_file(tmp_path):
+    model = EnergyModel(toy_network(), NoiseLevels(0.25, tf.constant(3.0), 16))
+    model.save(tmp_path / "x.keras")
+    assert keras.models.load_model(tmp_path / "x.keras").noise == NoiseLevels(0.25, 3.0, 16)
+
+
 def test_train_on_batch():
     model, other = new_model(), new_model()
     loss, norm = model.train_on_batch(images(BATCH))

@@ -53,7 +53,11 @@ def test_log_normal_levels_of_extreme_distributions(median, log_std):
         {"sigma_min": float("nan")},
         {"sigma_min": 2.0, "sigma_max": 1.0},
         {"sigma_max": float("inf")},
+        {"sigma_max": "1.2"},
+        {"sigma_max": [1.2]},
         {"num_levels": 0},
+        {"num_levels": 64.0},
+        {"num_levels": 1},
         {"sigma0": -1.0},
         {"spacing": "log_normal", "median": 2.0},
         {"log_std": float("nan")},
@@ -63,6 +67,14 @@ def test_log_normal_levels_of_extreme_distributions(median, log_std):
 def test_wrong_levels_are_refused(wrong):
     with pytest.raises(InvalidArgument, match="must"):
         NoiseLevels(**wrong)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.array, tf.constant])
+def test_numbers_of_every_kind_become_plain_ones(kind):
+    """A `.keras` file cannot hold a tensor; 0.25 and 3 are exact in every precision."""
+    noise = NoiseLevels(kind(0.25), kind(3.0), np.int64(16))
+    assert noise == NoiseLevels(0.25, 3.0, 16)
+    assert {type(value) for value in noise.get_config().values()} == {float, int, str}
 
 
 def levels_of_batch(batch_size, num_levels, step, seed=0):

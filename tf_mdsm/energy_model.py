@@ -1,6 +1,7 @@
 """The energy model: E(x), score, denoiser D(x), the training step, averaged weights (EMA)."""
 
 import functools
+import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from tf_mdsm.datasets.training_inputs import (
     errors_of_sources,
     images_of,
     require_no_labels,
+    require_some_images,
 )
 from tf_mdsm.distributed.batch_shares import BatchShare, mean_over_replicas, share_of_batch
 from tf_mdsm.distributed.gpus import unknown_to_xla
@@ -33,6 +35,7 @@ from tf_mdsm.networks.energy_network import (
 from tf_mdsm.noise import NoiseLevels, assign_levels
 from tf_mdsm.samplers import sampling
 from tf_mdsm.samplers.base import Method
+from tf_mdsm.samplers.values import number, whole_number
 from tf_mdsm.system.cpu_tuning import num_parts_at_once
 from tf_mdsm.system.keras_backend import require_tensorflow_backend
 
@@ -78,7 +81,7 @@ class EnergyModel(keras.Model):
         ema_momentum: momentum of the averaged weights (EMA); 0: no averages. At first
             the momentum is smaller, so that the average soon forgets the initial weights: at step
             t it is min(ema_momentum, (1 + t) / (10 + t)).
-        seed: seed of the noise.
+        seed: seed of the noise, a whole number of 64 bits.
         compile_gradients: compile loss and gradients with XLA (not the optimizer).
         clip_norm: largest norm of the gradients over all weights; longer gradients are scaled
             down to it; 0: no clipping. The unit is that of the loss, before it is divided by
@@ -111,14 +114,14 @@ class EnergyModel(keras.Model):
         name: str = "energy_model",
     ):
         require_tensorflow_backend()
-        if not 0 <= ema_momentum < 1:
-            raise InvalidArgument("ema_momentum", "lie in [0, 1)", ema_momentum)
-        if not clip_norm >= 0:
-            raise InvalidArgument("clip_norm", "not be negative", clip_norm)
-        if accumulation_steps < 1:
-            raise InvalidArgument("accumulation_steps", "be positive", accumulation_steps)
-        if denoiser_steps < 0:
-            raise InvalidArgument("denoiser_steps", "not be negative", denoiser_steps)
+        if not isinstance(noise, NoiseLevels | None):
+            raise InvalidArgument("noise", "be a NoiseLevels, as NoiseLevels(0.05, 1.2)", noise)
+        number("ema_momentum", ema_momentum, "lie in [0, 1)", lambda momentum: 0 <= momentum < 1)
+        number("clip_norm", clip_norm, "not be negative", lambda norm: norm >= 0)
+        if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**63:
+            raise InvalidArgument("seed", "be a whole number of 64 bits", seed)
+        accumulation_steps = whole_number("accumulation_steps", accumulation_steps)
+        denoiser_steps = whole_number("denoiser_steps", denoiser_steps, least=0)
         image_shape_of(network)
         require_energy_network(network)
         self.smallest_side = smallest_side(network)
@@ -198,7 +201,7 @@ class EnergyModel(keras.Model):
         """E(x), [B], as `energy`. A symbolic input of Keras gives symbolic energies."""
         if not isinstance(images, keras.KerasTensor):
             # Before Keras does, which turns errors into RuntimeErrors.
-            images = self._images(images)
+            images = self._some_images(images)
         return super().__call__(images, **options)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
@@ -283,9 +286,16 @@ class EnergyModel(keras.Model):
             self, method, seeds=seeds, image_size=image_size, batch_size=batch_size
         )
 
-    def _noisy_images(self, images: Any) -> tf.Tensor:
-        """The images of a caller as float32 [B, H, W, C]; warns if their white is not 1."""
+    def _some_images(self, images: Any) -> tf.Tensor:
+        """The images of a caller, one or more, as float32 [B, H, W, C]."""
         images = self._images(images)
+        if images.shape[0] == 0:
+            raise InvalidArgument("images", "hold at least one image", "no image")
+        return images
+
+    def _noisy_images(self, images: Any) -> tf.Tensor:
+        """As `_some_images`; warns if their white is not 1."""
+        images = self._some_images(images)
         warn_unless_pixels(images, stacklevel=3)
         return images
 
@@ -368,9 +378,9 @@ class EnergyModel(keras.Model):
             Keras' record of the metrics `loss`, `gradient_norm`, `val_loss` of each epoch.
 
         Raises:
-            InvalidArgument: for labels, weights of images, and images that are of a wrong shape
-                or dtype, are not finite, or lie outside of [0, 1] by more than the largest noise
-                level (`datasets.training_inputs.checked_source`).
+            InvalidArgument: for labels, weights of images, an array without images, and images that
+                are of a wrong shape or dtype, are not finite, or lie outside of [0, 1] by more than
+                the largest noise level (`datasets.training_inputs.checked_source`).
         """
         weights = ("class_weight", "sample_weight")
         require_no_labels(y, **{name: options.get(name) for name in weights})
@@ -387,6 +397,20 @@ class EnergyModel(keras.Model):
             x = self._checked(x)
         with errors_of_sources():
             return super().evaluate(x, None, *arguments, **options)
+
+    def predict(self, x: Any, *arguments, **options) -> Any:
+        """The energies of images, [N], as `keras.Model.predict`.
+
+        Args:
+            x: images [N, H, W, C] as for `energy`, or batches of them as in `fit`.
+            *arguments: further arguments of `keras.Model.predict`.
+            **options: the same by name.
+
+        Raises:
+            InvalidArgument: for no image.
+        """
+        require_some_images(x)
+        return super().predict(x, *arguments, **options)
 
     def _checked(self, source: Any) -> Any:
         """Images or batches of them, checked as `fit` promises."""
@@ -455,7 +479,12 @@ class EnergyModel(keras.Model):
         return logs
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The mean loss of validation images; the noise is the same at every call.
+        """The mean loss of validation images.
+
+        The noise is a function of the number of images that were evaluated since the metrics were
+        reset, of the image's place in the batch, and of the model's seed. Keras resets the metrics
+        at the beginning of `evaluate` and of `keras.Model.test_on_batch`. So every call of these
+        has the same noise, and every batch of a call has noise of its own.
 
         Args:
             data: clean images in [0, 1], [b, H, W, C], or a tuple that holds only these.
@@ -467,12 +496,20 @@ class EnergyModel(keras.Model):
         logs: dict[str, Any] = {"loss": self.loss_tracker.result()}
         return logs
 
+    def _num_evaluated(self) -> tf.Tensor:
+        """The number of images that were evaluated since the metrics were reset, int64 scalar."""
+        # The tracker counts the mean number of images of a replica, which is perhaps no integer.
+        num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        count = tf.convert_to_tensor(self.loss_tracker.count) * num_replicas
+        return tf.cast(tf.round(count), tf.int64)
+
     def _validation_losses_in_parts(self, images: tf.Tensor) -> tf.Tensor:
-        """The losses of batch 0, [B], in parts as those of a training step."""
+        """The losses of an evaluated batch, [B], in parts as those of a training step."""
+        batch_number = self._num_evaluated()
         if self.accumulation_steps == 1:
-            return self.validation_losses(images, batch_number=0)
-        clean = self._images(images)
-        level_indices, noisy = self._add_noise(clean, share_of_batch(clean), 0, "validation_noise")
+            return self.validation_losses(images, batch_number)
+        clean, stream = self._images(images), "validation_noise"
+        level_indices, noisy = self._add_noise(clean, share_of_batch(clean), batch_number, stream)
         *parts, _ = self._in_parts(clean, noisy, self._sigma(level_indices))
         # One iteration at a time, as in a training step.
         each_loss = tf.map_fn(

@@ -1,6 +1,7 @@
 """Noise levels sigma_1 … sigma_K: their spacing, and which image of a batch gets which level."""
 
 import dataclasses
+import numbers
 from statistics import NormalDist
 from typing import Any
 
@@ -34,7 +35,8 @@ class NoiseLevels:
     Args:
         sigma_min: smallest level, in pixel units (images lie in [0, 1]).
         sigma_max: largest level, in pixel units.
-        num_levels: number K of the levels. It may differ from the batch size.
+        num_levels: number K of the levels. It may differ from the batch size. One level stands for
+            equal ends only.
         spacing: how the levels lie between the two ends: "linear", "geometric" or "log_normal".
             "log_normal" places K quantiles of a log-normal distribution between the two ends,
             with equal probability between neighbors. EDM samples its levels from such a
@@ -61,14 +63,21 @@ class NoiseLevels:
     sigma_data: float = 0.25
 
     def __post_init__(self) -> None:
+        for field in ("sigma_min", "sigma_max", "sigma0", "median", "log_std", "sigma_data"):
+            object.__setattr__(self, field, _plain_float(field, getattr(self, field)))
+        if not isinstance(self.num_levels, numbers.Integral) or self.num_levels < 1:
+            requirement = "be a whole number of at least 1"
+            raise InvalidArgument("num_levels", requirement, repr(self.num_levels))
+        object.__setattr__(self, "num_levels", int(self.num_levels))
         for field, choices in (("spacing", _SPACINGS), ("weighting", WEIGHTINGS)):
             value = getattr(self, field)
             if value not in choices:
                 raise InvalidArgument(field, f"be one of {', '.join(choices)}", value)
         if not 0 < self.sigma_min <= self.sigma_max < np.inf:
             raise InvalidArgument("sigma_min", "lie in (0, sigma_max]", self.sigma_min)
-        if self.num_levels < 1:
-            raise InvalidArgument("num_levels", "be positive", self.num_levels)
+        if self.num_levels == 1 and self.sigma_min < self.sigma_max:
+            requirement = "exceed 1 unless sigma_min equals sigma_max"
+            raise InvalidArgument("num_levels", requirement, self.num_levels)
         if self.spacing == "log_normal" and not self.sigma_min <= self.median <= self.sigma_max:
             raise InvalidArgument("median", "lie in [sigma_min, sigma_max]", self.median)
         for field in ("sigma0", "median", "log_std", "sigma_data"):
@@ -88,6 +97,14 @@ class NoiseLevels:
     def from_config(cls, config: dict[str, Any]) -> "NoiseLevels":
         """The noise levels that `get_config` describes."""
         return cls(**config)
+
+
+def _plain_float(field: str, value: Any) -> float:
+    """A number of Python, NumPy or TensorFlow as Python's float, which a `.keras` file can hold."""
+    array = np.asarray(value)
+    if array.ndim or array.dtype.kind not in "iuf":
+        raise InvalidArgument(field, "be a number", repr(value))
+    return float(array)
 
 
 def _linear(levels: NoiseLevels) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Training images as `prepare` carries them: each once, and which ones each step's batch holds."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.system.atomic import atomic_write
 
 __all__ = ["read_batches", "write_inputs"]
 
@@ -17,7 +20,7 @@ _STEPS_OF_PART = 500
 
 
 def write_inputs(config: Any, images: Any, folder: str) -> dict[str, str]:
-    """Writes the images and the order of a run's batches, unless they are there.
+    """Writes the images and the order of a run's batches, unless the same ones are there.
 
     Needs TensorFlow: the order is that of the run's own training.
 
@@ -28,6 +31,9 @@ def write_inputs(config: Any, images: Any, folder: str) -> dict[str, str]:
 
     Returns:
         the names of the two files, `images` and `order`.
+
+    Raises:
+        InvalidArgument: if the folder holds other images under this name.
     """
     from tf_mdsm.datasets.patches import Patches
 
@@ -36,17 +42,35 @@ def write_inputs(config: Any, images: Any, folder: str) -> dict[str, str]:
     kind = f"patches_{config.data.channels}" if is_patches else "images"
     files = {"images": f"{kind}.npz", "order": f"order_{kind}_{size}.npz"}
     paths = {name: os.path.join(folder, file) for name, file in files.items()}
+    whole = images.images if isinstance(images, Patches) else [images]
     if not os.path.exists(paths["images"]):
-        whole = images.images if isinstance(images, Patches) else [images]
-        np.savez_compressed(paths["images"], *whole)
+        _write(paths["images"], *whole)
+    elif not _holds(paths["images"], whole):
+        raise InvalidArgument("--output", "be a folder without other images", paths["images"])
     if not os.path.exists(paths["order"]):
         if isinstance(images, Patches):
             order = _order_of_patches(config, images, seed)
         else:
             num_steps = _FEW_STEPS if size > _LARGE_BATCH else _MAX_STEPS
             order = {"image": _order(len(images), size, num_steps, seed)}
-        np.savez_compressed(paths["order"], **order)
+        _write(paths["order"], **order)
     return files
+
+
+def _write(path: str, *arrays: np.ndarray, **named: np.ndarray) -> None:
+    """Writes a compressed file, complete or not at all."""
+    with atomic_write(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, *arrays, **named)
+
+
+def _holds(path: str, images: Sequence[np.ndarray]) -> bool:
+    """Whether a file holds these images, in their order, and no others."""
+    with np.load(path) as arrays:
+        kept = arrays.files
+        pairs = zip(kept, images, strict=False)
+        return len(kept) == len(images) and all(
+            np.array_equal(arrays[name], image) for name, image in pairs
+        )
 
 
 def _order(num_images: int, batch_size: int, num_steps: int, seed: int) -> np.ndarray:

@@ -73,19 +73,25 @@ def _job(text: str) -> tuple[str, float]:
 
 
 def run_jobs(jobs: list[tuple[str, float]], folder: str, output: str, seconds: float) -> None:
-    """Runs jobs one after the other, and keeps what they tell in `results.json`."""
-    end = time.monotonic() + seconds
+    """Runs jobs one after the other, and keeps what they tell in `results.json`.
+
+    Results of other jobs that are there stay.
+    """
+    end, path = time.monotonic() + seconds, os.path.join(output, "results.json")
     results: dict[str, dict] = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
     for name, limit in jobs:
         limit = min(limit, end - time.monotonic())
         if limit < 5:
             print(f"{name}: no time left", flush=True)
             continue
-        job = results.setdefault(name, {"limit": limit, "findings": []})
+        job = results[name] = {"limit": limit, "findings": []}
         start = time.monotonic()
         job["status"] = _run_job(name, limit, folder, output, job["findings"], results)
         job["seconds"] = time.monotonic() - start
-        write_json(results, os.path.join(output, "results.json"))
+        write_json(results, path)
         print(f"{name}: {job['status']}, {job['seconds']:.0f} s", flush=True)
 
 

@@ -50,7 +50,7 @@ def measure(results: Results, workdir: str, repeats: int) -> None:
         signatures = tf.saved_model.load(os.path.join(folder, "saved_model")).signatures
         model = StableHloModel(os.path.join(folder, "stablehlo"))
         for size in _BATCH_SIZES:
-            for name, inputs in example_requests(run.model.image_shape, size).items():
+            for name, inputs in example_requests(run.target.image_shape, size).items():
                 program = os.path.join(folder, "stablehlo", f"{name}_{size}.stablehlo")
                 row = _compare(signatures[name], model, name, inputs, repeats)
                 results.add(f"{name}, {size}", {"bytes": os.path.getsize(program), **row})

@@ -100,7 +100,7 @@ def sampler_in_process(workdir: str, export: str) -> SampleFn:
     if run.step != provenance["step"]:
         exported = f"have the exported step {provenance['step']} as its newest checkpoint"
         raise InvalidArgument("--workdir", f"{exported} (export again)", f"step {run.step}")
-    run_sampler = compile_chain(run.model, run.method, config.sampling.show_every)
+    run_sampler = compile_chain(run.target, run.method, config.sampling.show_every)
     return lambda seeds: run_sampler(seeds).images
 
 

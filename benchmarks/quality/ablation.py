@@ -44,7 +44,7 @@ from benchmarks.quality.trained_run import (
 from benchmarks.recipes import config_hash, load_recipe
 from benchmarks.results import Results
 from tf_mdsm.config.overrides import with_overrides
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 
 __all__ = ["evaluate", "main"]
 
@@ -62,8 +62,13 @@ def evaluate(config: ConfigDict, folder: str, distance: FrechetDistance, num_sam
         `validation_loss`, the mean over the noise levels of the squared residual, in pixels
         (whatever weights the run was trained with); `levels`, a row for each noise level;
         `samples`, samplers to their Fréchet distances and gradient evaluations; `outliers`.
+
+    Raises:
+        RunError: if the run is of another number of steps.
     """
     trained = load_trained_model(config, folder)
+    if trained.step != config.training.num_steps:
+        raise RunError(f"{folder}: at step {trained.step}, not {config.training.num_steps}")
     images = distance.validation_images[:_IMAGES]
     sigmas = np.geomspace(config.noise.sigma_min, config.noise.sigma_max, _LEVELS)
     rows = trained.denoising_rows(images, sigmas)

@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.cost.memory import peak_mib
 from benchmarks.cost.turns import time_in_turns
+from benchmarks.recipes import config_hash
 from tf_mdsm.config import file as config_file
+from tf_mdsm.config.rules import check_same_run
 from tf_mdsm.errors import RunError
 from tf_mdsm.system.atomic import write_json
 
@@ -28,7 +30,8 @@ _IMAGES = 1_024
 def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[str, float]]:
     """Size and speed of variants, timed in turns.
 
-    Costs that `path` holds are kept: the numbers of steps of runs that have begun depend on them.
+    Costs that `path` holds of the same settings are kept: the numbers of steps of runs that have
+    begun depend on them.
 
     Args:
         configs: names of variants to their configurations.
@@ -36,14 +39,15 @@ def measure_costs(configs: dict[str, ConfigDict], path: str) -> dict[str, dict[s
 
     Returns:
         names to `parameters`, and to the median seconds of a `forward` pass, of a `gradient` with
-        respect to the images, and of a training `step`.
+        respect to the images, and of a training `step`; and a hash of the `settings`.
     """
     costs = _read_json(path, {})
     jobs = {}
     for name, config in configs.items():
-        if name not in costs:
+        settings = config_hash(config)
+        if costs.get(name, {}).get("settings") != settings:
             parameters, timed = _jobs_of(config)
-            costs[name] = {"parameters": parameters}
+            costs[name] = {"settings": settings, "parameters": parameters}
             jobs.update({(name, cost): job for cost, job in timed.items()})
     for (name, cost), seconds in time_in_turns(jobs, _ROUNDS).items():
         costs[name][cost] = statistics.median(seconds) / _REPEATS
@@ -95,15 +99,17 @@ def train_in_process(config: ConfigDict, folder: str) -> dict[str, float]:
         kept in `folder/training.json`.
 
     Raises:
+        InvalidArgument: if the folder holds a run of other settings.
         RunError: if the process fails.
     """
-    path = os.path.join(folder, "training.json")
+    path, config_path = (os.path.join(folder, name) for name in ("training.json", "config.json"))
+    if os.path.exists(config_path):
+        check_same_run(config, config_file.load_config(config_path))
     training = _read_json(path, {"seconds": 0.0, "peak_mib": 0.0})
     if training.get("step") == config.training.num_steps:
         return training
     os.makedirs(folder, exist_ok=True)
-    if not os.path.exists(os.path.join(folder, "config.json")):
-        config_file.save_config(config, os.path.join(folder, "config.json"))
+    config_file.save_config(config, config_path)
     command = [sys.executable, "-m", "tf_mdsm.main", f"--workdir={folder}"]
     command.append(f"--config={config_file.__file__}:{folder}")
     status = None

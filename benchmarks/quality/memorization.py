@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
         load_tensorflow()
         import tensorflow as tf
 
-        from tf_mdsm.evaluation.memorization import memorization, nearest_neighbors
+        from tf_mdsm.evaluation.memorization import is_nearer, memorization, nearest_neighbors
         from tf_mdsm.runs.build_data import build_images
         from tf_mdsm.samplers.starts import MixtureStart
         from tf_mdsm.visualization.images import to_uint8
@@ -147,7 +147,7 @@ def main(argv: list[str]) -> int:
                 results.add(name, row)
                 print(f"{name:20} {found['median']:8.2f} {100 * found['share_below']:6.1f} %")
             threshold = found["threshold"]
-            is_near = {name: of < threshold for name, of in distances.items()}
+            is_near = {name: is_nearer(of, threshold) for name, of in distances.items()}
             rows = rows_of_gaussians(gaussians, is_near, len(start.weights))
             summary = _summary(rows)
             print(summary)

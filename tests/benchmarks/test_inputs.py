@@ -11,6 +11,7 @@ from tf_mdsm.config import default_config
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.patches import Patches
 from tf_mdsm.datasets.pixels import to_float
+from tf_mdsm.errors import InvalidArgument
 
 STEPS = 6
 
@@ -75,3 +76,16 @@ def test_written_files_are_not_written_again(config, tmp_path):
     times = [(tmp_path / name).stat().st_mtime_ns for name in files.values()]
     assert write_inputs(config, images, str(tmp_path)) == files
     assert times == [(tmp_path / name).stat().st_mtime_ns for name in files.values()]
+
+
+def test_a_folder_with_other_images_is_refused(config, tmp_path):
+    """The same images are written once; those that are there stay."""
+    images = random_uint8(17, 8, 8, 3)
+    files = write_inputs(config, images, str(tmp_path))
+    for others in (random_uint8(17, 8, 8, 3, seed=1), images[:16], random_uint8(17, 4, 4, 3)):
+        with pytest.raises(InvalidArgument, match="`--output` must be a folder without other"):
+            write_inputs(config, others, str(tmp_path))
+    assert write_inputs(config, images, str(tmp_path)) == files
+    assert {path.name for path in tmp_path.iterdir()} == set(files.values())
+    expected = trained_on(images, config)
+    np.testing.assert_array_equal(read(tmp_path, files, config, 0, STEPS), expected)

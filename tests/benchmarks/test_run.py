@@ -38,6 +38,11 @@ def test_findings_are_kept_whatever_becomes_of_the_job(tmp_path, monkeypatch):
     statuses = [results[name]["status"] for name in ends]
     assert statuses == ["exit status -9", "exit status 1", "done"]
     assert "ZeroDivisionError" in (tmp_path / "log.txt").read_text()
+    run.run_jobs([("describe:good", 5.0)], "folder", str(tmp_path), seconds=100)
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert list(again) == list(ends)
+    assert again["describe:slow"] == results["describe:slow"]
+    assert again["describe:good"]["findings"] == [{"a": 1}]
 
 
 def test_jobs_without_time_are_left_out(tmp_path, capsys):

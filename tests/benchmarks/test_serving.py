@@ -3,9 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from benchmarks.cost import serving
+from tests.helpers.small_runs import small_config
+from tf_mdsm.config.file import get_config
+from tf_mdsm.runs.run import load
+from tf_mdsm.runs.train import train
 
 
 @pytest.fixture
@@ -34,6 +39,19 @@ def test_invalid_arguments_are_refused_first(workdir, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("serving: ")
         assert message in line
+
+
+def test_guided_runs_are_sampled_with_their_guide(tmp_path):
+    guided = {"guidance": 2.0, "training__guide_step": 2}
+    train(small_config(training__num_steps=4, sampling__sampler="heun", **guided), str(tmp_path))
+    export = tmp_path / "export" / "1"
+    (export / "assets.extra").mkdir(parents=True)
+    provenance = {"step": 4, "config": get_config(str(tmp_path)).to_dict()}
+    (export / "assets.extra" / "tf_mdsm.json").write_text(json.dumps(provenance))
+    images = serving.sampler_in_process(str(tmp_path), str(export))(np.arange(2))
+    # Uint8 images are rounded to 1/255.
+    expected = load(tmp_path).sample(2) / 255
+    np.testing.assert_allclose(np.clip(images, 0, 1), expected, atol=0.5 / 255 + 1e-5)
 
 
 def test_the_newest_export_is_the_one_of_the_largest_number(tmp_path):

@@ -19,6 +19,15 @@ def test_saved_configurations_are_read_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
+def test_other_images_are_allowed_for_one_call(tmp_path):
+    """The file says that none are; the configuration itself stays."""
+    config = default_config()
+    config.data.allow_other_images = True
+    save_config(config, str(tmp_path / "config.json"))
+    assert load_config(str(tmp_path / "config.json")) == default_config()
+    assert config.data.allow_other_images is True
+
+
 def test_settings_of_later_versions_get_their_defaults(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"seed": 3, "noise": {"sigma_min": 0.5}}))
     expected = default_config()

@@ -85,14 +85,25 @@ def test_the_folder_is_named_after_the_recipe():
     assert not parse(DIGITS, "--workdir=~/x").workdir.startswith("~")
 
 
-def test_the_text_after_a_recipes_name_is_no_part_of_the_file(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("text", "recipe_text"),
+        ("lr=0.1", "recipe_lr=0.1"),
+        ("a/b:../c", "recipe_a_b_.._c"),
+        ("~ü 1*,+-", "recipe__ü_1_,+-"),
+        ("", "recipe"),
+    ],
+)
+def test_the_text_after_a_recipes_name_is_part_of_the_folders_name(tmp_path, text, folder):
+    """Of runs with different texts none takes the other's folder."""
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
         "from tf_mdsm.config import default_config\n"
         "def get_config(_):\n"
         "    return default_config()\n"
     )
-    assert parse("--config", f"{recipe}:text").workdir == "runs/recipe"
+    assert parse("--config", f"{recipe}:{text}").workdir == f"runs/{folder}"
 
 
 def test_weights_to_import():

@@ -21,9 +21,14 @@ def test_small_images_are_padded_with_zeros():
 def test_gray_and_color_are_converted():
     gray = random_uint8(4, 4, 1)
     np.testing.assert_array_equal(resize(gray, 4, 3), gray.repeat(3, axis=-1))
-    color = random_uint8(4, 4, 3)
-    weights = [0.2989, 0.5870, 0.1140]
-    assert np.abs(resize(color, 4, 1)[..., 0] - color @ weights).max() <= 1
+    color = random_uint8(64, 64, 3)
+    exact = color @ [0.2989, 0.5870, 0.1140]
+    for gray in (resize(color, 64, 1).numpy(), convert_channels(color, 1)):
+        assert gray.dtype == np.uint8
+        # The nearest byte; near a half, where float32 decides, either of the two.
+        assert np.abs(gray[..., 0] - exact).max() <= 0.5 + 255 * 2**-22
+    floats = (color / 255).astype(np.float32)
+    np.testing.assert_allclose(resize(floats, 64, 1)[..., 0], exact / 255, atol=2**-22)
 
 
 def test_scaling_by_a_half_takes_means_of_2x2_pixels_of_a_smooth_image():

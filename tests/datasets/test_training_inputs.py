@@ -10,6 +10,7 @@ from tf_mdsm.datasets.training_inputs import (
     errors_of_sources,
     images_of,
     require_no_labels,
+    require_some_images,
 )
 from tf_mdsm.errors import InvalidArgument
 
@@ -104,6 +105,13 @@ def test_wrong_shapes_and_dtypes_are_refused_before_anything_is_read(kind):
             checked_source(SOURCES[kind](array), SHAPE, MARGIN)
 
 
+def test_a_list_of_images_of_several_shapes_is_refused():
+    for ragged in ([[1, 2], [3]], [images(1)[0], images(1)[0, :3]]):
+        for source in (ragged, (ragged,)):
+            with pytest.raises(InvalidArgument, match="`x` must be one array of numbers"):
+                checked_source(source, SHAPE, MARGIN)
+
+
 def test_a_data_set_without_batches_is_refused():
     with pytest.raises(InvalidArgument, match=r"dataset\.batch\(64\)"):
         checked_source(tf.data.Dataset.from_tensor_slices(images()), SHAPE, MARGIN)
@@ -134,9 +142,16 @@ def test_other_errors_of_tensorflow_pass():
         tf.reshape(tf.zeros([3]), [2])
 
 
-def test_an_array_of_no_images_passes():
-    """Keras says what it thinks of it."""
-    assert len(checked_source(images(0), SHAPE, MARGIN)) == 0
+@pytest.mark.parametrize("kind", ["NumPy", "tensor"])
+def test_an_array_of_no_images_is_refused(kind):
+    none = SOURCES[kind](images(0))
+    for check in (require_some_images, lambda source: checked_source(source, SHAPE, MARGIN)):
+        with pytest.raises(InvalidArgument, match="`x` must hold at least one image"):
+            check(none)
+    with pytest.raises(InvalidArgument, match="`x` must hold at least one image"):
+        require_some_images([])
+    for source in (images(1), images(1).tolist(), dataset(images(0)), Batches(images(0)), None):
+        require_some_images(source)
 
 
 def test_other_sources_pass():

@@ -87,4 +87,4 @@ def test_images_of_a_run_that_are_gone(small_run, monkeypatch):
 
     monkeypatch.setattr(RunModel, "own_images", refuse)
     found = opening.comparison_of(model)
-    assert "cannot be read: `config.data.path` must be a folder" in found.remark
+    assert "cannot be shown: `config.data.path` must be a folder" in found.remark

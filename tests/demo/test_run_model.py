@@ -5,8 +5,11 @@ import pytest
 
 import tf_mdsm
 from tests.helpers.served_inputs import SHAPE, some_images
+from tests.helpers.small_runs import small_config
 from tf_mdsm.demo.run_model import RunModel
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.run import load
+from tf_mdsm.runs.train import train
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,16 @@ def test_its_own_images(model):
         "validation images": 180,
     }
     assert all(array.dtype == np.float32 for array in images.values())
+
+
+def test_images_of_another_size_than_the_samples_are_not_offered(small_run, monkeypatch):
+    model = RunModel(str(small_run))
+    monkeypatch.setattr(model, "image_shape", (16, 16, 1))
+    with pytest.raises(InvalidArgument, match=r"`config.sampling.image_size` must be 8, the side"):
+        model.own_images()
+
+
+def test_what_is_no_denoiser_says_so(small_run, tmp_path):
+    assert RunModel(str(small_run)).lacks == ()
+    train(small_config(training__num_steps=1, noise__weighting="score"), str(tmp_path))
+    assert "noise.weighting=score" in RunModel(str(tmp_path)).lacks[0]

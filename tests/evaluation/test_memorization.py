@@ -139,3 +139,10 @@ def test_wrong_arguments_are_refused(call, field):
 
 def test_samples_at_the_threshold_are_not_below_it():
     assert memorization(np.ones(4), np.ones(9))["share_below"] == 0
+
+
+def test_copies_are_near_although_validation_images_are_copies():
+    """One validation image in ten is a training image: the 5th percentile is 0."""
+    validation = np.concatenate([np.zeros(10), np.linspace(1, 2, 90)])
+    found = memorization(np.array([0.0, 0.0, 0.0, 1.0]), validation)
+    assert (found["threshold"], found["share_below"]) == (0.0, 0.75)

@@ -101,7 +101,8 @@ def test_projections_follow_from_their_seed():
     ("shape", "count", "message"),
     [
         ((64, 65, 1), 3, "hold at most 4096 values"),
-        ((4, 4, 1), 0, r"lie in \[1, 16\]"),
+        ((4, 4, 1), 0, "`count` must be a whole number of at least 1"),
+        ((4, 4, 1), 3.5, "`count` must be a whole number of at least 1"),
         ((4, 4, 1), 17, r"lie in \[1, 16\]"),
     ],
 )
@@ -166,6 +167,49 @@ def test_photos_of_any_dtype_are_measured(operator):
     expected = operator.measure(tf.constant(photos / 255, tf.float32))
     np.testing.assert_allclose(operator.measure(photos), expected, atol=1e-6)
     np.testing.assert_allclose(operator.measure(photos / 255), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: Downsampling(0), "factor"),
+        (lambda: Downsampling(2.0), "factor"),
+        (lambda: LowPass((4, 4, 1), float("nan")), "cutoff"),
+        (lambda: LowPass((4, 4, 1), -0.1), "cutoff"),
+        (lambda: Grayscale(0), "channels"),
+    ],
+)
+def test_operators_of_wrong_numbers_are_refused(make, field):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must be"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "message"),
+    [
+        (Downsampling(2), (33, 34, 1), "have sides that 2 divides. Received: 33 x 34"),
+        (Downsampling(16), (8, 8, 1), "have sides that 16 divides. Received: 8 x 8"),
+        (Inpainting(np.eye(4)), (8, 8, 1), r"have the shape \[B, 4, 4, C\]"),
+        (Inpainting(np.ones((1, 4))), (4, 4, 1), r"have the shape \[B, 1, 4, C\]"),
+        (LowPass((4, 4, 1), 0.3), (8, 4, 1), r"have the shape \[B, 4, 4, C\]"),
+        (RandomProjections((4, 4, 1), 5, 0), (8, 8, 1), r"have the shape \[B, 4, 4, 1\]"),
+        (Grayscale(), (4, 4, 1), r"have the shape \[B, H, W, 3\]"),
+    ],
+)
+def test_images_of_a_shape_that_does_not_fit_are_refused(operator, shape, message):
+    """They are not cut, repeated, or mixed with each other."""
+    with pytest.raises(InvalidArgument, match=f"`images` must {message}"):
+        operator.measure(np.zeros((2, *shape), np.float32))
+
+
+def test_images_of_a_size_that_is_not_known_yet_are_measured():
+    """In a graph for images of any size."""
+    images = normal((2, 4, 8, 3))
+    for operator in (Downsampling(2), Inpainting(np.ones((4, 8))), LowPass((4, 8, 3), 0.3)):
+        measure = tf.function(
+            operator.measure, [tf.TensorSpec([None, None, None, 3])], autograph=False
+        )
+        np.testing.assert_allclose(measure(images), operator.measure(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [np.full((2, 4, 4, 3), 200), np.zeros((4, 4, 3), np.uint8)])

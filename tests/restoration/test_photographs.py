@@ -159,6 +159,17 @@ def test_originals_are_cut_to_whole_blocks():
     np.testing.assert_allclose(restored.measured[6, 10], block, atol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_tiles_of_a_cut_original_are_those_of_its_blocks(factor):
+    """Two steps and the last evaluation, of each channel."""
+    enlarging = restorer(1, f"super_resolution_{factor}")
+    whole = [side - side % factor for side in (11, 13)]
+    tiles = enlarging.max_tiles((11, 13, 3), is_measured=False)
+    assert tiles == enlarging.max_tiles((*whole, 3), is_measured=False) == 9
+    with pytest.raises(InvalidArgument, match=r"at least 2 pixels high and wide .* 0 x 8"):
+        restorer(1, "super_resolution_4").max_tiles((3, 9, 1), is_measured=False)
+
+
 def test_low_frequencies_are_kept():
     pixels = photo(3)
     restored = restorer(1, "deblur", cutoff=0.2).from_measured(pixels).pixels

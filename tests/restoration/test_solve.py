@@ -11,10 +11,17 @@ from tests.helpers.image_data import random_uint8
 from tests.helpers.smooth_gaussian import SmoothGaussian
 from tests.helpers.targets import FunctionTarget
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.noise import NoiseLevels
-from tf_mdsm.restoration.operators import Downsampling, Inpainting
+from tf_mdsm.restoration.operators import (
+    Downsampling,
+    Grayscale,
+    Inpainting,
+    LinearOperator,
+    LowPass,
+    RandomProjections,
+)
 from tf_mdsm.restoration.solve import (
     default_method,
     denoise_blindly,
@@ -216,6 +223,7 @@ def test_an_image_follows_from_its_values_and_its_seed(grays):
         ({"values": np.zeros((3, 4, 4, 1))}, r"`values` must be finite numbers \[N, 8, 8, 1\]"),
         ({"values": np.zeros((8, 8, 1))}, r"Received: shape \[8, 8, 1\]"),
         ({"values": np.full((3, 8, 8, 1), np.nan)}, "Received: NaN or infinity"),
+        ({"values": np.zeros((3, 8, 8, 1), np.uint8)}, "`values` must be floats"),
         ({"seeds": [1, 2]}, "`seeds` must be one for each of 3 values"),
         ({"seeds": [1, 1, 2]}, "`seeds` must differ"),
         ({"seeds": 3}, "`seeds` must be one for each image"),
@@ -231,6 +239,55 @@ def test_wrong_calls_are_refused(grays, change, match):
     arguments |= {"seeds": range(3), "method": ascent(1.0)}
     with pytest.raises(InvalidArgument, match=match):
         restore(**{**arguments, **change})
+
+
+class Cut(LinearOperator):
+    """An operator of one's own, for images of 4 x 4 pixels, whose adjoint gives no other size."""
+
+    def measure(self, images):
+        return images[:, :4, :4]
+
+    def adjoint(self, values):
+        return values
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Downsampling(3),
+        Downsampling(16),
+        Inpainting(np.ones((9, 9))),
+        Inpainting(np.ones((1, 1))),
+        Inpainting(np.eye(8)[:1]),
+        LowPass((16, 16, 1), 0.2),
+        RandomProjections((4, 4, 1), 3, 0),
+        Grayscale(),
+        Cut(),
+    ],
+)
+@pytest.mark.parametrize("shape", [(8, 8, 1), (4, 4, 1)])
+def test_operators_that_do_not_fit_the_target_are_refused(grays, operator, shape):
+    """Whatever the values are."""
+    message = f"`operator` must fit images of 8 x 8 x 1. Received: {type(operator).__name__}$"
+    with pytest.raises(InvalidArgument, match=message):
+        restore(TARGET, np.zeros((3, *shape)), operator, method=ascent(1.0))
+
+
+NO_NUMBERS = FunctionTarget(lambda x: (np.nan * x[:, 0, 0, 0], np.nan * x), (8, 8, 1), sigma0=0.1)
+
+
+@pytest.mark.parametrize("name", ["restore", "denoise_blindly", "denoise_in_half_steps"])
+def test_images_that_are_not_finite_are_an_error(grays, name):
+    target = types.SimpleNamespace(**vars(NO_NUMBERS), noise=NoiseLevels(0.02, 1.0, 8))
+    calls = {
+        "restore": lambda: restore(target, grays, Inpainting(MASK), method=ascent(1.0)),
+        "denoise_blindly": lambda: denoise_blindly(
+            target, ascent(1.0), grays, num_solutions=1, seed=0
+        ),
+        "denoise_in_half_steps": lambda: denoise_in_half_steps(target, grays),
+    }
+    with pytest.raises(RunError, match=r"^the restored images are not finite numbers$"):
+        calls[name]()
 
 
 def test_the_default_method_covers_the_trained_levels():

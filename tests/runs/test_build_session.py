@@ -1,26 +1,33 @@
 """From a configuration to a training session, and folders in which no session is opened."""
 
+import dataclasses
 import functools
 import logging
 import os
 import pathlib
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.helpers import small_runs as runs
+from tf_mdsm.config.file import save_config
 from tf_mdsm.datasets import image_statistics
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import ImageStatistics
+from tf_mdsm.datasets.source_fingerprint import SourceFingerprint
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.runs import build_session, build_statistics
 from tf_mdsm.runs.build_data import build_images
 from tf_mdsm.runs.build_session import open_session
+from tf_mdsm.runs.folder import RunFolder
+from tf_mdsm.runs.image_record import ImageRecord, load_record, save_record
 from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.train import train
 from tf_mdsm.samplers.starts import MixtureStart
 from tf_mdsm.system.locks import training_lock
+from tf_mdsm.training.rollback import NonFiniteLoss, record_rollback
 
 
 def contents(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
@@ -172,6 +179,44 @@ def test_workers_other_than_the_chief_write_nothing(tmp_path, monkeypatch):
     assert contents(tmp_path) == {}
 
 
+class Killed(BaseException):
+    """Ends a test's block at once, as a kill does."""
+
+
+@pytest.mark.parametrize("step", [0, 40])
+@pytest.mark.parametrize("at", ["save_record", "save_statistics"])
+def test_no_kill_leaves_statistics_of_other_images(tmp_path, monkeypatch, at, step):
+    """Beside a record: without statistics the next start fits those of its images."""
+    folder = RunFolder(str(tmp_path))
+    checkpoints = types.SimpleNamespace(step=step, before_new_weights=None)
+    records, statistics = {}, {}
+    for name, value in (("first", 0.0), ("other", 1.0)):
+        records[name] = ImageRecord(SourceFingerprint(name, 1, name, name), 2, 1, "split")
+        statistics[name] = image_statistics.fit_statistics(np.full((2, 2, 2, 1), value))
+
+    def keep(name: str) -> None:
+        checkpoints.before_new_weights = None
+        build_session._keep_images(folder, records[name], statistics[name], checkpoints)
+        if checkpoints.before_new_weights is not None:
+            checkpoints.before_new_weights()
+
+    def kill(*_):
+        raise Killed
+
+    keep("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(build_session, at, kill)
+        with pytest.raises(Killed):
+            keep("other")
+    assert load_record(folder) == records["first" if at == "save_record" else "other"]
+    assert image_statistics.load_statistics(folder.image_statistics) is None
+    for name in ("first", "other"):
+        keep(name)
+        assert load_record(folder) == records[name]
+        kept = image_statistics.load_statistics(folder.image_statistics)
+        np.testing.assert_array_equal(kept.mean, statistics[name].mean)
+
+
 # Folders in which no session is opened
 
 
@@ -197,6 +242,60 @@ def test_a_folder_in_which_another_process_trains_is_refused(copied):
         with pytest.raises(InvalidArgument, match=rf"one process at a time.* {os.getpid()} on "):
             train(runs.small_config(), str(copied))
         assert contents(copied) == before
+
+
+def before_the_lock(monkeypatch, action) -> None:
+    """Calls a function, in place of another process, when all has been read and nothing locked."""
+    original = build_session._build_preview
+
+    def build(*arguments):
+        action()
+        return original(*arguments)
+
+    monkeypatch.setattr(build_session, "_build_preview", build)
+
+
+def test_a_run_that_another_process_begins_meanwhile_is_compared(tmp_path, monkeypatch):
+    other = str(tmp_path / "config.json")
+    before_the_lock(monkeypatch, lambda: save_config(runs.small_config(seed=1), other))
+    with pytest.raises(InvalidArgument, match=r"config\.seed` must stay 1"):
+        train(runs.small_config(), str(tmp_path))
+    assert runs.saved_config(tmp_path)["seed"] == 1
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"lock"}
+
+
+def test_images_that_another_process_trains_on_meanwhile_are_compared(copied, monkeypatch):
+    folder = RunFolder(str(copied))
+    record = load_record(folder)
+    os.remove(folder.image_record)
+    others = dataclasses.replace(record, split="others")
+    before_the_lock(monkeypatch, lambda: save_record(others, folder))
+    with pytest.raises(InvalidArgument, match="images that this run was trained on"):
+        train(runs.small_config(), str(copied))
+    assert load_record(folder) == others
+
+
+def test_a_rollback_of_another_process_meanwhile_lowers_the_rate(copied, monkeypatch):
+    """To half of the rate at step 0 of the cosine."""
+    error = NonFiniteLoss(45, 40)
+    checkpoints = str(copied / "checkpoints")
+    before_the_lock(monkeypatch, lambda: record_rollback(checkpoints, error))
+    with open_session(runs.small_config(), str(copied)) as session:
+        rates = session.model.optimizer._learning_rate
+        assert float(rates(0)) == pytest.approx(5e-4, rel=1e-6)
+
+
+def test_a_mixture_that_another_process_fits_meanwhile_is_kept(copied, monkeypatch):
+    path = str(copied / "checkpoints" / "statistics.npz")
+    few = functools.partial(image_statistics.fit_mixture, numbers=(2,), ranks=(3,))
+    monkeypatch.setattr(image_statistics, "fit_mixture", few)
+    images, _ = build_images(runs.small_config())
+    complete = image_statistics.fit_statistics(images).with_mixture(images, sigma=1.0)
+    os.remove(path)
+    before_the_lock(monkeypatch, lambda: image_statistics.save_statistics(complete, path))
+    with open_session(runs.small_config(), str(copied)):
+        pass
+    assert image_statistics.load_statistics(path).mixture is not None
 
 
 def test_the_lock_is_released_after_a_refusal(copied):

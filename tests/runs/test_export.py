@@ -18,6 +18,7 @@ from tf_mdsm.runs.export import export
 from tf_mdsm.runs.loaded_run import load_run
 from tf_mdsm.runs.run import load
 from tf_mdsm.samplers.chain import compile_chain
+from tf_mdsm.serving.answers import TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,9 @@ def written(monkeypatch):
     """What is given to the writer of a SavedModel, in place of writing it."""
     calls = []
 
-    def record(served, folder, *, image_shape, provenance, other_shape=None):
+    def record(served, folder, *, image_shape, provenance, tolerance, other_shape=None):
         assert other_shape is None or other_shape != image_shape
+        assert tolerance == TOLERANCE
         calls.append((served, folder, image_shape, provenance))
 
     monkeypatch.setattr("tf_mdsm.runs.export.write_saved_model", record)

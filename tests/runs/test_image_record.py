@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.eager import uncompiled
 from tests.helpers.image_data import random_uint8
 from tests.helpers.small_runs import call, saved_config, small_config
 from tf_mdsm.config.file import get_config
@@ -64,11 +65,11 @@ def place(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "place", symlinks=True)
 
 
-def start(place, data="data", **changes) -> None:
-    """Starts two steps more, and makes none."""
+def start(place, data="data", step=4, **changes) -> None:
+    """Starts the steps up to 6, and makes none."""
     config = config_of(place / data, training__num_steps=6, **changes)
     with open_session(config, str(place / "run")) as session:
-        assert session.checkpoints.step == 4
+        assert session.checkpoints.step == step
 
 
 def test_the_run_says_which_images_it_is_trained_on(trained):
@@ -147,17 +148,30 @@ def test_the_command_line_refuses_other_images_in_one_line(place):
 def test_other_images_that_are_allowed_become_those_of_the_run(place, caplog):
     """With their own statistics; the permission does not outlive the call."""
     write_folder(place / "data", OTHERS["all others"])
-    start(place, data__allow_other_images=True)
-    assert "other images than before: 36 + 4 images" in caplog.text
+    config = config_of(place / "data", training__num_steps=5, data__allow_other_images=True)
+    with uncompiled():
+        train(config, str(place / "run"))
+    assert caplog.text.count("other images than before: 36 + 4 images") == 1
     assert saved_config(place / "run")["data"]["allow_other_images"] is False
     with np.load(place / "run" / "checkpoints" / "statistics.npz") as arrays:
         np.testing.assert_allclose(arrays["mean"], 1, atol=1e-6)
     caplog.clear()
-    start(place)
+    start(place, step=5)
     assert "images than before" not in caplog.text
     write_folder(place / "data", IMAGES)
     with pytest.raises(InvalidArgument, match="allow_other_images"):
-        start(place)
+        start(place, step=5)
+
+
+def test_a_call_that_trains_nothing_leaves_the_images_of_the_run(place):
+    """Other images become those of the run with the first checkpoint that has seen them."""
+    files = [place / "run" / "checkpoints" / name for name in ("images.json", "statistics.npz")]
+    before = [path.read_bytes() for path in files]
+    write_folder(place / "data", OTHERS["all others"])
+    train(config_of(place / "data", data__allow_other_images=True), str(place / "run"))
+    assert [path.read_bytes() for path in files] == before
+    write_folder(place / "data", IMAGES)
+    start(place)
 
 
 def test_before_the_first_step_images_may_change(tmp_path):

@@ -128,7 +128,9 @@ def test_an_import_with_a_mixture_keeps_statistics_of_the_images(tiny, tmp_path,
     """Sampling can then start at the mixture, and the run knows its images."""
     few = functools.partial(image_statistics.fit_mixture, numbers=(2,), ranks=(3,))
     monkeypatch.setattr(image_statistics, "fit_mixture", few)
-    import_weights(small_config(sampling__start="mixture"), str(tmp_path), tiny)
+    config = small_config(sampling__start="mixture", data__allow_other_images=True)
+    import_weights(config, str(tmp_path), tiny)
+    assert saved_config(tmp_path)["data"]["allow_other_images"] is False
     images, _ = build_images(get_config(str(tmp_path)))
     statistics = load_run(get_config(str(tmp_path)), str(tmp_path)).statistics
     np.testing.assert_allclose(statistics.mean, images.mean(0), atol=1e-6)

@@ -120,6 +120,23 @@ def test_a_killed_job_continues_with_what_is_missing(
         np.testing.assert_allclose(read(workdir, "bound")[1][name], values, rtol=1e-4, err_msg=name)
 
 
+def test_another_process_with_the_same_settings_is_refused(small_run, tmp_path, monkeypatch):
+    workdir = shutil.copytree(small_run, tmp_path / "run")
+    original, refusals = ChainBound.terms, []
+
+    def meanwhile(self, images, seeds):
+        if not refusals:
+            with pytest.raises(InvalidArgument) as refusal:
+                run_bound(workdir, "bound")
+            refusals.append(str(refusal.value))
+        return original(self, images, seeds)
+
+    monkeypatch.setattr(ChainBound, "terms", meanwhile)
+    run_bound(workdir, "bound")
+    assert refusals[0].startswith("`--workdir` must be bounded by one process at a time with the")
+    assert not list(workdir.glob("evaluation/*.lock"))
+
+
 def test_own_images(small_run, tmp_path):
     """The first validation images, given as a file, have their values in another batch."""
     workdir = shutil.copytree(small_run, tmp_path / "run")

@@ -146,6 +146,20 @@ def test_small_pictures_are_enlarged_with_their_transparency(workdir, tmp_path):
     assert report(workdir, "super_resolution_2")["files"][0]["restored_size"] == [8, 12]
 
 
+def test_originals_of_odd_sides_are_cut_with_their_transparency(workdir, tmp_path):
+    """To 8 x 12: nothing else happens to the opacity."""
+    pixels = random_uint8(9, 13, 4)
+    save(tmp_path / "photos" / "a.png", pixels)
+    answer = restore_call(workdir, tmp_path / "photos", task="super_resolution_2", measured=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "1/1 a.png: 9 x 13, now 8 x 12, PSNR " in answer.stderr
+    result = pixels_of(workdir / "restorations" / "super_resolution_2" / "a.png")
+    assert result.shape == (8, 12, 4)
+    np.testing.assert_array_equal(result[..., 3], pixels[:8, :12, 3])
+    (row,) = report(workdir, "super_resolution_2")["files"]
+    assert (row["size"], row["restored_size"]) == ([9, 13], [8, 12])
+
+
 def test_profile_and_orientation(workdir, tmp_path, without_network):
     """The result is upright, says nothing of turns, and has the profile."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -187,7 +201,11 @@ def test_numbers_that_are_not_finite_are_refused(workdir, tmp_path, monkeypatch)
     monkeypatch.setattr(PhotographRestorer, "from_measured", lambda *_: nan)
     assert restore_call(workdir, tmp_path / "photos").returncode == 1
     (row,) = report(workdir)["files"]
-    assert row == {"file": "a.png", "refused": "the restored pixels are not finite numbers"}
+    assert row == {
+        "file": "a.png",
+        "path": str(tmp_path / "photos" / "a.png"),
+        "refused": "the restored pixels are not finite numbers",
+    }
 
 
 class Killed(BaseException):
@@ -232,6 +250,109 @@ def test_no_result_is_overwritten_by_another(workdir, tmp_path, without_network)
     answer = restore_call(workdir, tmp_path / "one", "restoration.seed=1")
     assert "denoise holds results of other settings or weights: see" in answer.stderr
     assert len([name for name in os.listdir(folder.parent) if name.endswith(".json")]) == 2
+
+
+def rows_of(workdir) -> list[tuple[str, str]]:
+    """File and result of each row of the report."""
+    return [(row["file"], row.get("result", "refused")) for row in report(workdir)["files"]]
+
+
+def test_the_report_keeps_the_rows_of_other_folders(
+    workdir, tmp_path, without_network, monkeypatch
+):
+    """Also if the call for another folder is killed."""
+    for name, folder in {"a.png": "one", "b.png": "one", "c.png": "two"}.items():
+        save(tmp_path / folder / name, random_uint8(8, 8, seed=ord(name[0])))
+    save(tmp_path / "two" / "a.png", random_uint8(8, 8, seed=5))
+    assert restore_call(workdir, tmp_path / "one").returncode == 0
+    first = report(workdir)["files"]
+    original = module.read_photograph
+
+    def kill(path):
+        assert report(workdir)["files"] == first
+        raise Killed
+
+    monkeypatch.setattr(module, "read_photograph", kill)
+    with pytest.raises(Killed):
+        restore_call(workdir, tmp_path / "two")
+    assert report(workdir)["files"] == first
+    monkeypatch.setattr(module, "read_photograph", original)
+    assert restore_call(workdir, tmp_path / "two").returncode == 0
+    written = report(workdir)
+    assert written["files"][:2] == first
+    results = [row["result"] for row in written["files"]]
+    assert results[:2] == ["a.png", "b.png"]
+    assert results[2].startswith("a_")
+    assert results[3:] == ["c.png"]
+    assert (written["restored"], written["refused"]) == (4, 0)
+    # The same results again have the same rows. A refusal of an earlier version, which does not say
+    # where its file is, has none, nor has a result that is removed.
+    old = written["files"] + [{"file": "old.png", "refused": "damaged"}]
+    path = workdir / "restorations" / "denoise.json"
+    path.write_text(json.dumps(written | {"files": old}))
+    assert restore_call(workdir, tmp_path / "one").returncode == 0
+    assert report(workdir)["files"] == written["files"]
+    (workdir / "restorations" / "denoise" / "b.png").unlink()
+    assert restore_call(workdir, tmp_path / "two").returncode == 0
+    assert [row["result"] for row in report(workdir)["files"]] == ["a.png", *results[2:]]
+
+
+def test_a_refusal_stays_until_its_file_is_restored_or_gone(workdir, tmp_path, without_network):
+    photos = tmp_path / "photos"
+    save(photos / "a.png", random_uint8(8, 8, seed=1))
+    for name in ("b.png", "c.png"):
+        (photos / name).write_text("text")
+    save(tmp_path / "others" / "b.png", random_uint8(8, 8, seed=2))
+    answer = restore_call(workdir, photos)
+    assert answer.stderr.splitlines()[-1].startswith("tf_mdsm: 2 of 3 photographs were not")
+    refused = [("b.png", "refused"), ("c.png", "refused")]
+    assert rows_of(workdir) == [("a.png", "a.png"), *refused]
+    # Those of this call alone decide about its exit status.
+    assert restore_call(workdir, tmp_path / "others").returncode == 0
+    assert rows_of(workdir) == [("a.png", "a.png"), *refused, ("b.png", "b.png")]
+    assert (report(workdir)["restored"], report(workdir)["refused"]) == (2, 2)
+    save(photos / "b.png", random_uint8(8, 8, seed=3))
+    (photos / "c.png").unlink()
+    assert restore_call(workdir, photos).returncode == 0
+    (*others, (file, result)) = rows_of(workdir)
+    assert others == [("a.png", "a.png"), ("b.png", "b.png")]
+    assert file == "b.png"
+    assert result.startswith("b_")
+
+
+def test_a_damaged_report_does_not_stop_a_call(workdir, tmp_path, without_network):
+    """It is not known what the results are of, so those of this call are in another folder."""
+    save(tmp_path / "photos" / "a.png", random_uint8(8, 8))
+    assert restore_call(workdir, tmp_path / "photos").returncode == 0
+    stem = workdir / "restorations" / "denoise"
+    key = report(workdir)["key"]
+    stem.with_suffix(".json").write_text("{")
+    for _ in range(2):
+        answer = restore_call(workdir, tmp_path / "photos")
+        assert answer.returncode == 0, answer.stderr
+        assert [row["file"] for row in report(workdir, f"denoise_{key}")["files"]] == ["a.png"]
+        (workdir / "restorations" / f"denoise_{key}.json").write_text('{"key": 1}')
+    assert stem.with_suffix(".json").read_text() == "{"
+
+
+def test_a_photograph_that_is_replaced_meanwhile_is_restored_again(workdir, tmp_path, monkeypatch):
+    """The result of the one that was read is not taken for that of the other."""
+    path = tmp_path / "photos" / "a.png"
+    first, second = random_uint8(8, 8, 3, seed=1), random_uint8(8, 8, 3, seed=2)
+    save(path, first)
+
+    def replace(self, pixels):
+        save(path, second)
+        return Restored(pixels, noise_level=0.25)
+
+    monkeypatch.setattr(PhotographRestorer, "from_measured", replace)
+    for _ in range(2):
+        assert restore_call(workdir, path).returncode == 0
+    folder = workdir / "restorations" / "denoise"
+    rows = report(workdir)["files"]
+    assert [row["file"] for row in rows] == ["a.png", "a.png"]
+    for row, pixels in zip(rows, (first, second), strict=True):
+        np.testing.assert_array_equal(pixels_of(folder / row["result"]), pixels)
 
 
 def test_photographs_of_one_stem_keep_their_endings(workdir, tmp_path, without_network):

@@ -1,8 +1,10 @@
 """The entrance from Python: what it gives is what the command line gives; refusals."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ from tests.helpers.gpus import with_gpus
 from tests.helpers.small_runs import assert_same_weights, call, final_weights, small_config
 from tf_mdsm.config.file import save_config
 from tf_mdsm.energy_model import EnergyModel
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.networks.build import build_network
 from tf_mdsm.restoration.operators import Inpainting
 from tf_mdsm.runs.image_record import build_images_of_run
@@ -129,6 +131,21 @@ def test_restored_images_keep_the_known_pixels(run):
     assert restored.shape == (3, 8, 8, 1)
     known = np.broadcast_to(mask[None, ..., None], photos.shape) == 1
     np.testing.assert_array_equal(restored[known], photos.astype(np.float32)[known])
+
+
+def test_restored_images_that_are_not_finite_are_an_error(run):
+    def no_numbers(images):
+        return np.nan * images[:, 0, 0, 0], np.nan * images
+
+    model = types.SimpleNamespace(
+        energy_and_score=no_numbers,
+        image_shape=run.model.image_shape,
+        sigma0=run.model.sigma0,
+        noise=run.model.noise,
+    )
+    values = np.zeros((1, 8, 8, 1), np.float32)
+    with pytest.raises(RunError, match="the restored images are not finite numbers"):
+        dataclasses.replace(run, model=model).restore(values, Inpainting(np.eye(8)))
 
 
 def test_training_is_that_of_the_program(small_run, tmp_path):

@@ -13,12 +13,14 @@ import tensorflow as tf
 
 from tests.helpers import small_runs as runs
 from tests.helpers.bad_batches import batches_with_nan_at
+from tests.helpers.eager import uncompiled
 from tf_mdsm.config.file import save_config
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs import build_session
 from tf_mdsm.runs.build_session import open_session
 from tf_mdsm.runs.train import train
 from tf_mdsm.system import checksums
+from tf_mdsm.training import loop
 from tf_mdsm.training.monitor import TrainingMonitor
 
 
@@ -211,17 +213,39 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(whole, copied):
     runs.assert_same_weights(runs.final_weights(whole), runs.final_weights(copied))
 
 
+def test_a_preview_that_a_signal_cuts_short_is_made_up(tmp_path, monkeypatch):
+    """Also that of the last step, whose checkpoint is written all the same."""
+    config = runs.small_config(training__num_steps=1, training__sample_every=1)
+
+    def terminate(*_) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with uncompiled():
+        with monkeypatch.context() as patch:
+            before_call(patch, TrainingMonitor, "preview", lambda *_: True, terminate)
+            train(config, str(tmp_path))
+        assert runs.latest_step(tmp_path) == 1
+        assert not (tmp_path / "samples").exists()
+        assert (tmp_path / "checkpoints" / "owed.json").exists()
+        train(config, str(tmp_path))
+    assert (tmp_path / "samples" / "step_00000001.png").exists()
+    assert not (tmp_path / "checkpoints" / "owed.json").exists()
+
+
 # A loss that is not finite
 
 
+DIVERGING = {
+    "optimizer__schedule": "constant",
+    "training__num_steps": 12,
+    "training__checkpoint_every": 6,
+    "training__max_rollbacks": 1,
+    "training__rollback_rate": 0.01,
+}
+
+
 def diverging_config(num_steps: int = 12):
-    return runs.small_config(
-        optimizer__schedule="constant",
-        training__num_steps=num_steps,
-        training__checkpoint_every=6,
-        training__max_rollbacks=1,
-        training__rollback_rate=0.01,
-    )
+    return runs.small_config(**{**DIVERGING, "training__num_steps": num_steps})
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +277,37 @@ def test_without_another_rollback_the_run_ends_with_one_line(diverged):
     assert "Traceback" not in answer.stderr
     assert runs.latest_step(workdir) == 6
     assert all(np.isfinite(value).all() for value in runs.final_weights(workdir).values())
+
+
+@pytest.mark.parametrize("at", ["the loss", "the next session"])
+def test_a_signal_before_or_during_a_rollback_ends_the_run(at, tmp_path, monkeypatch):
+    """It comes during the compiled call of the bad step, or while the next session is opened."""
+
+    def terminate(*_) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def is_bad(history: np.ndarray, *_) -> bool:
+        return not np.isfinite(history).all()
+
+    def has_begun(*_) -> bool:
+        return (tmp_path / "config.json").exists()
+
+    if at == "the loss":
+        before_call(monkeypatch, loop, "_require_finite", is_bad, terminate)
+    else:
+        before_call(monkeypatch, build_session, "build_run_images", has_begun, terminate)
+    monkeypatch.setattr(build_session, "training_batches", batches_with_nan_at(2, -1))
+    flags = runs.flags(**{**DIVERGING, "training__checkpoint_every": 2})
+    with uncompiled():
+        answer = runs.call(*flags, f"--workdir={tmp_path}")
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stderr.splitlines()
+    assert sum("SIGTERM: saving, then stopping" in line for line in lines) == 1
+    assert sum("from step 2 to" in line for line in lines) == (at == "the next session")
+    assert lines[-1].endswith("step 2: stopped; run again to continue")
+    assert runs.latest_step(tmp_path) == 2
+    rollbacks = json.loads((tmp_path / "checkpoints" / "rollbacks.json").read_text())
+    assert rollbacks == [{"from": 3, "to": 2}]
 
 
 def test_a_run_that_is_started_again_keeps_the_lower_rate(diverged, tmp_path):

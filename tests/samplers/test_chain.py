@@ -19,6 +19,12 @@ def test_missing_repeated_and_out_of_range_seeds_are_refused(wrong):
         compile_chain(target(), methods()["heun"])(wrong)
 
 
+@pytest.mark.parametrize("wrong", [-1, 1.5, "3"])
+def test_wrong_numbers_of_steps_between_states_are_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`show_every` must be a whole number of at least 0"):
+        compile_chain(target(), methods()["heun"], show_every=wrong)
+
+
 @pytest.mark.parametrize("kept", [0, 2, 9])
 def test_states_are_kept_of_the_first_images_only(kept):
     """And images and energies are the same, whatever is kept."""

@@ -69,6 +69,20 @@ def test_known_pixels_have_noise_of_the_current_level(name):
     np.testing.assert_allclose(final[:, :6], images[:, :6], atol=1e-6)
 
 
+def test_known_pixels_may_be_uint8():
+    """Divided by 255, as everywhere; float64 is taken as it is."""
+    levels, mask, seeds = np.full((1, *SHAPE), 51, np.uint8), upper_part(1), int_seeds(1)
+    state = tf.zeros((1, *SHAPE))
+    expected = KnownPixels(tf.fill(state.shape, 0.2), mask, seeds).project(state)
+    for images in (levels, tf.constant(levels), levels / 255):
+        known = KnownPixels(images, mask, seeds)
+        np.testing.assert_array_equal(known.project(state), expected)
+        np.testing.assert_array_equal(known.project_noisy(state, 0, 0.0), expected)
+    method = methods()["heun"]
+    filled = method.inpaint(target(), levels, mask, seeds)
+    np.testing.assert_array_equal(filled[:, :6], expected[:, :6])
+
+
 def test_project_noisy_adds_noise_to_known_pixels_only():
     """The noise is independent from step to step, and zero at level 0."""
     count, sigma = 4_000, 0.5

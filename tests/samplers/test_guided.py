@@ -167,6 +167,12 @@ def test_steps_that_are_not_named_are_refused(wrong):
         Guided(METHODS["heun"], wrong)
 
 
+@pytest.mark.parametrize("wrong", ["heun", None, Heun])
+def test_what_is_no_method_is_refused(wrong):
+    with pytest.raises(InvalidArgument, match="`method` must be a method, as Heun"):
+        Guided(wrong, [True])
+
+
 def test_a_target_without_guide_is_refused():
     guided = Guided(METHODS["heun"], [True, False, False, False])
     with pytest.raises(InvalidArgument, match="`target` must be a GuidedTarget"):

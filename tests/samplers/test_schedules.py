@@ -25,10 +25,40 @@ def test_noise_levels_fall_from_the_largest_to_the_smallest():
     np.testing.assert_allclose(falling_sigmas(3.0, 1.0, 5, rho=1.0), [3, 2.5, 2, 1.5, 1])
 
 
-@pytest.mark.parametrize("wrong", [(1.0, 1.0, 5), (1.0, 0.0, 5), (1.0, 0.1, 1)])
-def test_noise_levels_that_do_not_fall_are_refused(wrong):
-    with pytest.raises(InvalidArgument, match="must"):
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("sigma_min", (1.0, 1.0, 5)),
+        ("sigma_min", (1.0, 0.0, 5)),
+        ("sigma_min", (1.0, "0.1", 5)),
+        ("sigma_max", (np.inf, 0.1, 5)),
+        ("sigma_max", (np.nan, 0.1, 5)),
+        ("sigma_max", (None, 0.1, 5)),
+        ("num_levels", (1.0, 0.1, 1)),
+        ("num_levels", (1.0, 0.1, 4.0)),
+        ("rho", (1.0, 0.1, 5, 0.0)),
+        ("rho", (1.0, 0.1, 5, np.inf)),
+    ],
+)
+def test_noise_levels_that_do_not_fall_are_refused(field, wrong):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
         falling_sigmas(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: growing_step_sizes(h0=0.0), "h0"),
+        (lambda: growing_step_sizes(h0=1.1), "h0"),
+        (lambda: growing_step_sizes(max_steps=0), "max_steps"),
+        (lambda: growing_step_sizes(max_steps=2.5), "max_steps"),
+        (lambda: temperatures_of([1.0], sigma0=0.0), "sigma0"),
+        (lambda: temperatures_of([np.nan], sigma0=0.1), "sigmas"),
+    ],
+)
+def test_step_sizes_and_temperatures_of_wrong_numbers_are_refused(make, field):
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
+        make()
 
 
 def test_step_sizes_grow_from_the_first_towards_one():
@@ -62,10 +92,19 @@ def test_the_papers_temperatures():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"cooling": "sudden"}, {"hot_steps": 0, "cooling_steps": 0, "final_steps": 0}],
+    [
+        {"cooling": "sudden"},
+        {"hot_steps": 0, "cooling_steps": 0, "final_steps": 0},
+        {"hot_steps": -1},
+        {"cooling_steps": 2.5},
+        {"final_steps": "200"},
+        {"initial": 0.5},
+        {"initial": np.inf},
+    ],
 )
 def test_wrong_schedules_are_refused(wrong):
-    with pytest.raises(InvalidArgument, match="must"):
+    field = next(iter(wrong))
+    with pytest.raises(InvalidArgument, match=f"`{field}` must"):
         annealing_temperatures(**wrong)
 
 

@@ -35,6 +35,22 @@ def test_images_start_adds_noise_to_given_images():
             ImagesStart(wrong, 0.1)
 
 
+def test_starts_take_pixels_from_0_to_255():
+    """As everywhere, uint8 is divided by 255: of an array, a tensor, and a list of arrays."""
+    levels = np.arange(2 * np.prod(SHAPE), dtype=np.uint8).reshape(2, *SHAPE)
+    images = levels.astype(np.float32) / np.float32(255)
+    for given in (levels, tf.constant(levels), list(levels)):
+        start = ImagesStart(given, 0.5)
+        assert start == ImagesStart(images, 0.5)
+        assert not start.images.flags.writeable
+    gaussian = {"components": images[:1], "variances": [1.0], "residual_variance": 0.1}
+    of_levels = GaussianStart(levels[0], **gaussian, sigma=0.5)
+    assert of_levels == GaussianStart(images[0], **gaussian, sigma=0.5)
+    fields = {**vars(two_gaussians(0.1)), "mean": np.full((2, 4, 1), 51, np.uint8)}
+    fields.pop("_made", None)
+    np.testing.assert_array_equal(MixtureStart(**fields).mean, np.full((2, 4, 1), 0.2, np.float32))
+
+
 def test_a_smooth_start_is_noise_around_what_the_known_pixels_say():
     """In a bright image with a hole; with nothing known it is the isotropic start, bit for bit."""
     seeds, shape = int_seeds(3), (8, 8, 1)

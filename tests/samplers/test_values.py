@@ -12,7 +12,7 @@ from tf_mdsm.samplers.heun import Heun
 from tf_mdsm.samplers.langevin import AnnealedLangevin
 from tf_mdsm.samplers.metropolis import HMC, MALA
 from tf_mdsm.samplers.starts import GaussianStart, ImagesStart, IsotropicStart
-from tf_mdsm.samplers.values import float_array, number, whole_number
+from tf_mdsm.samplers.values import float_array, number, pixel_array, whole_number
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,23 @@ def test_numbers_are_kept_as_they_were_given():
     assert whole_number("x", np.int64(3)) == 3
     array = float_array("x", [[1, 2]], "be numbers")
     assert (array.shape, array.flags.writeable) == ((1, 2), False)
+
+
+def test_whole_numbers_have_a_least_one():
+    assert whole_number("x", 0, least=0) == 0
+    for wrong, least in ((-1, 0), (1, 2), (2.0, 0)):
+        with pytest.raises(
+            InvalidArgument, match=f"`x` must be a whole number of at least {least}"
+        ):
+            whole_number("x", wrong, least)
+
+
+def test_pixels_of_uint8_are_divided_by_255():
+    """Other numbers are kept."""
+    pixels = pixel_array("x", np.uint8([0, 51, 255]), "be pixels")
+    np.testing.assert_array_equal(pixels, np.float32([0, 0.2, 1]))
+    assert not pixels.flags.writeable
+    np.testing.assert_array_equal(pixel_array("x", [0, 51.0, -1], "be pixels"), [0, 51, -1])
+    for wrong in ([[1], [1, 2]], [np.nan], "gray"):
+        with pytest.raises(InvalidArgument, match="`x` must be pixels"):
+            pixel_array("x", wrong, "be pixels")

@@ -12,7 +12,7 @@ from tests.helpers.known_export import (
     spelled,
 )
 from tests.helpers.served_inputs import SHAPE, some_images, upper_half_known
-from tf_mdsm.errors import InvalidArgument, RunError
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.serving.loaded_saved_model import LoadedSavedModel
 from tf_mdsm.serving.saved_model import write_saved_model
 
@@ -40,10 +40,17 @@ def test_it_answers_as_the_functions(model):
 def test_wrong_requests_are_refused(model):
     with pytest.raises(InvalidArgument, match="images"):
         model.energy(np.zeros((1, 9, 8, 1), np.float32))
-    with pytest.raises(RunError, match=f"energy failed .*batch of 1 to {LIMIT}"):
-        model.energy(some_images(LIMIT + 1))
     with pytest.raises(InvalidArgument, match="be one that was exported"):
         model.run("other", {"images": some_images(1)}, {"other": ()})
+
+
+def test_more_images_than_the_export_takes_come_in_parts(model):
+    images = some_images(2 * LIMIT + 1)
+    np.testing.assert_allclose(model.energy(images), known_energy(images), rtol=1e-5)
+    seeds = np.arange(LIMIT + 1)
+    samples, energies = model.sample(seeds)
+    np.testing.assert_array_equal(samples, spelled(seeds))
+    assert len(energies) == LIMIT + 1
 
 
 def test_other_folders_are_refused(tmp_path):

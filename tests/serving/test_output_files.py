@@ -45,14 +45,15 @@ def test_points_cannot_be_written_as_a_picture():
         require_picture("points.png", (1, 1, 2))
 
 
-def test_numbers_are_written_exactly(tmp_path):
+@pytest.mark.parametrize("file", ["answer.npz", "ANSWER.NPZ"])
+def test_numbers_are_written_exactly(tmp_path, file):
     arrays = {"images": some_images(3), "seeds": np.array([2**53 + 1, 2**62, 0])}
-    write_answer(str(tmp_path / "answer.npz"), arrays, arrays["images"])
-    with np.load(tmp_path / "answer.npz") as archive:
+    write_answer(str(tmp_path / file), arrays, arrays["images"])
+    with np.load(tmp_path / file) as archive:
         assert set(archive) == set(arrays)
         for name, array in arrays.items():
             np.testing.assert_array_equal(archive[name], array)
-    assert os.listdir(tmp_path) == ["answer.npz"]
+    assert os.listdir(tmp_path) == [file]
 
 
 def test_a_picture_shows_every_image_in_a_frame(tmp_path):

@@ -30,6 +30,7 @@ def test_valid_seeds_are_kept_exactly():
         ([0, 2**63 - 1], "Received: 9223372036854775807"),
         ([2**62 + 1], "Received: 4611686018427387905"),
         ([2**70], "be integers"),
+        ([[0], [1, 2]], "`seeds` must be one array. Received: lists of different lengths"),
         ([0.5] * 6, "be integers .* Received: 0.5, 0.5, 0.5, 0.5, 0.5, …"),
         ([True], "be integers .* Received: True$"),
         (["0"], "be integers"),
@@ -60,6 +61,7 @@ def test_valid_images_become_float32():
         (np.full((2, *SHAPE), 1e300), "be finite"),
         (np.zeros((1, *SHAPE), np.uint8), "be floats"),
         (np.zeros((1, *SHAPE), complex), "be floats"),
+        ([[1.0], [1.0, 2.0]], "`images` must be one array. Received: lists of different lengths"),
     ],
 )
 def test_invalid_images_are_refused(images, message):
@@ -82,6 +84,7 @@ def test_a_valid_mask_becomes_float32(dtype):
         (upper_half_known(1), r"`mask` must be of shape \[2, 8, 8, 1\]. Received: \[1, 8, 8, 1\]"),
         (upper_half_known(2) * np.nan, "`mask` must be 1"),
         (upper_half_known(2).astype(str), "`mask` must be 1"),
+        ([[1], [1, 0]], "`mask` must be one array. Received: lists of different lengths"),
         (np.arange(128).reshape(2, *SHAPE), "Received: 0, 1, 2, 3, 4, …"),
     ],
 )

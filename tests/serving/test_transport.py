@@ -60,6 +60,7 @@ def test_a_message_is_one_short_line(message, expected):
         ("https://me:secret@host:443", "https://host:443"),
         ("https://me:se@cret@host:443", "https://host:443"),
         ("'https://me:secret@host'", "'https://host'"),
+        ("https://me:se/cret@host:443", "https://host:443"),
         ("None", "None"),
     ],
 )

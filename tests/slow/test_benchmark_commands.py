@@ -198,7 +198,7 @@ def test_scaling(tmp_path, monkeypatch, capsys):
     # There are no zero micro-batches: this row says so, and the others are measured.
     whole, none = report["rows"]["parts"]["values"]
     assert whole["seconds"] > 0
-    assert "`accumulation_steps` must be positive" in none["error"]
+    assert "`accumulation_steps` must be a whole number of at least 1" in none["error"]
     text = (tmp_path / "scaling.md").read_text()
     assert text in capsys.readouterr().out
     assert "| 0 | InvalidArgument: " in text

@@ -1,4 +1,4 @@
-"""Two real processes in one folder: they share the work, or one is refused with a sentence."""
+"""Two real processes in one folder: they work beside each other, or one is refused."""
 
 import json
 import os

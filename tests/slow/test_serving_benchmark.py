@@ -1,9 +1,13 @@
-"""The benchmark of serving, as a command."""
+"""The benchmarks of serving and of portable programs, as commands."""
 
 import json
 import subprocess
 import sys
 
+import pytest
+
+from benchmarks.cost import portable
+from tests.helpers.photo_runs import make_photo_run
 from tests.helpers.small_runs import ROOT, environment
 
 
@@ -28,3 +32,15 @@ def test_the_benchmark_measures_both_interfaces(exported_run, tmp_path):
     # Five requests; two of them sample images.
     assert numbers["warm_up_seconds"] > 0
     assert "export's loading" in result.stdout
+
+
+def test_portable_programs_answer_as_the_saved_model(tmp_path):
+    """Of a run on patches, whose network takes images of any size."""
+    pytest.importorskip("jaxlib")
+    workdir = make_photo_run(tmp_path, 1)
+    assert portable.main([f"--workdir={workdir}", "--repeats=1"]) == 0
+    rows = json.loads((workdir / "portable.json").read_text())["rows"]
+    names = ("sample", "energy", "score", "denoise", "noise_level", "inpaint")
+    assert set(rows) == {f"{name}, {size}" for name in names for size in (1, 16)}
+    # What an export may differ by (`tf_mdsm.serving.answers`).
+    assert max(row["difference"] for row in rows.values()) < 1e-5

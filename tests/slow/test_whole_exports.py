@@ -47,6 +47,18 @@ def test_an_exported_network_gives_the_answers_of_the_model_in_memory(network, t
     np.testing.assert_array_equal(samples, np.clip(expected, 0, 1))
 
 
+@pytest.mark.parametrize("export_format", ["saved_model", "stablehlo"])
+def test_a_network_that_computes_in_bfloat16_is_exported(export_format, tmp_path):
+    """A session rounds to 8 bits in other places than eager calls do."""
+    pytest.importorskip("jaxlib")
+    bfloat16 = {"training__precision": "mixed_bfloat16", "training__num_steps": 3}
+    train(small_config(**bfloat16, **NETWORKS["unet"]), str(tmp_path))
+    result = call(
+        f"--workdir={tmp_path}", "--mode=export", f"--config.export.format={export_format}"
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_sampler_is_chosen_at_export(exported_run, tmp_path):
     """Settings of sampling and the largest batch size are set on the command line."""
     workdir = shutil.copytree(exported_run, tmp_path / "run")

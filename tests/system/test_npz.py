@@ -1,4 +1,4 @@
-"""Reading of .npz files."""
+"""Reading of .npy and .npz files."""
 
 import os
 import zipfile
@@ -56,6 +56,22 @@ def test_an_array_by_itself_or_of_an_archive(tmp_path, name):
         read_array(str(tmp_path / name), "c")
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_what_cannot_be_read_is_called_what_it_should_be(tmp_path, kind):
+    """By its ending, where its content does not say it."""
+    (tmp_path / f"empty.{kind}").touch()
+    (tmp_path / f"text.{kind}").write_text("no array")
+    for name in ("missing", "empty", "text"):
+        with pytest.raises(InvalidArgument, match=rf"be a readable \.{kind} file"):
+            read_array(str(tmp_path / f"{name}.{kind}"), "a")
+    np.save(tmp_path / "whole.npy", np.arange(9))
+    np.savez(tmp_path / "whole.npz", a=np.arange(9))
+    cut = tmp_path / ("cut.npz" if kind == "npy" else "cut.npy")
+    cut.write_bytes((tmp_path / f"whole.{kind}").read_bytes()[:100])
+    with pytest.raises(InvalidArgument, match=rf"be a readable \.{kind} file"):
+        read_array(str(cut), "a")
+
+
 def test_an_array_without_a_name_is_no_archive(tmp_path):
     np.save(tmp_path / "a.npy", np.eye(2))
     with pytest.raises(InvalidArgument, match="it is one array without a name"):
@@ -90,3 +106,9 @@ def test_half_of_the_memory_is_the_limit(tmp_path, monkeypatch):
     assert len(read_npz_arrays(str(tmp_path / "data.npz"), ["b"])["b"]) == 9
     with pytest.raises(InvalidArgument, match="unpack to at most 1,000 bytes"):
         read_npz_arrays(str(tmp_path / "data.npz"), ["a"])
+    # An .npy file has a header of 128 bytes.
+    np.save(tmp_path / "small.npy", np.zeros(872, np.uint8))
+    assert len(read_array(str(tmp_path / "small.npy"), "a")) == 872
+    np.save(tmp_path / "large.npy", np.zeros(873, np.uint8))
+    with pytest.raises(InvalidArgument, match=r"unpack to at most 1,000 bytes.*1,001 bytes"):
+        read_array(str(tmp_path / "large.npy"), "a")

@@ -249,6 +249,64 @@ def test_old_checksums_are_forgotten_before_files_are_overwritten(tmp_path, monk
     assert restored_step(tmp_path) == 20
 
 
+@pytest.mark.parametrize("write", ["save", "keep_as_guide"])
+def test_new_weights_are_announced_once(tmp_path, write):
+    """Before they are written, and only if a step has been trained since the last checkpoint."""
+    model = shared_model("write")
+    checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=3)
+    set_state(model, 10)
+    checkpoints.save()
+    announced = []
+    checkpoints.before_new_weights = lambda: announced.append(
+        sorted(path.name for path in tmp_path.rglob("step-*.index"))
+    )
+    getattr(checkpoints, write)()
+    assert announced == []
+    before = sorted(path.name for path in tmp_path.rglob("step-*.index"))
+    for step in (20, 30):
+        set_state(model, step)
+        getattr(checkpoints, write)()
+    assert announced == [before]
+
+
+def test_weights_that_cannot_be_announced_are_not_written(tmp_path):
+    model = shared_model("write")
+    checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=3)
+    set_state(model, 10)
+
+    def fail():
+        raise OSError("no space")
+
+    checkpoints.before_new_weights = fail
+    for write in (checkpoints.save, checkpoints.keep_as_guide):
+        with pytest.raises(RunError, match=r"could not be written .*no space"):
+            write()
+    assert list(tmp_path.rglob("step-*")) == []
+
+
+def test_events_are_owed_by_their_step(tmp_path):
+    """A note of another step, or one that cannot be read, does not count."""
+    model = shared_model("write")
+    checkpoints = TrainingCheckpoints(str(tmp_path), model, keep=3)
+    set_state(model, 10)
+    assert checkpoints.owed_events() == []
+    checkpoints.owe_events(["evaluate", "sample"])
+    again = TrainingCheckpoints(str(tmp_path), model, keep=3)
+    assert again.owed_events() == ["evaluate", "sample"]
+    set_state(model, 11)
+    assert again.owed_events() == []
+    set_state(model, 10)
+    for damaged in ("", "[]", "{}", '{"step": 10}', '{"step": 10, "events": 1}'):
+        (tmp_path / "owed.json").write_text(damaged)
+        assert again.owed_events() == []
+    other = TrainingCheckpoints(str(tmp_path), model, keep=3, writes=False)
+    other.owe_events([])
+    assert (tmp_path / "owed.json").exists()
+    again.owe_events([])
+    again.owe_events([])
+    assert list(tmp_path.iterdir()) == []
+
+
 # The best checkpoint
 
 

@@ -22,8 +22,8 @@ NEVER = {
 class Run:
     """A run that trains nothing and records in `calls` what the loop does, with its step."""
 
-    def __init__(self, step: int = 0, **settings):
-        self.step, self.calls, self.history = step, [], {}
+    def __init__(self, step: int = 0, owed=(), **settings):
+        self.step, self.calls, self.history, self.notes = step, [], {}, []
         settings = {"num_steps": 20, "steps_per_call": 100, **NEVER, **settings}
         monitor = types.SimpleNamespace(
             count_steps=self._count,
@@ -44,6 +44,8 @@ class Run:
                 save=lambda: self._note("save"),
                 keep_if_best=None,
                 keep_as_guide=lambda: self._note("guide"),
+                owed_events=lambda: list(owed),
+                owe_events=lambda names: self.notes.append((self.step, list(names))),
             ),
             monitor=monitor,
             workers=Workers(tf.distribute.get_strategy()),
@@ -145,6 +147,66 @@ def test_the_request_reaches_previews():
 
     train_to_end(run.session, stop_requested)
     assert [stop() for stop in given] == [True, True]
+
+
+def cut_short(run: Run, name: str) -> None:
+    """Makes evaluation or preview end early, after it is noted in the run's calls."""
+    original = getattr(run.session.monitor, name)
+
+    def ends_early(*arguments) -> bool:
+        original(*arguments)
+        return False
+
+    setattr(run.session.monitor, name, ends_early)
+
+
+def test_what_a_stop_cuts_short_is_noted(caplog):
+    """At once, as the step's checkpoint may be the last one."""
+    run = Run(**dict.fromkeys(("evaluate_every", "checkpoint_every", "sample_every"), 4))
+    cut_short(run, "evaluate_samples")
+    cut_short(run, "preview")
+    noted_at_save = []
+    run.session.checkpoints.save = lambda: noted_at_save.append(list(run.notes))
+    with caplog.at_level(logging.INFO, "tf_mdsm"):
+        train_to_end(run.session, lambda: run.step == 4)
+    assert run.notes == [(0, []), (4, ["evaluate"]), (4, ["evaluate", "sample"])]
+    assert noted_at_save == [run.notes[:2], run.notes]
+    assert caplog.messages == ["step 4: stopped; run again to continue"]
+
+
+@pytest.mark.parametrize("num_steps", [4, 8])
+def test_what_is_owed_is_made_up_before_the_next_step(num_steps):
+    """Also after the last step. What is not owed is not repeated."""
+    run = Run(step=4, owed=["evaluate"], num_steps=num_steps, evaluate_every=4, sample_every=4)
+    train_to_end(run.session)
+    later = [("train", 4), ("evaluate", 8), ("preview", 8)] if num_steps == 8 else []
+    end = [("flush", num_steps), ("save", num_steps)]
+    assert run.calls == [("evaluate", 4), ("flush", 4), *later, *end]
+    assert run.notes == [(4, [])]
+
+
+def test_what_is_owed_and_cut_short_again_stays_owed(caplog):
+    run = Run(step=20, owed=["evaluate", "sample"], evaluate_every=4, sample_every=4)
+    cut_short(run, "preview")
+    with caplog.at_level(logging.INFO, "tf_mdsm"):
+        train_to_end(run.session)
+    assert run.named("evaluate", "preview") == [("evaluate", 20), ("preview", 20)]
+    assert run.notes[-1] == (20, ["sample"])
+    assert caplog.messages == ["step 20: stopped; run again to continue"]
+
+
+def test_what_is_owed_is_forgotten_where_its_interval_has_changed():
+    run = Run(step=20, owed=["evaluate", "sample"], evaluate_every=3)
+    train_to_end(run.session)
+    assert run.named("evaluate", "preview") == []
+    assert run.notes == [(20, [])]
+
+
+def test_what_is_owed_is_left_to_the_chief():
+    run = Run(step=20, owed=["evaluate", "sample"], evaluate_every=4, sample_every=4)
+    run.session.workers.rank = 1
+    train_to_end(run.session)
+    assert run.named("evaluate", "preview") == []
 
 
 def test_the_end_is_logged(caplog):

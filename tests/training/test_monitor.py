@@ -189,7 +189,7 @@ def test_no_more_images_than_a_replica_takes_at_a_time(model, new_monitor, monke
 
 def test_a_preview_is_shown_and_written(writer, new_monitor, tmp_path):
     sampler = Sampler()
-    new_monitor(sampler).preview(20, lambda: False)
+    assert new_monitor(sampler).preview(20, lambda: False)
     assert sampler.seeds == [50, 51, 52]
     picture = writer.pictures["samples", 20]
     assert set(np.unique(picture)) >= {50, 51, 52}
@@ -198,21 +198,21 @@ def test_a_preview_is_shown_and_written(writer, new_monitor, tmp_path):
 
 
 def test_a_preview_that_is_stopped_shows_nothing(writer, new_monitor, tmp_path):
-    """The request is asked for between the parts of the sampling run."""
+    """The request is asked for before the sampling run, and between its parts."""
     asked = []
 
     def stop_after_the_first() -> bool:
         asked.append(None)
         return len(asked) > 1
 
-    new_monitor().preview(20, stop_after_the_first)
+    assert not new_monitor().preview(20, stop_after_the_first)
     assert len(asked) == 2
     assert writer.pictures == {}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_preview_that_is_not_finite_shows_nothing(writer, new_monitor, tmp_path):
-    new_monitor(Sampler(np.nan)).preview(20, lambda: False)
+    assert new_monitor(Sampler(np.nan)).preview(20, lambda: False)
     assert writer.pictures == {}
     assert list(tmp_path.iterdir()) == []
 
@@ -220,7 +220,7 @@ def test_a_preview_that_is_not_finite_shows_nothing(writer, new_monitor, tmp_pat
 def test_samples_are_compared_in_batches(writer, new_monitor):
     sampler, compared, kept = Sampler(), [], []
     monitor = new_monitor(sampler, new_distance(compared))
-    monitor.evaluate_samples(9, lambda *best: kept.append(best), lambda: False)
+    assert monitor.evaluate_samples(9, lambda *best: kept.append(best), lambda: False)
     assert sampler.seeds == [50, 51, 52, 53, 54, 55]
     assert compared == sampler.seeds
     assert sampler.sizes == [3, 3]
@@ -234,7 +234,10 @@ def test_samples_that_are_stopped_or_not_finite_are_not_compared(
 ):
     compared, kept = [], []
     monitor = new_monitor(Sampler(value), new_distance(compared))
-    monitor.evaluate_samples(9, lambda *best: kept.append(best), lambda: is_stopped)
+    came_to_its_end = monitor.evaluate_samples(
+        9, lambda *best: kept.append(best), lambda: is_stopped
+    )
+    assert came_to_its_end != is_stopped
     assert (compared, kept, writer.values) == ([], [], {})
 
 

@@ -92,7 +92,8 @@ def _data() -> ConfigDict:
     # kind are converted.
     data.channels = 3
     # Whether a run may continue, be evaluated or restore although the images are not those that it
-    # was trained on. It holds for one call: config.json always says false.
+    # was trained on. It holds for one call: config.json always says false. If that call trains on
+    # other images, they become those of the run with its first checkpoint.
     data.allow_other_images = False
     # Flip each training image left to right with probability 1/2.
     data.flip = False

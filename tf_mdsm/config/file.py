@@ -102,5 +102,11 @@ def load_config(path: str) -> ConfigDict:
 
 
 def save_config(config: ConfigDict, path: str) -> None:
-    """Writes all settings as JSON; the file appears complete, or not at all."""
-    write_json(config.to_dict(), path)
+    """Writes all settings as JSON; the file appears complete, or not at all.
+
+    Other images than those of the run are allowed for one call only:
+    `data.allow_other_images` is written as false.
+    """
+    settings = config.to_dict()
+    settings["data"]["allow_other_images"] = False
+    write_json(settings, path)

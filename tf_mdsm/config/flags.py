@@ -6,6 +6,7 @@ changed, so a process may parse any number of command lines.
 
 import dataclasses
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -109,13 +110,21 @@ def _invalid_command_line(error: Exception, argv: Sequence[str]) -> InvalidArgum
 
 
 def _workdir(typed: str | None, recipe: str | None) -> str:
-    """The run's folder: as typed, or by default `runs/<name of the recipe>`."""
+    """The run's folder: as typed, or by default `runs/<name of the recipe>`.
+
+    By default that of `FILE.py:STRING` is `runs/FILE_STRING`, with _ for each character of STRING
+    other than letters, digits and "._,=+-".
+    """
     if typed == "":
         raise InvalidArgument("--workdir", "name a folder", "nothing")
     if typed is not None:
         return local_path("--workdir", typed)
     assert recipe is not None
-    return os.path.join("runs", os.path.splitext(os.path.basename(recipe))[0])
+    file, _, argument = recipe.partition(":")
+    name = os.path.splitext(os.path.basename(file))[0]
+    if argument:
+        name += "_" + re.sub(r"[^\w.,=+-]", "_", argument)
+    return os.path.join("runs", name)
 
 
 def _torch_checkpoint(mode: str, typed: str | None) -> str | None:

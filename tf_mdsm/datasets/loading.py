@@ -25,7 +25,7 @@ _CACHE_FILES = ("training.npy", "held_out.npy")
 
 # Number of the way in which images are read, resized and stored. It is raised when that changes, so
 # that what an earlier version stored is not taken for what this one would store.
-_FORMAT = 2
+_FORMAT = 3
 
 # Images that are copied at a time from one file of a cache to another.
 _BATCH_SIZE = 1_024

@@ -20,7 +20,7 @@ __all__ = ["load_patches", "load_photographs"]
 _LOGGER = logging.getLogger(__name__)
 
 # Number of the way in which photographs are read and stored; raised when that changes.
-_FORMAT = 1
+_FORMAT = 2
 
 # Names of files in a message, at most.
 _MAX_NAMES = 100

@@ -107,7 +107,9 @@ def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
 def _with_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
     """Pixels [..., c] in gray or in color, [..., channels]."""
     if pixels.shape[-1] == 3 and channels == 1:
-        return tf.image.rgb_to_grayscale(pixels)
+        # Of bytes, TensorFlow would not round but truncate.
+        gray = tf.image.rgb_to_grayscale(tf.cast(pixels, tf.float32))
+        return tf.cast(tf.round(gray) if pixels.dtype.is_integer else gray, pixels.dtype)
     if pixels.shape[-1] == 1 and channels == 3:
         return tf.image.grayscale_to_rgb(pixels)
     return pixels

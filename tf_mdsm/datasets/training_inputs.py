@@ -9,9 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import as_images
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, one_line
 
-__all__ = ["checked_source", "errors_of_sources", "images_of", "require_no_labels"]
+__all__ = [
+    "checked_source",
+    "errors_of_sources",
+    "images_of",
+    "require_no_labels",
+    "require_some_images",
+]
 
 
 def images_of(data: Any) -> Any:
@@ -50,6 +56,16 @@ def require_no_labels(y: Any = None, **weights: Any) -> None:
             raise InvalidArgument(name, _NO_WEIGHTS, type(value).__name__)
 
 
+def require_some_images(source: Any) -> None:
+    """Refuses an array, a tensor or a list without images; other sources pass.
+
+    Raises:
+        InvalidArgument: for no image.
+    """
+    if isinstance(source, np.ndarray | tf.Tensor | list) and not len(source):
+        raise InvalidArgument("x", "hold at least one image", "no image")
+
+
 def checked_source(source: Any, image_shape: tuple[int | None, ...], margin: float) -> Any:
     """A source of clean images for `fit`, with its images checked as far as this costs little.
 
@@ -66,8 +82,9 @@ def checked_source(source: Any, image_shape: tuple[int | None, ...], margin: flo
         the source, to be read in place of the argument.
 
     Raises:
-        InvalidArgument: for labels, weights, images of a wrong dtype or shape, and for images
-            that are not finite or lie too far outside of [0, 1].
+        InvalidArgument: for labels, weights, an array without images, a list that is no array,
+            images of a wrong dtype or shape, and for images that are not finite or lie too far
+            outside of [0, 1].
     """
     if isinstance(source, tf.data.Dataset):
 
@@ -82,7 +99,7 @@ def checked_source(source: Any, image_shape: tuple[int | None, ...], margin: flo
     if isinstance(source, tuple):
         source = images_of(source)
     if isinstance(source, list):
-        source = np.asarray(source)
+        source = _as_array(source)
     if isinstance(source, np.ndarray | tf.Tensor):
         _require_images(source, image_shape, margin)
     return source
@@ -116,11 +133,21 @@ def _checked_batch(images: Any, image_shape: tuple[int | None, ...], margin: flo
         return tf.identity(images)
 
 
+def _as_array(images: list) -> np.ndarray:
+    """The images of a list, in one array."""
+    try:
+        return np.asarray(images)
+    except (TypeError, ValueError) as error:
+        requirement = "be one array of numbers, [B, H, W, C]"
+        raise InvalidArgument("x", requirement, one_line(error)) from error
+
+
 def _require_images(images: Any, image_shape: tuple[int | None, ...], margin: float) -> None:
     """Refuses an array whose dtype, shape or values are not those of images in [0, 1]."""
     first = images[:1]
     as_images(first, image_shape)
-    if first.dtype == np.uint8 or not len(images):
+    require_some_images(images)
+    if first.dtype == np.uint8:
         return
     array = np.asarray(images)
     low, high = float(array.min()), float(array.max())

@@ -1,13 +1,14 @@
 """A demonstration of a trained model in the browser of this machine.
 
-    python -m tf_mdsm.demo SOURCE [--port=8090] [--images=PATH] [--model=tf_mdsm]
+    python -m tf_mdsm.demo SOURCE [--port=8090] [--images=PATH] [--model=tf_mdsm] [--batch_size=16]
 
-SOURCE     a run's folder, runs/digits; a version of an export, runs/digits/export/1 or
-           runs/digits/export/stablehlo/1; or a server's address, grpc://localhost:8500
---port     port at which the page is served, to this machine only
---images   a file or folder of images of the model's size with whose energies others are
-           compared; a run's folder has its own
---model    the model's name on a server
+SOURCE        a run's folder, runs/digits; a version of an export, runs/digits/export/1 or
+              runs/digits/export/stablehlo/1; or a server's address, grpc://localhost:8500
+--port        port at which the page is served, to this machine only
+--images      a file or folder of images of the model's size with whose energies others are
+              compared; a run's folder has its own
+--model       the model's name on a server
+--batch_size  images of a request to a server, at most the export.max_batch_size of its export
 
 The page draws images by seed and shows their way from noise, fills in what a visitor paints over,
 removes noise and says how much there is, and compares the energy of an image with those of others.
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         from tf_mdsm.demo.opening import comparison_of, open_model
         from tf_mdsm.demo.page import serve
 
-        model = open_model(options.source, options.model)
+        model = open_model(options.source, options.model, options.batch_size)
         serve(model, comparison_of(model, options.images), options.port)
     except InvalidArgument as error:
         return _fail(error, status=2)
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--images", default="")
     parser.add_argument("--model", default="tf_mdsm")
+    parser.add_argument("--batch_size", type=int, default=16)
     return parser
 
 

@@ -75,8 +75,6 @@ class RequestsModel(Model):
         "It returns final images only: start it from a run's folder to watch the chain from "
         "noise to image.",
     )
-    # The largest number of images that every export takes at once.
-    _BATCH_SIZE = 16
 
     def __init__(self, requests: EnergyRequests, title: str):
         super().__init__()
@@ -87,8 +85,7 @@ class RequestsModel(Model):
     def draw(self, seeds: range, steps: int | None = None) -> Drawn:
         del steps
         with self.lock:
-            parts = [self._requests.sample(part) for part in _parts(seeds, self._BATCH_SIZE)]
-        images, energies = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            images, energies = self._requests.sample(seeds)
         return Drawn(images[None], energies)
 
     def fill_in(self, image: np.ndarray, mask: np.ndarray, seeds: range) -> np.ndarray:
@@ -101,13 +98,11 @@ class RequestsModel(Model):
 
     def denoise(self, images: np.ndarray) -> np.ndarray:
         with self.lock:
-            parts = [self._requests.denoise(part) for part in _parts(images, self._BATCH_SIZE)]
-        return np.concatenate(parts)
+            return self._requests.denoise(images)
 
     def energy(self, images: np.ndarray) -> np.ndarray:
         with self.lock:
-            parts = [self._requests.energy(part) for part in _parts(images, self._BATCH_SIZE)]
-        return np.concatenate(parts)
+            return self._requests.energy(images)
 
 
 def require_pictures(shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -120,8 +115,3 @@ def require_pictures(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if channels not in (1, 3) or min(height, width) < 2:
         raise InvalidArgument("SOURCE", "be a model of gray or color images", list(shape))
     return height, width, channels
-
-
-def _parts(values, size: int) -> list:
-    """A range or an array in parts of at most so many."""
-    return [values[first : first + size] for first in range(0, len(values), size)]

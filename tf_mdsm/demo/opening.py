@@ -22,22 +22,24 @@ _RUN_FILE = "config.json"
 _COMPARED = 1_000
 
 
-def open_model(source: str, server_model: str = "tf_mdsm") -> Model:
+def open_model(source: str, server_model: str = "tf_mdsm", batch_size: int = 16) -> Model:
     """Opens a model.
 
     Args:
         source: a run's folder; the folder of one version of a SavedModel or of a StableHLO export;
             or the address of a server, `grpc://localhost:8500`.
         server_model: the model's name on the server.
+        batch_size: images of a request to a server, at most its limit.
 
     Raises:
         InvalidArgument: for what is none of these.
         RunError: if a checkpoint cannot be read.
         ServingError: if the server does not answer.
     """
-    with errors_renamed({"address": "SOURCE", "folder": "SOURCE", "workdir": "SOURCE"}):
+    names = {"address": "SOURCE", "folder": "SOURCE", "workdir": "SOURCE"}
+    with errors_renamed({**names, "batch_size": "--batch_size"}):
         if "://" in source:
-            client = Client(source, model=server_model)
+            client = Client(source, model=server_model, batch_size=batch_size)
             return RequestsModel(client, f"server at {source}")
         folder = local_path("SOURCE", source)
         kinds: dict[str, Callable[[], Model]] = {
@@ -83,4 +85,4 @@ def comparison_of(model: Model, path: str = "") -> Comparison:
     try:
         return Comparison(model, model.own_images())
     except (InvalidArgument, RunError) as error:
-        return Comparison(model, {}, f"The run's images cannot be read: {error}")
+        return Comparison(model, {}, f"The run's images cannot be shown: {error}")

@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import to_float_array
 from tf_mdsm.demo.models import Drawn, Model, require_pictures
+from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.runs.image_record import build_images_of_run
 from tf_mdsm.runs.run import Run, load
 from tf_mdsm.samplers.base import Method, NoiseGridMethod
 from tf_mdsm.samplers.chain import Chain, compile_chain, require_finite
 from tf_mdsm.samplers.schedules import falling_sigmas
 from tf_mdsm.system.batchwise import batchwise
+from tf_mdsm.weightings import trains_denoiser
 
 __all__ = ["RunModel"]
 
@@ -40,6 +42,12 @@ class RunModel(Model):
         self._samplers: dict[int | None, Callable[..., Chain]] = {}
         self.image_shape = require_pictures(self._run.target.image_shape)
         self.title = f"{os.path.basename(os.path.realpath(folder))}, step {self._run.step}"
+        weighting = self._run.model.noise.weighting
+        if not trains_denoiser(weighting):
+            self.lacks = (
+                f"It is no denoiser, as it was trained with noise.weighting={weighting}: images "
+                "under Denoise are not clean ones, and noise levels are not those of the images.",
+            )
         if isinstance(self._run.method, NoiseGridMethod):
             self.fine_steps = (self._STATES,)
 
@@ -67,10 +75,15 @@ class RunModel(Model):
         """The run's training and validation images, float32 [N, H, W, C], by name.
 
         Raises:
-            InvalidArgument: if they cannot be read, or are others than those it was trained on.
+            InvalidArgument: if they cannot be read, are others than those it was trained on, or
+                have another size than its samples.
             RunError: if the record of the run's images cannot be read.
         """
         training, validation = build_images_of_run(self._run.config, self._run.folder)
+        if training.shape[1:] != self.image_shape:
+            field = "config.sampling.image_size"
+            side = self._run.config.sampling.image_size
+            raise InvalidArgument(field, f"be {training.shape[1]}, the side of its images", side)
         images = {"training images": training, "validation images": validation}
         return {name: to_float_array(array) for name, array in images.items() if len(array)}
 

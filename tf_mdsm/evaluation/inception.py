@@ -9,11 +9,13 @@ al., 2017) feeds `ExpandDims` and reads `pool_3`. Improved-gan's `inception_scor
 (Salimans et al., 2016) uses the last layer without its bias, with 1,008 classes.
 """
 
+import contextlib
 import hashlib
 import http.client
 import os
 import shutil
 import tarfile
+import tempfile
 import urllib.request
 import zlib
 from typing import Any
@@ -72,21 +74,21 @@ def download_inception(
     path = os.path.join(folder, _GRAPH_FILE)
     if os.path.exists(path):
         return path
-    archive = os.path.join(folder, os.path.basename(url))
-    try:
-        with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,  # noqa: S310
-            atomic_write(archive) as partial,
-            open(partial, "wb") as file,
-        ):
-            shutil.copyfileobj(response, file)
-    except (OSError, http.client.HTTPException) as error:
-        advice = f"hold {_GRAPH_FILE}, as it cannot be downloaded here"
-        raise InvalidArgument("folder", advice, f"{folder} ({error})") from error
-    try:
+    # A folder of this process: another one may download the same meanwhile.
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            own = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+            archive = os.path.join(own, os.path.basename(url))
+            with (
+                urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response,  # noqa: S310
+                open(archive, "wb") as file,
+            ):
+                shutil.copyfileobj(response, file)
+        except (OSError, http.client.HTTPException) as error:
+            advice = f"hold {_GRAPH_FILE}, as it cannot be downloaded here"
+            raise InvalidArgument("folder", advice, f"{folder} ({error})") from error
         content = _read_graph_file(archive, expected_sha256)
-    finally:
-        os.remove(archive)
     with atomic_write(path) as partial, open(partial, "wb") as file:
         file.write(content)
     return path

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["memorization", "nearest_in_blocks", "nearest_neighbors"]
+__all__ = ["is_nearer", "memorization", "nearest_in_blocks", "nearest_neighbors"]
 
 # Queries and references that are compared at a time: one block of distances takes 16 MB.
 _QUERIES, _REFERENCES = 1_024, 4_096
@@ -103,7 +103,8 @@ def memorization(
 
     Returns:
         `median` and `validation_median` of the distances; `threshold`, the percentile of the
-        validation images; `share_below`, the fraction of samples below it; `percentile`.
+        validation images; `share_below`, the fraction of samples below it, or, if it is 0, of
+        copies; `percentile`.
 
     Raises:
         InvalidArgument: for empty arrays, or a percentile out of its range.
@@ -113,13 +114,24 @@ def memorization(
     _require_finite("sample_distances", sample_distances)
     _require_finite("validation_distances", validation_distances)
     threshold = np.percentile(validation_distances, percentile)
+    is_near = is_nearer(sample_distances, threshold)
     return {
         "median": float(np.median(sample_distances)),
         "validation_median": float(np.median(validation_distances)),
         "threshold": float(threshold),
-        "share_below": float(np.mean(np.asarray(sample_distances) < threshold)),
+        "share_below": float(np.mean(is_near)),
         "percentile": float(percentile),
     }
+
+
+def is_nearer(distances: np.ndarray, threshold: float) -> np.ndarray:
+    """Whether images are nearer to the training images than a threshold, bool [N].
+
+    A threshold of 0 means that some validation images are training images, too. Then copies count
+    as nearer.
+    """
+    distances = np.asarray(distances)
+    return distances < threshold if threshold > 0 else distances <= 0
 
 
 def _require_finite(name: str, values: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import as_images
 from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.samplers.values import number, whole_number
 
 __all__ = [
     "MAX_PROJECTED_SIZE",
@@ -36,7 +37,8 @@ class LinearOperator(abc.ABC):
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Values A x, float32 [B, …], of images x, [B, H, W, C].
 
-        The operators of this module take floats, and uint8, which is divided by 255.
+        The operators of this module take floats, and uint8, which is divided by 255. They raise
+        InvalidArgument for images of a shape that does not fit.
         """
 
     @abc.abstractmethod
@@ -69,11 +71,12 @@ class Inpainting(LinearOperator):
 
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Images with the unmeasured pixels set to 0."""
-        return _float(images) * self.mask
+        height, width, _ = self.mask.shape
+        return as_images(images, (height, width, None)) * self.mask
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """The same as `measure`."""
-        return values * self.mask
+        return self.measure(values)
 
 
 class Downsampling(LinearOperator):
@@ -84,14 +87,22 @@ class Downsampling(LinearOperator):
 
     Attributes:
         factor: as given.
+
+    Raises:
+        InvalidArgument: for a factor that is no whole number of at least 1.
     """
 
     def __init__(self, factor: int):
-        self.factor = factor
+        self.factor = whole_number("factor", factor)
 
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Means of the blocks times `factor`, float32 [B, H / factor, W / factor, C]."""
-        return self.factor * tf.nn.avg_pool2d(_float(images), self.factor, self.factor, "VALID")
+        images = as_images(images, (None, None, None))
+        # Sides that are not known before the graph runs are None.
+        if any(side and side % self.factor for side in images.shape[1:3]):
+            requirement = f"have sides that {self.factor} divides"
+            raise InvalidArgument("images", requirement, " x ".join(map(str, images.shape[1:3])))
+        return self.factor * tf.nn.avg_pool2d(images, self.factor, self.factor, "VALID")
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """Images that are constant on each block."""
@@ -106,9 +117,13 @@ class LowPass(LinearOperator):
         image_shape: height, width, channels.
         cutoff: highest frequency that is kept, in cycles per pixel. (0.5 is the highest frequency
             along a row or a column.)
+
+    Raises:
+        InvalidArgument: for a cutoff that is negative or not finite.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], cutoff: float):
+        number("cutoff", cutoff, "be finite, and not negative", lambda c: c >= 0)
         height, width, _ = image_shape
         vertical, horizontal = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
         self._size = [height, width]
@@ -116,7 +131,8 @@ class LowPass(LinearOperator):
 
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Low-pass images, float32 [B, H, W, C]."""
-        channels_first = tf.transpose(_float(images), [0, 3, 1, 2])
+        images = as_images(images, (*self._size, None))
+        channels_first = tf.transpose(images, [0, 3, 1, 2])
         spectrum = tf.signal.rfft2d(channels_first, self._size) * self._is_kept
         return tf.transpose(tf.signal.irfft2d(spectrum, self._size), [0, 2, 3, 1])
 
@@ -142,7 +158,7 @@ class RandomProjections(LinearOperator):
         if size > MAX_PROJECTED_SIZE:
             at_most = f"hold at most {MAX_PROJECTED_SIZE} values"
             raise InvalidArgument("image_shape", at_most, image_shape)
-        if not 1 <= count <= size:
+        if whole_number("count", count) > size:
             raise InvalidArgument("count", f"lie in [1, {size}]", count)
         directions = np.random.default_rng(seed).standard_normal((size, count))
         self._rows = tf.constant(np.linalg.qr(directions)[0].T, tf.float32)
@@ -150,7 +166,7 @@ class RandomProjections(LinearOperator):
 
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Coordinates of images along the directions, float32 [B, count]."""
-        flat = tf.reshape(_float(images), [-1, self._rows.shape[1]])
+        flat = tf.reshape(as_images(images, self._image_shape), [-1, self._rows.shape[1]])
         return tf.matmul(flat, self._rows, transpose_b=True)
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
@@ -163,27 +179,22 @@ class Grayscale(LinearOperator):
 
     Args:
         channels: number of channels of the images.
+
+    Raises:
+        InvalidArgument: for a number of channels that is no whole number of at least 1.
     """
 
     def __init__(self, channels: int = 3):
-        self._channels = channels
+        self._channels = whole_number("channels", channels)
 
     def measure(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Sum of the channels over the square root of their number, float32 [B, H, W, 1]."""
-        return tf.reduce_sum(_float(images), -1, keepdims=True) / self._channels**0.5
+        images = as_images(images, (None, None, self._channels))
+        return tf.reduce_sum(images, -1, keepdims=True) / self._channels**0.5
 
     def adjoint(self, values: tf.Tensor) -> tf.Tensor:
         """Gray images."""
         return tf.repeat(values, self._channels, axis=-1) / self._channels**0.5
-
-
-def _float(images: tf.Tensor | np.ndarray) -> tf.Tensor:
-    """Images [B, H, W, C] of any size as float32; uint8 is divided by 255.
-
-    Raises:
-        InvalidArgument: for other shapes, and for other integers.
-    """
-    return as_images(images, (None, None, None))
 
 
 def require_orthonormal_rows(operator: LinearOperator, image_shape: tuple[int, int, int]) -> None:

@@ -97,8 +97,7 @@ class PhotographRestorer:
             InvalidArgument: for a photograph that is too small, or of another size than the mask.
             RunError: if denoising would take away more than the largest noise of training.
         """
-        height, width = (enlargement(self.task) * side for side in pixels.shape[:2])
-        task = self.create_task(height, width)
+        task = self.create_task(*self._restored_sides(pixels.shape, is_measured=True))
         if task.operator is None:
             return self._denoise(pixels)
         channels = pixels.shape[-1]
@@ -121,8 +120,7 @@ class PhotographRestorer:
         Raises:
             InvalidArgument, RunError: as `from_measured`.
         """
-        factor = enlargement(self.task)
-        height, width = (side - side % factor for side in pixels.shape[:2])
+        height, width = self._restored_sides(pixels.shape, is_measured=False)
         original = pixels[:height, :width]
         task = self.create_task(height, width)
         if task.operator is None:
@@ -150,12 +148,11 @@ class PhotographRestorer:
         Raises:
             InvalidArgument: as `from_measured`.
         """
-        factor = enlargement(self.task) if is_measured else 1
         num_images = shape[-1] if self._channels == 1 else 1
         solutions = 1 if self.task == "denoise" else self.num_solutions
         evaluations = 0 if self.method is None else self.method.max_gradient_evaluations * solutions
         evaluations = max(evaluations, 1)
-        height, width = (factor * side for side in shape[:2])
+        height, width = self._restored_sides(shape, is_measured=is_measured)
         operator = self.create_task(height, width).operator
         windows = [(slice(0, height), slice(0, width))]
         if isinstance(operator, Inpainting):
@@ -165,6 +162,14 @@ class PhotographRestorer:
             for rows, columns in windows
         )
         return tiles * num_images * evaluations
+
+    def _restored_sides(self, shape: tuple[int, ...], *, is_measured: bool) -> tuple[int, int]:
+        """Height and width of the result: of a measured photograph enlarged, of an original cut."""
+        height, width = shape[:2]
+        factor = enlargement(self.task)
+        if is_measured:
+            return factor * height, factor * width
+        return height - height % factor, width - width % factor
 
     @property
     def _channels(self) -> int:

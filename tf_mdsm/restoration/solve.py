@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.datasets.pixels import as_images
-from tf_mdsm.errors import InvalidArgument
+from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.noise import NoiseLevels
 from tf_mdsm.restoration.conditioning import KnownMeasurement
 from tf_mdsm.restoration.operators import Inpainting, LinearOperator
@@ -64,7 +64,9 @@ def restore(
         `Inpainting` knows are those of the values, bit for bit.
 
     Raises:
-        InvalidArgument: for values of another shape or not finite, wrong or too few seeds.
+        InvalidArgument: for an operator that does not fit the target's images; for values of
+            another shape, not finite, or uint8; for wrong or too few seeds.
+        RunError: if the restored images are not finite.
 
     Warns:
         UserWarning: if the target was not trained for the method's noise levels.
@@ -74,11 +76,14 @@ def restore(
     if not isinstance(operator, LinearOperator):
         requirement = "be a LinearOperator, as Inpainting(mask)"
         raise InvalidArgument("operator", requirement, type(operator).__name__)
+    if np.asarray(values).dtype == np.uint8:
+        requirement = "be floats, as operator.measure(images) makes them of uint8"
+        raise InvalidArgument("values", requirement, "dtype uint8")
     values = np.asarray(values, np.float32)
     target = sized(target, _image_size(target, operator, values))
-    blank = operator.measure(tf.zeros([1, *target.image_shape]))
-    if values.shape[1:] != tuple(blank.shape[1:]) or not np.isfinite(values).all():
-        shape = "N, " + ", ".join(map(str, blank.shape[1:]))
+    expected = _shape_of_values(operator, target.image_shape)
+    if values.shape[1:] != expected or not np.isfinite(values).all():
+        shape = "N, " + ", ".join(map(str, expected))
         received = f"shape {list(values.shape)}" if np.isfinite(values).all() else "NaN or infinity"
         raise InvalidArgument("values", f"be finite numbers [{shape}] of the operator", received)
     checked = checked_seeds(range(len(values)) if seeds is None else seeds)
@@ -87,7 +92,8 @@ def restore(
     whole_number("batch_size", batch_size)
     warn_beyond_training(target, method, stacklevel=3)
     rows = np.arange(len(values))
-    return _in_batches(_restorer(target, method, operator), values, rows, checked, batch_size)
+    restorer = _restorer(target, method, operator)
+    return _require_finite(_in_batches(restorer, values, rows, checked, batch_size))
 
 
 def default_method(target: Target) -> CoarseToFine:
@@ -178,13 +184,14 @@ def denoise_blindly(
 
     Raises:
         InvalidArgument: for a target whose weighting of the loss trains no denoiser.
+        RunError: if the denoised images are not finite.
     """
     checked_method(target, method)
 
     def denoise_batch(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         return method.sample_from(target, images, seeds)
 
-    return _solutions(denoise_batch, noisy, num_solutions, seed, batch_size)
+    return _require_finite(_solutions(denoise_batch, noisy, num_solutions, seed, batch_size))
 
 
 def half_steps(noise: NoiseLevels) -> CoarseToFine:
@@ -220,6 +227,7 @@ def denoise_in_half_steps(target: Target, images: np.ndarray | tf.Tensor) -> np.
     Raises:
         InvalidArgument: for images of another shape, or not finite; for a target whose weighting of
             the loss trains no denoiser.
+        RunError: if the denoised images are not finite.
     """
     require_target(target)
     method = checked_method(target, half_steps(trained_noise(target)))
@@ -229,7 +237,33 @@ def denoise_in_half_steps(target: Target, images: np.ndarray | tf.Tensor) -> np.
         raise InvalidArgument("images", "be finite numbers, of one image or more", received)
     of_size, seed = sized(target, noisy.shape[1:3]), tf.zeros([1], tf.int64)
     batches = [tf.constant(image[None]) for image in noisy]
-    return np.concatenate([method.sample_from(of_size, batch, seed) for batch in batches])
+    denoised = [method.sample_from(of_size, batch, seed) for batch in batches]
+    return _require_finite(np.concatenate(denoised))
+
+
+def _require_finite(images: np.ndarray) -> np.ndarray:
+    """The images; raises RunError if some are not finite."""
+    if not np.isfinite(images).all():
+        raise RunError("the restored images are not finite numbers")
+    return images
+
+
+def _shape_of_values(operator: LinearOperator, image_shape: tuple[int, int, int]) -> tuple:
+    """The shape of an image's values.
+
+    Raises:
+        InvalidArgument: for an operator that does not take and give images of this shape.
+    """
+    requirement = f"fit images of {' x '.join(map(str, image_shape))}"
+    received = type(operator).__name__
+    try:
+        values = operator.measure(tf.zeros([1, *image_shape]))
+        own_shape = operator.adjoint(values).shape[1:]
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        raise InvalidArgument("operator", requirement, received) from error
+    if tuple(own_shape) != tuple(image_shape):
+        raise InvalidArgument("operator", requirement, received)
+    return tuple(values.shape[1:])
 
 
 def _image_size(

@@ -12,7 +12,6 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from tf_mdsm.config.file import load_config, save_config
-from tf_mdsm.config.overrides import with_overrides
 from tf_mdsm.config.rules import check_same_run
 from tf_mdsm.datasets.batches import training_batches
 from tf_mdsm.datasets.image_statistics import (
@@ -72,40 +71,39 @@ def open_session(config: ConfigDict, workdir: str) -> Iterator[TrainingSession]:
 
 def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) -> TrainingSession:
     """Builds the session; `lock` receives the lock on the folder."""
-    if os.path.exists(folder.config):
-        check_same_run(config, load_config(folder.config))
+    _require_same_settings(config, folder)
     # Workers meet first: nothing of TensorFlow may come before.
     strategy = build_strategy(config)
     workers = Workers(strategy)
     if not workers.is_chief:
         logging.getLogger("tf_mdsm").setLevel(logging.WARNING)
-    factor = rate_factor(folder.checkpoints, config.training.rollback_rate)
     with workers.errors_at("the start"):
         # The model, the images and all that is built from them.
         with strategy.scope():
             model = build_model(config)
-            model.compile(build_optimizer(config, factor))
         images = build_run_images(config)
         known = load_record(folder)
         record = describe_images(config, images, known)
+        if not config.data.allow_other_images:
+            _require_known_images(config, folder, record)
         is_same = known is None or record.is_of(known)
-        if known is not None and newest_step(folder.checkpoints):
-            require_same_images(config, known, record)
         kept = load_statistics(folder.image_statistics) if is_same else None
         statistics = build_statistics(config, images.training, kept)
         preview = _build_preview(config, folder, model, statistics)
         distance = None
         if config.training.evaluate_every and workers.is_chief:
             distance = _build_sample_distance(config, folder, images)
-        # The state of the newest checkpoint.
-        checkpoints = _restore(
-            config, folder, model=model, workers=workers, record=record, lock=lock
-        )
+        # The state of the run, which no other process changes from here on.
+        with _writing_to(folder, workers):
+            _lock(config, folder, workers=workers, record=record, lock=lock)
+        factor = rate_factor(folder.checkpoints, config.training.rollback_rate)
+        with strategy.scope():
+            model.compile(build_optimizer(config, factor))
+        with _writing_to(folder, workers):
+            checkpoints = _restore(config, folder, model=model, workers=workers, record=record)
         set_constant_rate(config, model.optimizer, factor)
-        if workers.is_chief and statistics is not kept:
-            save_statistics(statistics, folder.image_statistics)
-        if workers.is_chief and record != known:
-            _record_images(folder, record, is_first=known is None, step=checkpoints.step)
+        if workers.is_chief:
+            _keep_images(folder, record, statistics, checkpoints)
         monitor = TrainingMonitor(
             model=model,
             writer=_open_writer(config, folder, workers, checkpoints.step),
@@ -134,6 +132,19 @@ def _prepare(config: ConfigDict, folder: RunFolder, lock: contextlib.ExitStack) 
         monitor=monitor,
         workers=workers,
     )
+
+
+def _require_same_settings(config: ConfigDict, folder: RunFolder) -> None:
+    """Refuses settings with which a begun run cannot go on."""
+    if os.path.exists(folder.config):
+        check_same_run(config, load_config(folder.config))
+
+
+def _require_known_images(config: ConfigDict, folder: RunFolder, record: ImageRecord) -> None:
+    """Refuses other images than those of a run that has been trained on some."""
+    known = load_record(folder)
+    if known is not None and newest_step(folder.checkpoints):
+        require_same_images(config, known, record)
 
 
 def _loop_settings(config: ConfigDict) -> LoopSettings:
@@ -175,6 +186,37 @@ def _build_sample_distance(
     return build_sample_distance(config, folder, images.training, images.validation)
 
 
+@contextlib.contextmanager
+def _writing_to(folder: RunFolder, workers: Workers) -> Iterator[None]:
+    """Makes an error about `--workdir` of one of the operating system or of TensorFlow."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if workers.is_lost_worker(error):
+            raise
+        writable = f"be writable ({one_line(error)})"
+        raise InvalidArgument("--workdir", writable, folder.path) from error
+
+
+def _lock(
+    config: ConfigDict,
+    folder: RunFolder,
+    *,
+    workers: Workers,
+    record: ImageRecord,
+    lock: contextlib.ExitStack,
+) -> None:
+    """Locks the folder for all workers, then compares settings and images with the run's again.
+
+    Until then another process may have begun this run, or gone on with it.
+    """
+    if workers.is_chief:
+        lock.enter_context(training_lock(folder.checkpoints))
+    workers.barrier()
+    _require_same_settings(config, folder)
+    _require_known_images(config, folder, record)
+
+
 def _restore(
     config: ConfigDict,
     folder: RunFolder,
@@ -182,45 +224,69 @@ def _restore(
     model: EnergyModel,
     workers: Workers,
     record: ImageRecord,
-    lock: contextlib.ExitStack,
 ) -> TrainingCheckpoints:
-    """Locks the folder, restores its newest checkpoint, and writes its config.json."""
+    """Restores the newest checkpoint, and writes config.json."""
     settings = config.training
-    try:
-        if workers.is_chief:
-            lock.enter_context(training_lock(folder.checkpoints))
-        checkpoints = TrainingCheckpoints(
-            folder.checkpoints, model, settings.keep_checkpoints, workers.is_chief
-        )
-        with model.distribute_strategy.scope():
-            checkpoints.restore_latest()
-        step = checkpoints.step
-        if step > settings.num_steps:
-            done = f"be at least the {step} steps already done"
-            raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
-        require_same_run(
-            workers,
-            settings=_shared_settings(config),
-            num_images=record.training,
-            step=step,
-            content=record.source.content,
-        )
-        if workers.is_chief:
-            # Other images are allowed for this call only.
-            save_config(with_overrides(config, {"data.allow_other_images": False}), folder.config)
-    except (OSError, tf.errors.OpError) as error:
-        if workers.is_lost_worker(error):
-            raise
-        writable = f"be writable ({one_line(error)})"
-        raise InvalidArgument("--workdir", writable, folder.path) from error
+    checkpoints = TrainingCheckpoints(
+        folder.checkpoints, model, settings.keep_checkpoints, workers.is_chief
+    )
+    with model.distribute_strategy.scope():
+        checkpoints.restore_latest()
+    step = checkpoints.step
+    if step > settings.num_steps:
+        done = f"be at least the {step} steps already done"
+        raise InvalidArgument("config.training.num_steps", done, settings.num_steps)
+    require_same_run(
+        workers,
+        settings=_shared_settings(config),
+        num_images=record.training,
+        step=step,
+        content=record.source.content,
+    )
+    if workers.is_chief:
+        save_config(config, folder.config)
     return checkpoints
 
 
-def _record_images(folder: RunFolder, record: ImageRecord, *, is_first: bool, step: int) -> None:
-    """Writes which images the run is trained on, with a message if it did not say so before."""
-    if is_first and step:
+def _keep_images(
+    folder: RunFolder,
+    record: ImageRecord,
+    statistics: ImageStatistics,
+    checkpoints: TrainingCheckpoints,
+) -> None:
+    """Writes which images the run is trained on, and their statistics.
+
+    Images other than those of earlier steps become the run's with the first weights that have seen
+    them.
+
+    Args:
+        folder: the run's folder, locked.
+        record: the images.
+        statistics: their statistics.
+        checkpoints: the run's checkpoints, restored.
+    """
+    known = load_record(folder)
+    is_same = known is None or record.is_of(known)
+    kept = load_statistics(folder.image_statistics) if is_same else None
+    has_all = kept is not None and (kept.mixture is not None or statistics.mixture is None)
+    if known is None and checkpoints.step:
         _LOGGER.info("%s: from now on known to be trained on %s", folder.path, record)
-    save_record(record, folder)
+
+    def write() -> None:
+        if not is_same:
+            # No kill leaves the statistics of some images beside the record of others: where there
+            # are none, the next start fits them.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(folder.image_statistics)
+        if record != known:
+            save_record(record, folder)
+        if not has_all:
+            save_statistics(statistics, folder.image_statistics)
+
+    if is_same or checkpoints.step == 0:
+        write()
+    else:
+        checkpoints.before_new_weights = write
 
 
 def _shared_settings(config: ConfigDict) -> dict:

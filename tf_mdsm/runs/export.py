@@ -118,19 +118,19 @@ def export_model(
         "sample_shape": list(target.image_shape),
         "is_denoiser": trains_denoiser(model.noise.weighting),
     }
+    is_rounded = any(layers_computing_in(network, "bfloat16") for network in networks)
     described: dict[str, Any] = {
         "image_shape": target.image_shape,
         "provenance": {**versions, **sampled, **provenance},
+        "tolerance": BFLOAT16_TOLERANCE if is_rounded else TOLERANCE,
     }
     if settings.format == "stablehlo":
         batch_sizes = [int(size) for size in settings.batch_sizes.split(",")]
-        is_rounded = layers_computing_in(model.inference_network, "bfloat16")
         write_stablehlo(
             functions,
             folder,
             batch_sizes=batch_sizes,
             weights=weights,
-            tolerance=BFLOAT16_TOLERANCE if is_rounded else TOLERANCE,
             **described,
         )
     else:

@@ -1,9 +1,12 @@
 """Bounds of the likelihood of each image, by the ancestral chain or by the flow, in shards."""
 
+import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from tf_mdsm.runs.results import PROVENANCE, provenance_array, reserved_stem
 from tf_mdsm.runs.sharded_job import JobDevices, OnSteps, ShardedJob
 from tf_mdsm.system.atomic import atomic_write, write_text
 from tf_mdsm.system.fingerprints import fingerprint
+from tf_mdsm.system.locks import job_lock
 from tf_mdsm.system.shards import Arrays
 from tf_mdsm.visualization.images import write_png
 from tf_mdsm.visualization.plots import histograms
@@ -63,7 +67,8 @@ def bound_likelihood(method: str, run: LoadedRun, image_sets: dict[str, np.ndarr
         none on workers other than the first.
 
     Raises:
-        InvalidArgument: for a start whose density is not known.
+        InvalidArgument: for a start whose density is not known, or if another process computes the
+            same.
         RunError: if a value is not finite.
     """
     config, settings = run.config, run.config.likelihood
@@ -88,41 +93,55 @@ def bound_likelihood(method: str, run: LoadedRun, image_sets: dict[str, np.ndarr
         result=f"{stem}.npz",
         name=f"likelihood ({method})",
     )
-    if not job.begin():
-        return []
+    with contextlib.ExitStack() as lock:
+        if job.is_chief:
+            once = "be bounded by one process at a time with the same settings"
+            lock.enter_context(job_lock(f"{stem}.{key}.lock", once))
+        if not job.begin():
+            return []
+        make_function = functools.partial(_shard_function, method, fit, values, seeds)
+        job.compute(make_function, steps=size, unit="image")
+        if not job.is_chief:
+            return []
+        counts = {name: len(pixels) for name, pixels in images.items()}
+        names = ["total", *(field.name for field in dataclasses.fields(_terms_type(method)))]
+        found = _by_set(job.shards.load(names), counts)
+        report = {
+            **run.provenance,
+            **likelihood_provenance(run),
+            **_report(method, run, fit, found),
+            "settings": settings.to_dict(),
+            "key": key,
+        }
+        if method == "flow":
+            report["solver_error"] = _solver_error(run, fit, values[:_SOLVED_AGAIN], seeds)
+        _LOGGER.info("%s", report["summary"])
+        with reserved_stem(stem, key) as free:
+            written = _write(free, report, found)
+        job.shards.remove()
+        return written
 
-    def make_function(run: LoadedRun, on_steps: OnSteps):
-        bound = build_bound(method, run, fit)
 
-        def compute_shard(number: int) -> Arrays:
-            rows = slice(number * size, (number + 1) * size)
-            terms = bound.terms(values[rows], seeds[rows])
-            if not np.isfinite(terms.total).all():
-                raise RunError(f"the {method} of an image's likelihood is not finite")
-            on_steps(len(terms.total))
-            return {"total": terms.total, **dataclasses.asdict(terms)}
+def _shard_function(
+    method: str,
+    fit: Fit,
+    values: np.ndarray,
+    seeds: np.ndarray,
+    run: LoadedRun,
+    on_steps: OnSteps,
+) -> Callable[[int], Arrays]:
+    """The function of a device: the terms of a batch of images by its number."""
+    bound, size = build_bound(method, run, fit), run.config.likelihood.batch_size
 
-        return compute_shard
+    def compute_shard(number: int) -> Arrays:
+        rows = slice(number * size, (number + 1) * size)
+        terms = bound.terms(values[rows], seeds[rows])
+        if not np.isfinite(terms.total).all():
+            raise RunError(f"the {method} of an image's likelihood is not finite")
+        on_steps(len(terms.total))
+        return {"total": terms.total, **dataclasses.asdict(terms)}
 
-    job.compute(make_function, steps=size, unit="image")
-    if not job.is_chief:
-        return []
-    names = ["total", *(field.name for field in dataclasses.fields(_terms_type(method)))]
-    found = _by_set(job.shards.load(names), {name: len(pixels) for name, pixels in images.items()})
-    report = {
-        **run.provenance,
-        **likelihood_provenance(run),
-        **_report(method, run, fit, found),
-        "settings": settings.to_dict(),
-        "key": key,
-    }
-    if method == "flow":
-        report["solver_error"] = _solver_error(run, fit, values[:_SOLVED_AGAIN], seeds)
-    _LOGGER.info("%s", report["summary"])
-    with reserved_stem(stem, key) as free:
-        written = _write(free, report, found)
-    job.shards.remove()
-    return written
+    return compute_shard
 
 
 def _key(method: str, run: LoadedRun, fit: Fit, values: np.ndarray) -> str:

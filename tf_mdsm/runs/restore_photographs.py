@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import time
@@ -60,9 +61,9 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
 
     Returns:
         the folder `workdir/restorations/<task>` of the restored photographs, PNG files under the
-        photographs' names, and the report `<task>.json` with a row for each photograph. Earlier
-        results of other settings or weights stay: then a hash is added to the folder's name, and
-        for another photograph of the same name to the file's.
+        photographs' names, and the report `<task>.json` with a row for each photograph, those of
+        earlier calls included. Earlier results of other settings or weights stay: then a hash is
+        added to the folder's name, and for another photograph of the same name to the file's.
 
     Raises:
         InvalidArgument: if there is no checkpoint, if there are no photographs, or if the mask or
@@ -100,18 +101,19 @@ def restore_photographs(config: ConfigDict, workdir: str) -> list[str]:
     with job_lock(f"{stem}.{key}.lock", once):
         report["key"] = key
         with reserved_stem(stem, key) as folder:
-            write_json(report | {"files": []}, f"{folder}.json")
+            rows = _earlier_rows(folder, key, sources)
+            _write_report(report, rows, folder)
         job = _Job(restorer, progress, settings.measured, folder, key)
-        rows = []
+        num_refused = 0
         try:
             for row in _restore_all(job, sources):
-                rows.append(row)
+                rows[_identity(row)] = row
+                num_refused += "refused" in row
         finally:
-            write_json(report | _summary(rows) | {"files": rows}, f"{folder}.json")
-    num_refused = sum("refused" in row for row in rows)
+            _write_report(report, rows, folder)
     if num_refused:
         raise RunError(
-            f"{num_refused} of {len(rows)} photographs were not restored; {folder}.json says why"
+            f"{num_refused} of {len(sources)} photographs were not restored; {folder}.json says why"
         )
     return [f"{folder}/", f"{folder}.json"]
 
@@ -237,14 +239,56 @@ def _key(run: LoadedRun, report: dict[str, Any], mask: np.ndarray | None) -> str
     return run.fingerprint({**settings, "sampling": sampling, "mask_pixels": mask})
 
 
+def _identity(row: dict[str, Any]) -> str:
+    """What tells a row of a report from the others: a result's key, or a refused file's path."""
+    return row["path"] if "refused" in row else row["key"]
+
+
+def _earlier_rows(folder: str, key: str, sources: list[_Source]) -> dict[str, dict[str, Any]]:
+    """The rows of earlier calls that still hold, by `_identity`.
+
+    A result's row holds as long as the result is there; a refusal, as long as the file is there and
+    is not among those of this call.
+
+    Args:
+        folder: the folder of results; its report is next to it.
+        key: the report's key. A report of another key, or a damaged one, has no rows.
+        sources: the photographs of this call.
+    """
+    taken = {os.path.abspath(source.path) for source in sources}
+
+    def holds(row: dict[str, Any]) -> bool:
+        if "refused" in row:
+            path = row.get("path", "")  # Refusals of earlier versions have none.
+            return path not in taken and os.path.lexists(path)
+        return os.path.lexists(os.path.join(folder, row["result"]))
+
+    try:
+        with open(f"{folder}.json", encoding="utf-8") as file:
+            report = json.load(file)
+        rows = report["files"] if report["key"] == key else []
+        return {_identity(row): row for row in rows if holds(row)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_report(report: dict[str, Any], rows: dict[str, dict[str, Any]], folder: str) -> None:
+    """Writes the report, with rows by `_identity`, next to the folder of results."""
+    files = list(rows.values())
+    write_json(report | _summary(files) | {"files": files}, f"{folder}.json")
+
+
 def _restore_all(job: _Job, sources: list[_Source]) -> Iterator[dict[str, Any]]:
     """The row of each photograph, after its result is written."""
     for number, source in enumerate(sources, start=1):
         label = f"{number}/{len(sources)} {source.name}"
         try:
-            row = _finished(job, source) or _restore_one(job, source, label)
+            # Before the photograph is read: one that replaces it meanwhile has another key.
+            own_key = _own_key(job, source)
+            row = _finished(job, source, own_key) or _restore_one(job, source, own_key, label)
         except _REFUSALS as error:
-            row = {"file": source.name, "refused": one_line(error)}
+            path = os.path.abspath(source.path)
+            row = {"file": source.name, "path": path, "refused": one_line(error)}
             _LOGGER.warning("%s: not restored: %s", label, row["refused"])
         yield row
 
@@ -266,14 +310,13 @@ def _result_path(job: _Job, source: _Source, own_key: str) -> str:
     return f"{path}_{own_key}.png"
 
 
-def _finished(job: _Job, source: _Source) -> dict[str, Any] | None:
+def _finished(job: _Job, source: _Source, own_key: str) -> dict[str, Any] | None:
     """The row of a photograph whose result is there already."""
-    own_key = _own_key(job, source)
     facts = read_facts(_result_path(job, source, own_key))
     return facts if facts is not None and facts.get("key") == own_key else None
 
 
-def _restore_one(job: _Job, source: _Source, label: str) -> dict[str, Any]:
+def _restore_one(job: _Job, source: _Source, own_key: str, label: str) -> dict[str, Any]:
     """Restores a photograph, writes the result, and returns its row."""
     restorer, start = job.restorer, time.monotonic()
     photograph = read_photograph(source.path)
@@ -285,7 +328,6 @@ def _restore_one(job: _Job, source: _Source, label: str) -> dict[str, Any]:
             restored = restore_fn(photograph.pixels)
     if not np.isfinite(restored.pixels).all():
         raise RunError("the restored pixels are not finite numbers")
-    own_key = _own_key(job, source)
     result = _result_path(job, source, own_key)
     row = {
         "file": source.name,
@@ -334,7 +376,9 @@ def _as_photograph(restored: Restored, photograph: Photograph) -> Photograph:
     """The restored pixels with transparency, bits and profile of the photograph."""
     height, width, channels = restored.pixels.shape
     alpha = photograph.alpha
-    if alpha is not None and alpha.shape != (height, width):
+    if alpha is not None and restored.original is not None:
+        alpha = alpha[:height, :width]  # An original may have been cut.
+    elif alpha is not None and alpha.shape != (height, width):
         resized = Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC)
         alpha = np.asarray(resized)
     profile = photograph.profile if photograph.pixels.shape[-1] == channels else None

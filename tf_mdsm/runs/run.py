@@ -86,7 +86,12 @@ class Run(LoadedRun):
         *,
         seeds: Sequence[int] | np.ndarray | None = None,
     ) -> np.ndarray:
-        """Restores images as `tf_mdsm.restore`, by the method of `config.restoration`."""
+        """Restores images as `tf_mdsm.restore`, by the method of `config.restoration`.
+
+        Raises:
+            InvalidArgument: for an operator, values or seeds that do not fit.
+            RunError: if the restored images are not finite.
+        """
         return restore(
             self.model,
             values,

@@ -298,7 +298,8 @@ class Method(Value, abc.ABC):
 
         Args:
             target: what is sampled.
-            images: float32 [B, H, W, C]; the unknown pixels may have any finite value.
+            images: float32 [B, H, W, C]; uint8 is divided by 255. The unknown pixels may have any
+                finite value.
             mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
             seeds: int64 [B], each >= 0.
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mdsm.errors import InvalidArgument, RunError
 from tf_mdsm.samplers.base import Method, Target, energy_and_score, require_method, require_target
 from tf_mdsm.samplers.sized import sized
+from tf_mdsm.samplers.values import whole_number
 
 __all__ = ["Chain", "checked_seeds", "compile_chain", "require_finite"]
 
@@ -49,11 +50,14 @@ def compile_chain(target: Target, method: Method, show_every: int = 0) -> Callab
         the run. Of the first `kept_chains` images all states are kept; None: of all images. The
         others leave their device when they are final. The function returns a `Chain`. It raises
         InvalidArgument unless the seeds are integers in [0, 2^63), at least one, all different.
+
+    Raises:
+        InvalidArgument: for a target or a method that is none, and a negative `show_every`.
     """
     require_target(target)
     target = sized(target, None)
     require_method(method)
-    show_every = show_every or max(1, method.num_steps // 27)
+    show_every = whole_number("show_every", show_every, least=0) or max(1, method.num_steps // 27)
     # The batch size is left open, as in an exported model. If it were fixed, TensorFlow would fuse
     # operations in another way, and the last bits of an image would depend on the batch size.
     seeds_spec = tf.TensorSpec([None], tf.int64)

@@ -75,7 +75,8 @@ class KnownPixels(KnownData):
     """Known pixels, for inpainting; in the final images they are unchanged, bit for bit.
 
     Attributes:
-        images: float32 [B, H, W, C]; the unknown pixels may have any finite value.
+        images: float32 [B, H, W, C]; uint8 is divided by 255. The unknown pixels may have any
+            finite value.
         mask: 1 where a pixel is known, else 0, float32 [B, H, W, 1].
         seeds: one seed for each image, int64 [B], each >= 0.
     """
@@ -83,6 +84,13 @@ class KnownPixels(KnownData):
     images: tf.Tensor
     mask: tf.Tensor
     seeds: tf.Tensor
+
+    def __post_init__(self) -> None:
+        images = tf.convert_to_tensor(self.images)
+        pixels = tf.cast(images, tf.float32)
+        if images.dtype == tf.uint8:
+            pixels = pixels / 255.0
+        object.__setattr__(self, "images", pixels)
 
     def project(self, images: tf.Tensor) -> tf.Tensor:
         """Images with the known pixels, and else the pixels of `images` [B, H, W, C]."""

@@ -7,7 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.base import Method, State, Target, energy_and_score, require_target
+from tf_mdsm.samplers.base import (
+    Method,
+    State,
+    Target,
+    energy_and_score,
+    require_method,
+    require_target,
+)
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.values import number
 
@@ -104,6 +111,7 @@ class Guided(Method):
     guided: np.ndarray
 
     def __post_init__(self) -> None:
+        require_method(self.method)
         guided = np.array(self.guided)
         size = self.method.num_steps + 1
         if guided.shape != (size,) or guided.dtype != bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.samplers.values import float_array
+from tf_mdsm.samplers.values import float_array, number, whole_number
 
 __all__ = [
     "annealing_temperatures",
@@ -40,8 +40,13 @@ def annealing_temperatures(
         float32 [hot_steps + cooling_steps + final_steps], never rising.
 
     Raises:
-        InvalidArgument: for an unknown cooling, or for a schedule without steps.
+        InvalidArgument: for an unknown cooling, a number outside its range, or a schedule without
+            steps.
     """
+    number("initial", initial, "be at least 1", lambda value: value >= 1)
+    hot_steps = whole_number("hot_steps", hot_steps, least=0)
+    cooling_steps = whole_number("cooling_steps", cooling_steps, least=0)
+    final_steps = whole_number("final_steps", final_steps, least=0)
     progress = np.arange(cooling_steps) / max(cooling_steps, 1)
     cooling_fns = {
         "exponential": lambda: initial ** (1.0 - progress),
@@ -74,12 +79,14 @@ def falling_sigmas(
         float32 [num_levels], falling.
 
     Raises:
-        InvalidArgument: for levels that do not fall, or for fewer than two levels.
+        InvalidArgument: for levels that do not fall, for fewer than two levels, or for a rho below
+            1.
     """
-    if not 0 < sigma_min < sigma_max:
-        raise InvalidArgument("sigma_min", f"lie in (0, sigma_max = {sigma_max})", sigma_min)
-    if num_levels < 2:
-        raise InvalidArgument("num_levels", "be at least 2", num_levels)
+    number("sigma_max", sigma_max, "be positive and finite", lambda sigma: sigma > 0)
+    below = f"lie in (0, sigma_max = {sigma_max})"
+    number("sigma_min", sigma_min, below, lambda sigma: 0 < sigma < sigma_max)
+    num_levels = whole_number("num_levels", num_levels, least=2)
+    number("rho", rho, "be at least 1", lambda value: value >= 1)
     first_root, last_root = np.array([sigma_max, sigma_min], float) ** (1 / rho)
     sigmas = np.linspace(first_root, last_root, num_levels) ** rho
     sigmas[[0, -1]] = sigma_max, sigma_min
@@ -97,7 +104,12 @@ def growing_step_sizes(h0: float = 0.01, max_steps: int = 1_000) -> np.ndarray:
 
     Returns:
         float32 [max_steps], never falling.
+
+    Raises:
+        InvalidArgument: for a number outside its range.
     """
+    number("h0", h0, "lie in (0, 1]", lambda h: 0 < h <= 1)
+    max_steps = whole_number("max_steps", max_steps)
     t = np.arange(1, max_steps + 1)
     return (h0 * t / (1 + h0 * (t - 1))).astype(np.float32)
 
@@ -111,8 +123,12 @@ def temperatures_of(sigmas: np.ndarray, sigma0: float) -> np.ndarray:
 
     Returns:
         float32 [N].
+
+    Raises:
+        InvalidArgument: for noise levels that are not finite, or a sigma0 that is not positive.
     """
-    return (np.asarray(sigmas, np.float32) / sigma0) ** 2
+    number("sigma0", sigma0, "be positive and finite", lambda sigma: sigma > 0)
+    return (float_array("sigmas", sigmas, "be finite numbers, [N]") / sigma0) ** 2
 
 
 def checked_schedule(

@@ -11,7 +11,7 @@ from tf_mdsm import randomness
 from tf_mdsm.errors import InvalidArgument
 from tf_mdsm.samplers.conditioning import NOTHING_KNOWN, KnownData
 from tf_mdsm.samplers.smoothest import smoothest_images
-from tf_mdsm.samplers.values import Value, float_array, number
+from tf_mdsm.samplers.values import Value, float_array, number, pixel_array
 
 __all__ = [
     "GaussianStart",
@@ -114,7 +114,7 @@ class GaussianStart(_StartFromArrays):
     C = sum_i (variances_i - residual) v_i v_i' + residual I, as in `ImageStatistics`.
 
     Attributes:
-        mean: mean of the images, float32 [H, W, C].
+        mean: mean of the images, float32 [H, W, C]; uint8 is divided by 255.
         components: orthonormal directions v_i, float32 [r, H, W, C].
         variances: variances along these directions, float32 [r].
         residual_variance: variance along all other directions.
@@ -131,7 +131,7 @@ class GaussianStart(_StartFromArrays):
     sigma: float
 
     def __post_init__(self) -> None:
-        mean = float_array("mean", self.mean, "be finite, [H, W, C]")
+        mean = pixel_array("mean", self.mean, "be finite, [H, W, C]")
         components = float_array("components", self.components, "be finite, [r, H, W, C]")
         variances = float_array("variances", self.variances, "be finite, [r]")
         if mean.ndim != 3:
@@ -177,7 +177,7 @@ class MixtureStart(_StartFromArrays):
 
     Attributes:
         weights: of the K Gaussians, float32 [K].
-        mean: mean of the images, float32 [H, W, C].
+        mean: mean of the images, float32 [H, W, C]; uint8 is divided by 255.
         components: orthonormal directions, float32 [r, H, W, C].
         centers: means of the Gaussians along the directions, relative to `mean`, float32 [K, r].
         covariances: along the directions, float32 [K, r, r].
@@ -198,7 +198,7 @@ class MixtureStart(_StartFromArrays):
     sigma: float
 
     def __post_init__(self) -> None:
-        mean = float_array("mean", self.mean, "be finite, [H, W, C]")
+        mean = pixel_array("mean", self.mean, "be finite, [H, W, C]")
         weights = float_array("weights", self.weights, "be finite, [K]")
         components = float_array("components", self.components, "be finite, [r, H, W, C]")
         if mean.ndim != 3:
@@ -269,7 +269,7 @@ class ImagesStart(_StartFromArrays):
     """Starts at given images with noise of level sigma; seed s starts at image s mod N.
 
     Attributes:
-        images: float32 [N, H, W, C].
+        images: float32 [N, H, W, C]; uint8 is divided by 255.
         sigma: noise level at which sampling starts, in pixel units.
 
     Raises:
@@ -281,7 +281,7 @@ class ImagesStart(_StartFromArrays):
 
     def __post_init__(self) -> None:
         requirement = "be finite, [N, H, W, C]"
-        images = float_array("images", self.images, requirement)
+        images = pixel_array("images", self.images, requirement)
         if images.ndim != 4 or not images.size:
             raise InvalidArgument("images", requirement, f"shape {images.shape}")
         self._set(images=images, sigma=_checked_sigma(self.sigma))

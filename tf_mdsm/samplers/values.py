@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
 
-__all__ = ["Value", "float_array", "number", "whole_number"]
+__all__ = ["Value", "float_array", "number", "pixel_array", "whole_number"]
 
 
 class Value:
@@ -66,6 +66,15 @@ def float_array(name: str, values: object, requirement: str) -> np.ndarray:
     return array
 
 
+def pixel_array(name: str, values: object, requirement: str) -> np.ndarray:
+    """Pixels in [0, 1], as `float_array`; uint8 is divided by 255."""
+    pixels = float_array(name, values, requirement)
+    if np.asarray(values).dtype == np.uint8:
+        pixels = pixels / np.float32(255)
+        pixels.setflags(write=False)
+    return pixels
+
+
 def number(name: str, value: Any, requirement: str, is_valid: Callable[[float], bool]) -> Any:
     """A finite number that meets a requirement, as it was given.
 
@@ -78,12 +87,12 @@ def number(name: str, value: Any, requirement: str, is_valid: Callable[[float], 
     return value
 
 
-def whole_number(name: str, value: Any) -> int:
-    """A whole number of at least 1, as an int.
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`, as an int.
 
     Raises:
         InvalidArgument: if it is none.
     """
-    if not isinstance(value, numbers.Integral) or value < 1:
-        raise InvalidArgument(name, "be a whole number of at least 1", value)
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise InvalidArgument(name, f"be a whole number of at least {least}", value)
     return int(value)

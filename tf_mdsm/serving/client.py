@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tf_mdsm.errors import InvalidArgument
-from tf_mdsm.serving.requests import EnergyRequests
+from tf_mdsm.serving.requests import EnergyRequests, in_parts
 from tf_mdsm.serving.transport import Transport, VersionStatus, without_credentials
 
 __all__ = ["Client"]
@@ -112,16 +112,14 @@ class Client(EnergyRequests):
         shapes: Mapping[str, tuple[int, ...]],
     ) -> dict[str, np.ndarray]:
         """Runs a signature in requests of at most `batch_size` images."""
-        count = len(next(iter(inputs.values())))
         replies = []
-        for first in range(0, count, self.batch_size):
-            last = min(first + self.batch_size, count)
-            part = {name: array[first:last] for name, array in inputs.items()}
+        for part in in_parts(inputs, self.batch_size):
+            count = len(next(iter(part.values())))
             reply = self._transport.predict(signature, part, tuple(shapes))
             for name, shape in shapes.items():
-                if reply[name].shape != (last - first, *shape):
+                if reply[name].shape != (count, *shape):
                     raise self._transport.wrong_model_error(
-                        f"{name} of shape {list(reply[name].shape)} for {last - first} images"
+                        f"{name} of shape {list(reply[name].shape)} for {count} images"
                     )
             replies.append(reply)
         return {name: np.concatenate([reply[name] for reply in replies]) for name in shapes}

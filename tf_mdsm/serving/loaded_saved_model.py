@@ -1,5 +1,6 @@
 """An exported SavedModel in this process, with the methods of a server's client."""
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import InvalidArgument, RunError, one_line
-from tf_mdsm.serving.requests import EnergyRequests
+from tf_mdsm.serving.requests import EnergyRequests, in_parts
 from tf_mdsm.system.plain_paths import plain_name
 
 __all__ = ["SAVED_MODEL_FILE", "LoadedSavedModel"]
@@ -36,6 +37,7 @@ class LoadedSavedModel(EnergyRequests):
             signatures = self._loaded.signatures
             self._shape = _sizes(signatures["energy"])
             self._sample_shape = _sizes(signatures["inpaint"])
+            self._max_batch_size = _max_batch_size(path)
         except (OSError, tf.errors.OpError, KeyError, ValueError) as error:
             raise InvalidArgument("folder", requirement, f"{path} ({one_line(error)})") from error
 
@@ -55,23 +57,32 @@ class LoadedSavedModel(EnergyRequests):
         inputs: Mapping[str, np.ndarray],
         shapes: Mapping[str, tuple[int, ...]],
     ) -> dict[str, np.ndarray]:
-        """Runs a signature.
+        """Runs a signature, in parts of at most as many images as the export takes.
 
         Raises:
             InvalidArgument: for a signature that the export lacks.
-            RunError: if it fails, as for more images than the export's limit.
+            RunError: if it fails.
         """
         function = self._loaded.signatures.get(signature)
         if function is None:
             raise InvalidArgument("signature", "be one that was exported", signature)
         try:
-            outputs = function(**{name: tf.constant(array) for name, array in inputs.items()})
+            replies = [
+                function(**{name: tf.constant(array) for name, array in part.items()})
+                for part in in_parts(inputs, self._max_batch_size)
+            ]
         except tf.errors.OpError as error:
             raise RunError(f"{signature} failed ({one_line(error)})") from error
-        return {name: outputs[name].numpy() for name in shapes}
+        return {name: np.concatenate([reply[name] for reply in replies]) for name in shapes}
 
 
 def _sizes(function: Any) -> Any:
     """Height, width and channels of a signature's images."""
     _, inputs = function.structured_input_signature
     return tuple(inputs["images"].shape[1:])
+
+
+def _max_batch_size(folder: str) -> int:
+    """The largest number of images that an export takes at once, by its note about itself."""
+    with open(os.path.join(folder, "assets.extra", "tf_mdsm.json"), encoding="utf-8") as file:
+        return int(json.load(file)["max_batch_size"])

@@ -46,7 +46,8 @@ def write_answer(path: str, arrays: Mapping[str, Any], picture: np.ndarray) -> N
         picture: images float in [0, 1], [N, H, W, C].
     """
     if path.lower().endswith(".npz"):
-        with atomic_write(path) as partial:
-            np.savez_compressed(partial, **arrays)
+        # An open file: to a name, NumPy appends .npz unless it ends in small letters.
+        with atomic_write(path) as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, **arrays)
         return
     write_png(image_grid(picture), path)

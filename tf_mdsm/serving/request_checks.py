@@ -21,7 +21,7 @@ def checked_seeds(seeds: npt.ArrayLike) -> np.ndarray:
     Raises:
         InvalidArgument: for other values, and for floats, which cannot hold all seeds exactly.
     """
-    array = np.asarray(seeds)
+    array = _array("seeds", seeds)
     if array.size == 0 or array.ndim != 1:
         raise InvalidArgument("seeds", "be one integer per image, at least one", _summary(array))
     if array.dtype.kind not in "iu":
@@ -45,7 +45,7 @@ def checked_images(
         InvalidArgument: for another shape, for values that are not finite in float32, and for
             integers, which usually are pixels in 0 … 255 instead of [0, 1].
     """
-    array = np.asarray(images)
+    array = _array("images", images)
     sizes = [size or letter for size, letter in zip(image_shape, "HWC", strict=True)]
     required = ", ".join(map(str, ("B", *sizes)))
     if not (fits(array.shape[1:], tuple(image_shape)) and len(array)):
@@ -68,7 +68,7 @@ def checked_mask(mask: npt.ArrayLike, images: np.ndarray) -> np.ndarray:
     Raises:
         InvalidArgument: for another shape or other values.
     """
-    array = np.asarray(mask)
+    array = _array("mask", mask)
     shape = (*images.shape[:3], 1)
     if array.shape != shape:
         raise InvalidArgument("mask", f"be of shape {list(shape)}", list(array.shape))
@@ -91,6 +91,18 @@ def require_known_in_range(images: np.ndarray, mask: np.ndarray) -> None:
     outside = known[(known < 0) | (known > 1)]
     if outside.size:
         raise InvalidArgument("images", "lie in [0, 1] where they are known", outside[0])
+
+
+def _array(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """Values as an array.
+
+    Raises:
+        InvalidArgument: for lists whose parts have different lengths.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InvalidArgument(name, "be one array", "lists of different lengths") from error
 
 
 def _summary(array: np.ndarray) -> str:

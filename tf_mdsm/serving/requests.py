@@ -1,7 +1,7 @@
 """Requests to a trained energy wherever it runs: the methods that all clients share."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from tf_mdsm.serving.request_checks import (
     require_known_in_range,
 )
 
-__all__ = ["EnergyRequests"]
+__all__ = ["EnergyRequests", "in_parts"]
 
 
 class EnergyRequests(abc.ABC):
@@ -117,3 +117,10 @@ class EnergyRequests(abc.ABC):
             raise InvalidArgument("seeds", f"be one integer per image ({len(images)})", len(seeds))
         inputs = {"images": images, "mask": mask, "seed": seeds}
         return self.run("inpaint", inputs, {"images": self.sample_shape})["images"]
+
+
+def in_parts(inputs: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
+    """The inputs of a request, arrays [B, ...] by name, in parts of at most so many images."""
+    count = len(next(iter(inputs.values())))
+    for first in range(0, count, size):
+        yield {name: array[first : first + size] for name, array in inputs.items()}

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mdsm.errors import RunError, one_line
-from tf_mdsm.serving.answers import require_same_answer
+from tf_mdsm.serving.answers import TOLERANCE, require_same_answer
 from tf_mdsm.serving.example_requests import example_requests
 from tf_mdsm.serving.signatures import ServedEnergy
 from tf_mdsm.serving.warmup_requests import write_warmup_requests
@@ -32,6 +32,7 @@ def write_saved_model(
     image_shape: tuple[int, int, int],
     other_shape: tuple[int, int, int] | None = None,
     provenance: dict[str, Any],
+    tolerance: float = TOLERANCE,
 ) -> None:
     """Writes a SavedModel, atomically: the folder appears only after the following check.
 
@@ -47,6 +48,8 @@ def write_saved_model(
             alike; None if there are none.
         provenance: what the export was made from; written to `assets.extra/tf_mdsm.json`, after
             `max_batch_size`, the largest number of images of a request.
+        tolerance: largest difference to the model in memory, relative to an answer's largest
+            absolute value.
 
     Raises:
         RunError: if the folder cannot be written, or if the written model gives other answers
@@ -68,17 +71,20 @@ def write_saved_model(
                 limit = {"max_batch_size": served.max_batch_size}
                 json.dump({**limit, **provenance}, file, indent=2)
             _LOGGER.info("comparing the export with the model in memory")
-            _require_same_answers(served, partial, requests)
+            _require_same_answers(served, partial, requests, tolerance)
             if other_shape is not None:
                 others = example_requests(other_shape)
                 others = {name: others[name] for name in _OF_ANY_SIZE}
-                _require_same_answers(served, partial, others)
+                _require_same_answers(served, partial, others, tolerance)
     except (OSError, tf.errors.OpError) as error:
         raise RunError(f"{folder} could not be written ({one_line(error)})") from error
 
 
 def _require_same_answers(
-    served: ServedEnergy, folder: str, requests: dict[str, dict[str, np.ndarray]]
+    served: ServedEnergy,
+    folder: str,
+    requests: dict[str, dict[str, np.ndarray]],
+    tolerance: float,
 ) -> None:
     """Compares the answers of the model in memory and of the SavedModel in a folder.
 
@@ -96,4 +102,5 @@ def _require_same_answers(
             feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
             fetches = {key: info.name for key, info in signature.outputs.items()}
             for key, answer in session.run(fetches, feeds).items():
-                require_same_answer(f"{name}: {key}", answer, live[name][key].numpy())
+                expected = live[name][key].numpy()
+                require_same_answer(f"{name}: {key}", answer, expected, tolerance=tolerance)

@@ -132,7 +132,7 @@ class Transport(abc.ABC):
 
 def without_credentials(address: str) -> str:
     """An address without the name and the password before its host, for messages."""
-    return re.sub(r"//[^/]*@", "//", address)
+    return re.sub(r"//.*@", "//", address)
 
 
 def clean_message(message: str) -> str:

@@ -21,8 +21,8 @@ __all__ = [
     "require_memory",
 ]
 
-# The first bytes of an .npy file.
-_NPY_MAGIC = b"\x93NUMPY"
+# The first bytes of an .npy file, and of an .npz file, which is a ZIP archive.
+_NPY_MAGIC, _ZIP_MAGIC = b"\x93NUMPY", b"PK"
 
 # Errors that NumPy raises for damaged files and for files of another kind.
 ARRAY_READ_ERRORS = (
@@ -104,20 +104,27 @@ def read_array(path: str, name: str) -> np.ndarray:
     """Reads an array from its own .npy file, or by its name from an .npz file.
 
     Args:
-        path: the file; its content says which of the two it is.
+        path: the file. Its first bytes say which of the two it is, or else its ending.
         name: the array's name in an .npz file.
 
     Raises:
         InvalidArgument: as `read_npz_arrays`.
     """
+    is_npy = path.lower().endswith(".npy")
     try:
         require_file(path)
         with open(path, "rb") as file:
-            if file.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+            start = file.read(len(_NPY_MAGIC))
+            is_npy = start == _NPY_MAGIC or (is_npy and not start.startswith(_ZIP_MAGIC))
+            if is_npy:
+                require_memory(os.fstat(file.fileno()).st_size, path)
                 file.seek(0)
                 return np.load(file, allow_pickle=False)
+    except InvalidArgument:
+        raise
     except ARRAY_READ_ERRORS as error:
-        raise InvalidArgument("path", f"be a readable .npy file ({error})", path) from error
+        kind = "npy" if is_npy else "npz"
+        raise InvalidArgument("path", f"be a readable .{kind} file ({error})", path) from error
     return read_npz_arrays(path, [name])[name]
 
 

@@ -1,10 +1,12 @@
 """Checkpoints of a training run: written, verified by checksums, restored; newest and best."""
 
+import contextlib
 import glob
 import json
 import logging
 import math
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -32,6 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 # that keeps it; and the file in the first that holds its distance.
 _KEPT = {"best": "training.evaluate_every", "guide": "training.guide_step"}
 _DISTANCE_FILE = "distance.json"
+# The file that names the events that a checkpoint's step still owes.
+_OWED_FILE = "owed.json"
 # The tensor of a checkpoint that says which object has which others.
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
@@ -67,6 +71,8 @@ class TrainingCheckpoints:
         )
         # Step of the checkpoint that was restored or saved last; None if there is none.
         self.latest_step: int | None = None
+        # Called once, before weights of a later step than that are written.
+        self.before_new_weights: Callable[[], None] | None = None
         if writes:
             os.makedirs(folder, exist_ok=True)
             _remove_empty_pointer(folder)
@@ -113,6 +119,7 @@ class TrainingCheckpoints:
             return
         try:
             if self._writes:
+                self._announce_new_weights()
                 _write(self._checkpoint, self.folder, keep=self._keep, step=step)
             self.latest_step = step
         except (tf.errors.OpError, OSError) as error:
@@ -148,10 +155,36 @@ class TrainingCheckpoints:
         """
         self._keep_weights("guide")
 
+    def owed_events(self) -> list[str]:
+        """Names of the events of the current step that `owe_events` has noted."""
+        try:
+            with open(os.path.join(self.folder, _OWED_FILE), encoding="utf-8") as file:
+                owed = json.load(file)
+            return list(owed["events"]) if owed["step"] == self.step else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def owe_events(self, names: Sequence[str]) -> None:
+        """Notes which events of the current step a stop cut short, in place of earlier notes.
+
+        Raises:
+            OSError: if the note cannot be written.
+        """
+        if not self._writes:
+            return
+        path = os.path.join(self.folder, _OWED_FILE)
+        if names:
+            write_json({"step": self.step, "events": list(names)}, path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+
     def _keep_weights(self, name: str, record: dict | None = None) -> None:
         """Writes the weights into the subfolder of this name, and the record of their distance."""
         folder, step = os.path.join(self.folder, name), self.step
         try:
+            if step != self.latest_step:
+                self._announce_new_weights()
             os.makedirs(folder, exist_ok=True)
             _write(tf.train.Checkpoint(**_networks(self._model)), folder, keep=1, step=step)
             if record is not None:
@@ -161,6 +194,12 @@ class TrainingCheckpoints:
                 f"step {step}: the {name} checkpoint could not be written to {folder} "
                 f"({one_line(error)})"
             ) from error
+
+    def _announce_new_weights(self) -> None:
+        """Calls `before_new_weights`, unless it has been called."""
+        if self.before_new_weights is not None:
+            self.before_new_weights()
+            self.before_new_weights = None
 
 
 def write_averages(folder: str, model: EnergyModel, *, step: int) -> None:

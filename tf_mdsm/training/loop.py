@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -22,13 +22,15 @@ class _Event:
     """Something that happens at regular training steps.
 
     Attributes:
+        name: what it is owed by, if a stop cuts it short.
         interval: in training steps; 0 means never.
-        action: a function of the step.
+        action: a function of the step; it returns False if a stop cut it short.
         on_this_worker: whether this worker takes part; all workers stop at the step.
     """
 
+    name: str
     interval: int
-    action: Callable[[int], None]
+    action: Callable[[int], bool | None]
     on_this_worker: bool = True
 
     def next_step(self, step: int) -> int:
@@ -45,6 +47,9 @@ def train_to_end(
 ) -> None:
     """Trains until `session.settings.num_steps` or a request to stop, then saves a checkpoint.
 
+    What a stop cuts short, the next call makes up before it trains, so that a stopped run evaluates
+    and shows the same steps as another one.
+
     Args:
         session: an open session.
         stop_requested: asked before every compiled call; a stop on one worker stops all.
@@ -56,6 +61,7 @@ def train_to_end(
     settings, checkpoints, workers = session.settings, session.checkpoints, session.workers
     events = _events(session, stop_requested)
     step, last = checkpoints.step, settings.num_steps
+    owed = _run_owed_events(session, events)
     with progress_bar("training", last, "step", step) as bar:
         while step < last:
             # Train up to the next event, in one compiled call.
@@ -71,16 +77,41 @@ def train_to_end(
             step += count
             bar.update(count)
             bar.set_postfix(loss=f"{history[-1, 0]:.4g}", refresh=False)
-            # Run the events of this step.
-            for event in events:
-                if event.is_due(step):
-                    with workers.errors_at(f"step {step}"):
-                        event.action(step)
+            owed = _run_events(session, events, step)
         with workers.errors_at(f"step {step}"):
             _save(session)
             workers.barrier()
-    ending = "finished" if step == last else "stopped; run again to continue"
+    ending = "stopped; run again to continue" if step < last or owed else "finished"
     _LOGGER.info("step %d: %s", step, ending)
+
+
+def _run_events(session: TrainingSession, events: Sequence[_Event], step: int) -> list[str]:
+    """Runs those of the events that are due at this step.
+
+    Returns:
+        names of those that a stop cut short. Each is noted on the disk at once.
+    """
+    owed = []
+    for event in events:
+        if event.is_due(step):
+            with session.workers.errors_at(f"step {step}"):
+                if event.action(step) is False:
+                    owed.append(event.name)
+                    session.checkpoints.owe_events(owed)
+    return owed
+
+
+def _run_owed_events(session: TrainingSession, events: Sequence[_Event]) -> list[str]:
+    """Runs the events that the checkpoint's step still owes; returns the names of the rest."""
+    checkpoints, step = session.checkpoints, session.checkpoints.step
+    names = checkpoints.owed_events()
+    owed = _run_events(session, [event for event in events if event.name in names], step)
+    with session.workers.errors_at(f"step {step}"):
+        if names:
+            session.monitor.flush()
+        # Also a note of another step, whose checkpoint is damaged or was never written, goes.
+        checkpoints.owe_events(owed)
+    return owed
 
 
 def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> list[_Event]:
@@ -90,21 +121,24 @@ def _events(session: TrainingSession, stop_requested: Callable[[], bool]) -> lis
     keep_if_best = session.checkpoints.keep_if_best
     keep_as_guide = session.checkpoints.keep_as_guide
     return [
-        _Event(settings.log_every, monitor.log),
-        _Event(settings.validate_every, monitor.validate, on_this_worker=is_chief),
+        _Event("log", settings.log_every, monitor.log),
+        _Event("validate", settings.validate_every, monitor.validate, on_this_worker=is_chief),
         _Event(
+            "evaluate",
             settings.evaluate_every,
             lambda step: monitor.evaluate_samples(step, keep_if_best, stop_requested),
             on_this_worker=is_chief,
         ),
         # Before the checkpoint of the same step: a run that resumes there keeps no guide any more.
         _Event(
+            "guide",
             settings.guide_step,
             lambda step: keep_as_guide() if step == settings.guide_step else None,
             on_this_worker=is_chief,
         ),
-        _Event(settings.checkpoint_every, lambda step: _save(session)),
+        _Event("checkpoint", settings.checkpoint_every, lambda step: _save(session)),
         _Event(
+            "sample",
             settings.sample_every,
             lambda step: monitor.preview(step, stop_requested),
             on_this_worker=is_chief,

@@ -140,11 +140,14 @@ class TrainingMonitor:
             strip = denoising_strip(self._model, images, batch_size=self._images_at_once)
             self._writer.picture("clean_noisy_denoised", strip, step)
 
-    def preview(self, step: int, stop_requested: Callable[[], bool]) -> None:
+    def preview(self, step: int, stop_requested: Callable[[], bool]) -> bool:
         """Samples a few images and shows them in TensorBoard and in the run's samples folder.
 
         Sampling ends early, and nothing is shown, when the run is to stop. Nothing is shown
         either if the images are not finite, as may happen in the middle of training.
+
+        Returns:
+            whether sampling came to its end.
         """
 
         def end_if_stopped(_: int) -> None:
@@ -152,21 +155,23 @@ class TrainingMonitor:
                 raise _StopRequested
 
         try:
+            end_if_stopped(0)
             images = self._sample(np.asarray(self._preview.seeds), end_if_stopped)
         except _StopRequested:
-            return
+            return False
         if not np.isfinite(images).all():
-            return
+            return True
         picture = samples_picture(self._model, images, self._preview.true_energy)
         self._writer.picture("samples", picture, step)
         write_png(picture, os.path.join(self._preview.folder, f"step_{step:08d}.png"))
+        return True
 
     def evaluate_samples(
         self,
         step: int,
         keep_if_best: Callable[[float, str], None],
         stop_requested: Callable[[], bool],
-    ) -> None:
+    ) -> bool:
         """Logs the distance of a few samples to the reference images; keeps the best checkpoint.
 
         Sampling ends early when the run is to stop. Samples that are not finite are not compared.
@@ -175,21 +180,25 @@ class TrainingMonitor:
             step: the training step.
             keep_if_best: called with the distance and its definition.
             stop_requested: whether the run is to stop.
+
+        Returns:
+            whether sampling came to its end.
         """
         if self._sample_distance is None:
             raise ValueError("no sample distance was given to this monitor")
         distance, parts = self._sample_distance, []
         for first in range(0, distance.num_samples, self._images_at_once):
             if stop_requested():
-                return
+                return False
             seeds = np.arange(first, min(first + self._images_at_once, distance.num_samples))
             images = self._sample(self._preview.seeds[0] + seeds)
             if not np.isfinite(images).all():
-                return
+                return True
             parts.append(to_uint8(images))
         value = distance.compute(np.concatenate(parts))
         self._writer.scalars({f"distance/{distance.features}": value}, step)
         keep_if_best(value, distance.definition)
+        return True
 
     def _sample(
         self, seeds: np.ndarray, on_steps: Callable[[int], None] = lambda _: None
