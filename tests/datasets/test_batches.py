@@ -35,26 +35,6 @@ def test_orders_differ_between_epochs_and_seeds():
             assert (one == other).mean() < 0.05
 
 
-@pytest.mark.parametrize("count", [10_000, 60_000, 200_000])
-def test_batches_are_random_subsets_of_images(count):
-    """Halves of the images in batches of 64 vary as in random subsets.
-
-    The variance of their number is hypergeometric, 64/4 (1 - 63/(N - 1)); its estimate over n
-    batches errs by a share of sqrt(2/n), of which four are allowed.
-    """
-    number = 1_500
-    indices = image_indices(tf.range(64 * number, dtype=tf.int64), count, 1).numpy()
-    batches = indices.reshape(number, 64)
-    expected = 16 * (1 - 63 / (count - 1))
-    for name, half in {
-        "first half": batches < count // 2,
-        "even": batches % 2 == 0,
-        "every other 256": batches // 256 % 2 == 0,
-    }.items():
-        ratio = half.sum(axis=1).var() / expected
-        assert ratio == pytest.approx(1, abs=4 * (2 / number) ** 0.5), name
-
-
 def elements(images, count, **arguments):
     """The first batches, or shares of batches."""
     batches = training_batches(images, seed=7, **arguments)

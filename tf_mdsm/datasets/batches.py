@@ -22,10 +22,6 @@ from tf_mdsm.datasets.pixels import to_float
 
 __all__ = ["image_indices", "orientations", "training_batches"]
 
-# At most so many images are mixed in four rounds, as those of runs of earlier versions were: such a
-# run continues in its order.
-_FEW_IMAGES = 10_000
-
 # Threads that copy images now, and for how many seconds there is none when batches are complete.
 _COPYING: set[int] = set()
 _IDLE_SECONDS = 0.05
@@ -49,9 +45,8 @@ def image_indices(counter: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
     keys = randomness.integers(seeds, (epoch, 0), "order", 3)
     last = tf.fill(tf.shape(counter), tf.constant(num_images - 1, tf.int64))
     # Not `tf.random.experimental.index_shuffle`: it pads a table of seeds along the wrong axis
-    # (TensorFlow 2.21), and its four rounds mix more than some 16,000 numbers badly.
-    rounds = 4 if num_images <= _FEW_IMAGES else 8
-    return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=rounds)
+    # (TensorFlow 2.21).
+    return tf.raw_ops.RandomIndexShuffle(index=position, seed=keys, max_index=last, rounds=4)
 
 
 def orientations(

@@ -108,8 +108,8 @@ class Patches:
 def random_indices(step: tf.Tensor, position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     """Independent random numbers of patches: each patch is equally likely.
 
-    Not a permutation, as `batches.image_indices` has it of images: patches overlap, and there are
-    so many of them that each would come once in a whole training.
+    A permutation of all patches, as `batches.image_indices` has it of images, would give
+    neighboring patches together: for so many numbers its four rounds are too few.
 
     Args:
         step: of the training run, int64 scalar.
