@@ -1,5 +1,7 @@
 """A SavedModel in this process: the answers of its functions, limits, other folders."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,6 +53,15 @@ def test_more_images_than_the_export_takes_come_in_parts(model):
     samples, energies = model.sample(seeds)
     np.testing.assert_array_equal(samples, spelled(seeds))
     assert len(energies) == LIMIT + 1
+
+
+def test_exports_of_earlier_versions_note_the_limit_among_the_settings(tmp_path):
+    write_saved_model(served_energy(), str(tmp_path / "1"), image_shape=SHAPE, provenance={})
+    note = {"config": {"export": {"max_batch_size": LIMIT}}}
+    (tmp_path / "1" / "assets.extra" / "tf_mdsm.json").write_text(json.dumps(note))
+    images = some_images(LIMIT + 1)
+    energies = LoadedSavedModel(tmp_path / "1").energy(images)
+    np.testing.assert_allclose(energies, known_energy(images), rtol=1e-5)
 
 
 def test_other_folders_are_refused(tmp_path):

@@ -83,6 +83,11 @@ def _sizes(function: Any) -> Any:
 
 
 def _max_batch_size(folder: str) -> int:
-    """The largest number of images that an export takes at once, by its note about itself."""
+    """The largest number of images that an export takes at once, by its note about itself.
+
+    Earlier versions noted it among the run's settings only.
+    """
     with open(os.path.join(folder, "assets.extra", "tf_mdsm.json"), encoding="utf-8") as file:
-        return int(json.load(file)["max_batch_size"])
+        note = json.load(file)
+    settings = note if "max_batch_size" in note else note["config"]["export"]
+    return int(settings["max_batch_size"])

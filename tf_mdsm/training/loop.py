@@ -22,7 +22,7 @@ class _Event:
     """Something that happens at regular training steps.
 
     Attributes:
-        name: what it is owed by, if a stop cuts it short.
+        name: by which a stop that cuts it short notes it, so that it is made up later.
         interval: in training steps; 0 means never.
         action: a function of the step; it returns False if a stop cut it short.
         on_this_worker: whether this worker takes part; all workers stop at the step.
